@@ -1,0 +1,1 @@
+"""How a device speaks: one module a device, pure byte codecs in ``drivers.wire``. Knows no ward and no database."""
