@@ -1,0 +1,74 @@
+"""The hash chain of a device: every fact is bound to all before it, every session to the one it follows.
+
+::
+
+    session:  h0 = SHA-256("codepool session 1" | msgpack(device, session, parent session, parent seq, parent hash))
+    fact n:   hn = SHA-256("codepool fact 1"    | h(n-1) | body n)
+
+A session follows the session that the device wrote last: two children of one parent prove a restored disk or a clone.
+Cutting, editing or re-ordering anything changes every hash after it.
+"""
+
+import hashlib
+
+import msgspec
+
+from sync_protocol.errors import ChainError
+from sync_protocol.facts import SESSION_BYTES, FactId, SealedFact
+
+HASH_BYTES = 32
+_SESSION_DOMAIN = b"codepool session 1"
+_FACT_DOMAIN = b"codepool fact 1"
+_encoder = msgspec.msgpack.Encoder()
+
+
+class SessionStart(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """The first link of a session. A device's very first session has an empty parent."""
+
+    device: str
+    session: bytes
+    parent_session: bytes = b""
+    parent_seq: int = 0
+    parent_hash: bytes = b""
+    started_us: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.session) != SESSION_BYTES:
+            raise ChainError(f"session: found {len(self.session)} bytes, expected {SESSION_BYTES}")
+        if bool(self.parent_session) != bool(self.parent_hash):
+            raise ChainError("parent: a session names its parent with session and hash, or names none")
+
+    @property
+    def hash(self) -> bytes:
+        """The hash that the first fact of the session follows."""
+        link = (self.device, self.session, self.parent_session, self.parent_seq, self.parent_hash)
+        return hashlib.sha256(_SESSION_DOMAIN + _encoder.encode(link)).digest()
+
+
+def link(previous: bytes, body: bytes) -> bytes:
+    """Hash of the fact with these bytes, following the one with hash ``previous``."""
+    digest = hashlib.sha256(_FACT_DOMAIN)
+    digest.update(previous)
+    digest.update(body)
+    return digest.digest()
+
+
+def seal(start: SessionStart, seq: int, previous: bytes, body: bytes) -> SealedFact:
+    return SealedFact(
+        id=FactId(device=start.device, session=start.session, seq=seq),
+        body=body,
+        hash=link(previous, body),
+    )
+
+
+def verify(previous: bytes, facts: list[SealedFact]) -> bytes:
+    """Hash of the last fact. Raises ChainError at the first fact that does not follow from ``previous``."""
+    seq = facts[0].id.seq if facts else 0
+    for fact in facts:
+        if fact.id.seq != seq:
+            raise ChainError(f"seq: found {fact.id.seq}, expected {seq} of {fact.id.device}")
+        previous = link(previous, fact.body)
+        if fact.hash != previous:
+            raise ChainError(f"hash of fact {seq} of {fact.id.device}: the fact or one before it was changed")
+        seq += 1
+    return previous

@@ -1,0 +1,92 @@
+"""Facts and messages as bytes.
+
+::
+
+    message  = version (1 byte, 0x01) | packing (1 byte) | content
+    packing  = 0x00 plain msgpack, 0x01 zstd frame of msgpack
+    fact     = msgpack array of the fields of ``facts.Fact``, in order
+
+A fact is encoded once, where it happened. Everyone else hashes, sends and stores those bytes.
+"""
+
+from typing import TypeVar
+
+import msgspec
+import zstandard
+
+from sync_protocol.errors import FactError, WireError
+from sync_protocol.facts import Fact
+from sync_protocol.messages import Down, Up
+
+VERSION = 1
+PLAIN, ZSTD = 0, 1
+MAX_MESSAGE = 1_048_576
+"""Bytes of a message as sent; a larger one is refused before it is read."""
+MAX_CONTENT = 16 * 1_048_576
+"""Bytes of a message when unpacked: a bomb stops here."""
+_PACK_FROM = 512
+_M = TypeVar("_M", bound=Up | Down)
+
+_encoder = msgspec.msgpack.Encoder()
+_fact_decoder = msgspec.msgpack.Decoder(Fact)
+_up_decoder: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
+_down_decoder: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
+_compressor = zstandard.ZstdCompressor(level=3)
+_decompressor = zstandard.ZstdDecompressor()
+
+
+def encode_fact(fact: Fact) -> bytes:
+    return _encoder.encode(fact)
+
+
+def decode_fact(body: bytes) -> Fact:
+    """Raises FactError for bytes that are no fact, WireError for bytes that are no msgpack."""
+    try:
+        return _fact_decoder.decode(body)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, FactError):
+            raise error.__cause__ from error
+        raise FactError("fact", str(error), "the fields of a fact") from error
+    except msgspec.DecodeError as error:
+        raise WireError(f"fact: {error}") from error
+
+
+def encode(message: Up | Down) -> bytes:
+    content = _encoder.encode(message)
+    if len(content) < _PACK_FROM:
+        return bytes((VERSION, PLAIN)) + content
+    return bytes((VERSION, ZSTD)) + _compressor.compress(content)
+
+
+def decode_up(data: bytes) -> Up:
+    """A message for central. Raises WireError, naming what is wrong with the bytes."""
+    return _decode(data, _up_decoder)
+
+
+def decode_down(data: bytes) -> Down:
+    """A message for an agent. Raises WireError, naming what is wrong with the bytes."""
+    return _decode(data, _down_decoder)
+
+
+def _decode(data: bytes, decoder: msgspec.msgpack.Decoder[_M]) -> _M:
+    try:
+        return decoder.decode(_unpack(data))
+    except (msgspec.MsgspecError, zstandard.ZstdError) as error:
+        raise WireError(f"message: {error}") from error
+
+
+def _unpack(data: bytes) -> bytes:
+    if len(data) > MAX_MESSAGE:
+        raise WireError(f"message: found {len(data)} bytes, expected at most {MAX_MESSAGE}")
+    if len(data) < 2:  # noqa: PLR2004 - the two bytes of the header
+        raise WireError(f"message: found {len(data)} bytes, expected a header of 2")
+    if data[0] != VERSION:
+        raise WireError(f"message version: found {data[0]}, expected {VERSION}; update the older side")
+    if data[1] == PLAIN:
+        return data[2:]
+    if data[1] != ZSTD:
+        raise WireError(f"packing: found {data[1]}, expected {PLAIN} (plain) or {ZSTD} (zstd)")
+    size = zstandard.frame_content_size(data[2:])
+    if not 0 <= size <= MAX_CONTENT:
+        raise WireError(f"packed content: found {size} bytes, expected at most {MAX_CONTENT}")
+    return _decompressor.decompress(data[2:], max_output_size=MAX_CONTENT)

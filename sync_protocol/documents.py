@@ -1,0 +1,118 @@
+"""Documents and master data that central keeps and agents copy: orders, delivery notes, products, people."""
+
+import datetime as dt
+from enum import StrEnum
+
+import msgspec
+
+from sync_protocol.items import Kind
+
+
+class Route(StrEnum):
+    """Which workplace hands a product out."""
+
+    STATION = "station"
+    PACKAGER = "packager"
+    CABINET = "cabinet"
+
+
+class Product(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A catalogue entry. ``units`` is 1 for a whole-box drug (采集药) and a piece, more for a split drug (匹配药)."""
+
+    id: str
+    name: str
+    """Name in Chinese, as printed on the box."""
+    name_en: str
+    spec: str
+    kind: Kind
+    units: int = 1
+    unit_name: str = "盒"
+    route: Route = Route.STATION
+    is_controlled: bool = False
+    is_prescription: bool = True
+    drug_ids: tuple[str, ...] = ()
+    """Drug identification codes: the first seven digits of its trace codes."""
+    gtins: tuple[str, ...] = ()
+    insurance_code: str = ""
+    """医保目录编码, med_list_codg."""
+    hospital_code: str = ""
+    """定点医药机构目录编号, fixmedins_hilist_id."""
+    box_price: str = "0"
+    """Yuan, a decimal number as text."""
+    maker: str = ""
+
+    @property
+    def is_split(self) -> bool:
+        return self.kind is Kind.BOX and self.units > 1
+
+
+class OrderKind(StrEnum):
+    LONG_TERM = "long_term"
+    STAT = "stat"
+    DISCHARGE = "discharge"
+
+
+class OrderState(StrEnum):
+    WAITING = "waiting"
+    PART_LOCKED = "part_locked"
+    LOCKED = "locked"
+    DISPENSED = "dispensed"
+    CANCELLED = "cancelled"
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One order line: one product for one patient. ``codes`` are the items locked to it or dispensed for it."""
+
+    id: str
+    kind: OrderKind
+    product: str
+    quantity: int
+    """Units of a split drug, boxes of a whole-box drug."""
+    patient: str
+    """Pseudonym; names stay in the hospital system."""
+    visit: str
+    ward: str
+    location: str
+    route: Route
+    state: OrderState
+    ordered_us: int
+    prescriber: str = ""
+    codes: tuple[str, ...] = ()
+
+
+class NoteState(StrEnum):
+    EXPECTED = "expected"
+    RECEIVED = "received"
+
+
+class NoteLine(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    product: str
+    lot: str
+    expiry: dt.date
+    made: dt.date | None
+    codes: tuple[str, ...]
+
+
+class DeliveryNote(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a supplier says is on its way to one location."""
+
+    id: str
+    supplier: str
+    location: str
+    kind: Kind
+    state: NoteState
+    lines: tuple[NoteLine, ...]
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return tuple(code for line in self.lines for code in line.codes)
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A member of staff. ``pin`` is an argon2 verifier; a person without one cannot sign in with a PIN."""
+
+    id: str
+    name: str
+    badge: str = ""
+    pin: str = ""
+    is_active: bool = True

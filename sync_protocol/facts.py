@@ -1,0 +1,175 @@
+"""A fact is a frozen record that something happened, made on one device. It is validated when built and when read."""
+
+import datetime as dt
+from enum import StrEnum
+
+import msgspec
+
+from sync_protocol.errors import FactError
+from sync_protocol.items import Kind
+
+MAX_CODES = 2_000
+MAX_UNITS = 9_999
+MAX_TEXT = 256
+SESSION_BYTES = 16
+
+
+class What(StrEnum):
+    """Every fact of the lifecycle (design.md §4)."""
+
+    ANNOUNCED = "announced"
+    RECEIVED = "received"
+    PRESCANNED = "prescanned"
+    LOCKED = "locked"
+    UNLOCKED = "unlocked"
+    DISPENSED = "dispensed"
+    RETURNED = "returned"
+    TAKEN = "taken"
+    PUT_BACK = "put_back"
+    ORDER_CANCELLED = "order_cancelled"
+    LENT = "lent"
+    BOUND = "bound"
+    GIVEN_BACK = "given_back"
+    TRANSFERRED_OUT = "transferred_out"
+    TRANSFERRED_IN = "transferred_in"
+    SENT_BACK = "sent_back"
+    FROZEN = "frozen"
+    RELEASED = "released"
+    WRITTEN_OFF = "written_off"
+    COUNTED = "counted"
+    PACKED = "packed"
+    RELABELLED = "relabelled"
+
+
+class How(StrEnum):
+    """The evidence of a fact: how it was observed or said."""
+
+    SCAN = "scan"
+    LATE_SCAN = "late_scan"
+    RFID = "rfid"
+    AUTOMATIC = "automatic"
+    MACHINE = "machine"
+    CONSOLE = "console"
+    MESSAGE = "message"
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """When a device says something happened. Time is evidence, never an order: facts are ordered by their chain."""
+
+    wall_us: int
+    """UTC microseconds since 1970."""
+    mono_us: int
+    """Microseconds since the session started, by a clock that never jumps."""
+    offset_us: int | None = None
+    """Central's clock minus this one, as last estimated; None before the first contact."""
+    is_trusted: bool = True
+    zone_min: int = 480
+    """Minutes east of UTC of the hospital's civil time: an expiry date is a local date."""
+
+    def local_date(self) -> dt.date:
+        """Civil date in the hospital, corrected by the offset where one is known."""
+        us = self.wall_us + (self.offset_us or 0) + self.zone_min * 60_000_000
+        return dt.date(1970, 1, 1) + dt.timedelta(microseconds=us)
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Read certificate of an RFID count: rounds read, tags heard, total hits, rounds since the last new tag."""
+
+    rounds: int
+    tags: int
+    hits: int
+    quiet_rounds: int
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One thing that happened to one to 2,000 codes. Who recorded it and where it stands is its ``FactId``.
+
+    Fields are appended, never moved: the encoded bytes are hashed and kept as written.
+    """
+
+    what: What
+    codes: tuple[str, ...]
+    at: Moment
+    operator: str = ""
+    witness: str = ""
+    location: str = ""
+    document: str = ""
+    order: str = ""
+    how: How = How.SCAN
+    source: str = ""
+    """Which scanner, reader, machine or interface observed it."""
+    product: str = ""
+    """Announced: the product of the codes. Else, where the step is for one product: that one."""
+    lot: str = ""
+    expiry: dt.date | None = None
+    made: dt.date | None = None
+    units: int = 0
+    pouch: str = ""
+    tag: str = ""
+    reason: str = ""
+    is_controlled: bool = False
+    checked_at: int = 0
+    """Replica version that the local check read; 0: recorded by central."""
+    certificate: Certificate | None = None
+    kind: Kind | None = None
+    """Announced: whether the codes are boxes or pieces."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.codes) <= MAX_CODES:
+            raise FactError("codes", f"{len(self.codes)} codes", f"1 to {MAX_CODES} codes; split the fact")
+        if len(set(self.codes)) != len(self.codes):
+            raise FactError("codes", "a code twice", "each code once in a fact")
+        for name in ("operator", "witness", "location", "document", "order", "source", "product", "lot", "reason"):
+            text = getattr(self, name)
+            if len(text) > MAX_TEXT:
+                raise FactError(name, f"{len(text)} characters", f"at most {MAX_TEXT}")
+        for check in _REQUIRED.get(self.what, ()):
+            if not getattr(self, check):
+                raise FactError(check, "nothing", f"a value: a {self.what} fact needs its {check}")
+        if not 0 <= self.units <= MAX_UNITS:
+            raise FactError("units", str(self.units), f"0 to {MAX_UNITS}")
+        if not all(self.codes):
+            raise FactError("codes", "an empty code", "canonical codes")
+
+
+_REQUIRED: dict[What, tuple[str, ...]] = {
+    What.ANNOUNCED: ("document", "product", "lot", "expiry", "location", "kind"),
+    What.RECEIVED: ("document", "location"),
+    What.PRESCANNED: ("units",),
+    What.LOCKED: ("order",),
+    What.UNLOCKED: ("order",),
+    What.LENT: ("operator",),
+    What.BOUND: ("order",),
+    What.TAKEN: ("operator",),
+    What.TRANSFERRED_OUT: ("document", "location"),
+    What.TRANSFERRED_IN: ("document", "location"),
+    What.SENT_BACK: ("document",),
+    What.FROZEN: ("reason",),
+    What.WRITTEN_OFF: ("reason",),
+    What.PACKED: ("pouch",),
+    What.RELABELLED: ("tag",),
+}
+
+
+class FactId(msgspec.Struct, frozen=True, kw_only=True, array_like=True, order=True):
+    """Identity of a fact. ``session`` is fresh and random at every process start; ``seq`` counts from 1, no gap."""
+
+    device: str
+    session: bytes
+    seq: int
+
+    def __post_init__(self) -> None:
+        if not self.device:
+            raise FactError("device", "nothing", "the device's name")
+        if len(self.session) != SESSION_BYTES:
+            raise FactError("session", f"{len(self.session)} bytes", f"{SESSION_BYTES} random bytes")
+        if self.seq < 1:
+            raise FactError("seq", str(self.seq), "1 or more")
+
+
+class SealedFact(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A fact in its chain: the bytes as written, and the hash that binds them to all before them."""
+
+    id: FactId
+    body: bytes
+    hash: bytes

@@ -1,0 +1,116 @@
+"""What the two sides say to each other: HELLO and welcome, batches and acks, deltas and pulls (design.md §6)."""
+
+import msgspec
+
+from sync_protocol.chain import SessionStart
+from sync_protocol.documents import DeliveryNote, Order, Person, Product
+from sync_protocol.facts import FactId
+from sync_protocol.items import Item
+from sync_protocol.lifecycle import Refusal
+
+SCHEMA = 1
+"""Version of facts and messages that this code writes. It reads every version up to it."""
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """How far the facts of a session are: the highest contiguous seq."""
+
+    session: bytes
+    through: int
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="hello"):
+    """From an agent at every connect: where its chain and its replica stand."""
+
+    start: SessionStart
+    head: FactId | None
+    head_hash: bytes
+    pending: tuple[Position, ...]
+    """What the agent believes is acked, oldest first, of each session that still has facts to send."""
+    replica_version: int
+    schema: int = SCHEMA
+    software: str = ""
+    sent_us: int = 0
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="welcome"):
+    """Central's answer to HELLO: where it stands for each session named, and the ledger's version."""
+
+    positions: tuple[Position, ...]
+    version: int
+    schema: int = SCHEMA
+    echo_us: int = 0
+    """``sent_us`` of the HELLO, for the clock estimate."""
+    central_us: int = 0
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="batch"):
+    """Consecutive facts of one session, as the bytes they were written in."""
+
+    start: SessionStart
+    first_seq: int
+    previous_hash: bytes
+    """Hash of the fact before the first one; of the session start if the first seq is 1."""
+    bodies: tuple[bytes, ...]
+
+    @property
+    def last_seq(self) -> int:
+        return self.first_seq + len(self.bodies) - 1
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A fact that central keeps but that did not fit: an exception on the work list."""
+
+    seq: int
+    refusals: tuple[Refusal, ...]
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="ack"):
+    """REQ-01: the highest contiguous seq committed for the session, read from committed state after the commit."""
+
+    session: bytes
+    through: int
+    version: int
+    """A replica at this ledger version contains the effect of every fact up to ``through``."""
+    exceptions: tuple[Verdict, ...] = ()
+
+
+class Pull(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="pull"):
+    """The agent asks for all rows changed after its cursor."""
+
+    after: int
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Rows of a delta, each complete: a row replaces the agent's older one."""
+
+    items: tuple[Item, ...] = ()
+    orders: tuple[Order, ...] = ()
+    notes: tuple[DeliveryNote, ...] = ()
+    products: tuple[Product, ...] = ()
+    people: tuple[Person, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return len(self.items) + len(self.orders) + len(self.notes) + len(self.products) + len(self.people)
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="delta"):
+    """REQ-05: all rows changed in (after, to]. It may be applied only to a replica at exactly ``after``."""
+
+    after: int
+    to: int
+    rows: Rows
+    latest: int
+    """The ledger's version when this was made: more is to pull if it is above ``to``."""
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="refused"):
+    """Central cannot take what the agent sent; a person must act. The agent keeps everything and says so."""
+
+    cause: str
+    advice: str
+
+
+Up = Hello | Batch | Pull
+Down = Welcome | Ack | Delta | Refused
