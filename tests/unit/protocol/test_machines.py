@@ -1,0 +1,224 @@
+"""The sync machines alone: no wire, no store, time as numbers."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync_protocol.chain import SessionStart, link
+from sync_protocol.machines import downlink, uplink
+from sync_protocol.machines.ingest import SessionState, admit, begin
+from sync_protocol.machines.uplink import Alarm, SendBatch, SendHello, Settle, Uplink
+from sync_protocol.messages import Ack, Batch, Delta, Position, Rows, Welcome
+
+OLD, NOW = b"o" * 16, b"n" * 16
+START = SessionStart(device="d", session=NOW)
+
+
+def batch(first: int, *bodies: bytes, previous: bytes | None = None) -> Batch:
+    head = START.hash
+    for seq in range(1, first):
+        head = link(head, b"%d" % seq)
+    return Batch(start=START, first_seq=first, previous_hash=previous or head, bodies=bodies)
+
+
+def bodies(first: int, last: int) -> tuple[bytes, ...]:
+    return tuple(b"%d" % seq for seq in range(first, last + 1))
+
+
+def committed(through: int) -> SessionState:
+    return admit(batch(1, *bodies(1, through)), None).state if through else begin(START)
+
+
+class TestIngest:
+    def test_a_new_session_starts_at_one(self) -> None:
+        admission = admit(batch(1, *bodies(1, 3)), None)
+        assert [fact.id.seq for fact in admission.facts] == [1, 2, 3]
+        assert admission.state.through == 3
+        assert admission.state.head == admission.facts[-1].hash
+
+    def test_a_replay_admits_nothing_and_moves_nothing(self) -> None:
+        admission = admit(batch(1, *bodies(1, 3)), committed(5))
+        assert (admission.facts, admission.state, admission.conflict) == ((), committed(5), "")
+
+    def test_after_a_gap_nothing_is_admitted(self) -> None:
+        """REQ-01: the ack stays at the highest contiguous seq."""
+        admission = admit(batch(5, *bodies(5, 9)), committed(3))
+        assert (admission.facts, admission.state.through) == ((), 3)
+
+    def test_an_overlap_admits_its_new_part_only(self) -> None:
+        admission = admit(batch(2, *bodies(2, 6)), committed(4))
+        assert [fact.id.seq for fact in admission.facts] == [5, 6]
+        assert admission.state == committed(6)
+
+    def test_other_bytes_under_a_known_identity_are_a_conflict(self) -> None:
+        admission = admit(batch(4, b"forged", previous=b"x" * 32), committed(3))
+        assert admission.facts == ()
+        assert "does not follow" in admission.conflict
+
+    def test_a_session_has_one_parent(self) -> None:
+        other = msgspec.structs.replace(batch(1, b"1"), start=msgspec.structs.replace(START, started_us=9))
+        assert admit(other, committed(0)).conflict
+
+    @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 10)), max_size=40))
+    def test_any_order_of_any_batches_yields_each_fact_once_in_order(self, cuts: list[tuple[int, int]]) -> None:
+        state: SessionState | None = None
+        seen: list[int] = []
+        for first, count in [*cuts, (1, 29)]:
+            admission = admit(batch(first, *bodies(first, first + count)), state)
+            assert not admission.conflict
+            state = admission.state
+            seen += [fact.id.seq for fact in admission.facts]
+        assert seen == list(range(1, len(seen) + 1))
+        assert state == committed(len(seen))
+
+
+def welcome(*positions: tuple[bytes, int], version: int = 1) -> uplink.Welcomed:
+    told = tuple(Position(session=session, through=through) for session, through in positions)
+    return uplink.Welcomed(welcome=Welcome(positions=told, version=version), now_us=0)
+
+
+def ack(session: bytes, through: int, now_us: int = 0) -> uplink.Acked:
+    return uplink.Acked(ack=Ack(session=session, through=through, version=2), now_us=now_us)
+
+
+def welcomed(head: int = 0) -> Uplink:
+    machine = Uplink(NOW)
+    machine.handle(uplink.Connected(now_us=0))
+    machine.handle(welcome((NOW, 0)))
+    if head:
+        machine.handle(uplink.Committed(session=NOW, through=head, now_us=0))
+    return machine
+
+
+class TestUplink:
+    def test_nothing_but_hello_leaves_before_the_welcome(self) -> None:
+        machine = Uplink(NOW)
+        assert machine.handle(uplink.Committed(session=NOW, through=1, now_us=0)) == []
+        [hello] = machine.handle(uplink.Connected(now_us=0))
+        assert hello == SendHello(pending=(Position(session=NOW, through=0),))
+        effects = machine.handle(welcome((NOW, 0)))
+        assert SendBatch(session=NOW, after=0, limit=500) in effects
+
+    def test_a_lone_scan_leaves_at_once_and_a_burst_gathers_behind_it(self) -> None:
+        machine = welcomed()
+        assert machine.handle(uplink.Committed(session=NOW, through=1, now_us=0)) == [
+            SendBatch(session=NOW, after=0, limit=500)
+        ]
+        assert machine.handle(uplink.Sent(session=NOW, through=1, now_us=0)) == []
+        for head in range(2, 9):
+            assert machine.handle(uplink.Committed(session=NOW, through=head, now_us=0)) == []
+        settle, send = machine.handle(ack(NOW, 1))
+        assert settle == Settle(session=NOW, through=1, version=2)
+        assert send == SendBatch(session=NOW, after=1, limit=500)
+
+    def test_a_backlog_fills_the_window_and_no_more(self) -> None:
+        machine = welcomed()
+        [send] = machine.handle(uplink.Committed(session=NOW, through=10_000, now_us=0))
+        sent = 0
+        for _ in range(uplink.WINDOW):
+            assert send == SendBatch(session=NOW, after=sent, limit=500)
+            sent += 500
+            answer = machine.handle(uplink.Sent(session=NOW, through=sent, now_us=0))
+            send = answer[0] if answer else None  # type: ignore[assignment]  # None: the window is full
+        assert send is None
+
+    def test_older_sessions_drain_first_and_in_order(self) -> None:
+        machine = Uplink(NOW, [(OLD, 3, 1), (NOW, 0, 0)])
+        machine.handle(uplink.Committed(session=NOW, through=2, now_us=0))
+        machine.handle(uplink.Connected(now_us=0))
+        effects = machine.handle(welcome((OLD, 1), (NOW, 0)))
+        assert effects[-1] == SendBatch(session=OLD, after=1, limit=500)
+        machine.handle(uplink.Sent(session=OLD, through=3, now_us=0))
+        effects = machine.handle(ack(OLD, 3))
+        assert effects[-1] == SendBatch(session=NOW, after=0, limit=500)
+
+    def test_what_was_not_acked_is_sent_again_with_growing_patience(self) -> None:
+        machine = welcomed(head=1)
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
+        assert machine.handle(uplink.Tick(now_us=1_000_000)) == []
+        assert machine.wake_us == uplink.RESEND_AFTER_US
+        again = machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
+        assert again == [SendBatch(session=NOW, after=0, limit=500)]
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=uplink.RESEND_AFTER_US))
+        assert machine.wake_us == 3 * uplink.RESEND_AFTER_US
+
+    def test_an_unanswered_hello_is_said_again(self) -> None:
+        machine = Uplink(NOW)
+        machine.handle(uplink.Connected(now_us=0))
+        [again] = machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
+        assert isinstance(again, SendHello)
+
+    def test_an_ack_never_moves_back_or_past_the_journal(self) -> None:
+        """I8: watermarks are monotone while the connection lasts."""
+        machine = welcomed(head=5)
+        machine.handle(uplink.Sent(session=NOW, through=5, now_us=0))
+        assert machine.handle(ack(NOW, 4))[0] == Settle(session=NOW, through=4, version=2)
+        assert machine.handle(ack(NOW, 2)) == []
+        assert machine.handle(ack(NOW, 6)) == []
+
+    def test_a_reconnect_offers_again_what_central_lacks(self) -> None:
+        machine = welcomed(head=5)
+        machine.handle(uplink.Sent(session=NOW, through=5, now_us=0))
+        machine.handle(ack(NOW, 5))
+        machine.handle(uplink.Disconnected())
+        machine.handle(uplink.Connected(now_us=0))
+        effects = machine.handle(welcome((NOW, 2)))
+        assert effects[-1] == SendBatch(session=NOW, after=2, limit=500)
+
+    def test_central_knowing_more_than_the_journal_is_an_alarm(self) -> None:
+        machine = Uplink(NOW, [(OLD, 3, 1), (NOW, 0, 0)])
+        machine.handle(uplink.Connected(now_us=0))
+        assert any(isinstance(effect, Alarm) for effect in machine.handle(welcome((OLD, 4), (NOW, 0))))
+
+
+def delta(after: int, to: int, latest: int | None = None) -> downlink.Arrived:
+    return downlink.Arrived(delta=Delta(after=after, to=to, rows=Rows(), latest=latest or to), now_us=0)
+
+
+class TestDownlink:
+    def connected(self, cursor: int = 5, version: int = 5) -> downlink.Downlink:
+        machine = downlink.Downlink(cursor)
+        machine.handle(downlink.Connected(version=version, now_us=0))
+        machine.handle(downlink.Arrived(delta=Delta(after=cursor, to=cursor, rows=Rows(), latest=version), now_us=0))
+        return machine
+
+    def test_a_delta_at_the_cursor_is_applied_and_the_cursor_follows_the_commit(self) -> None:
+        machine = self.connected()
+        [apply] = machine.handle(delta(5, 6))
+        assert isinstance(apply, downlink.Apply)
+        assert machine.cursor == 5
+        assert machine.handle(downlink.Applied(version=6, now_us=0)) == []
+        assert machine.cursor == 6
+
+    @pytest.mark.parametrize(("after", "to"), [(6, 7), (3, 7)])
+    def test_a_delta_that_does_not_start_at_the_cursor_is_pulled_instead(self, after: int, to: int) -> None:
+        """REQ-05."""
+        machine = self.connected()
+        assert machine.handle(delta(after, to)) == [downlink.SendPull(after=5)]
+        assert machine.handle(delta(to, to + 1)) == [], "one pull at a time"
+
+    def test_an_old_delta_is_ignored(self) -> None:
+        machine = self.connected()
+        assert machine.handle(delta(2, 5)) == []
+
+    def test_pages_are_pulled_until_the_latest(self) -> None:
+        machine = downlink.Downlink(0)
+        assert machine.handle(downlink.Connected(version=9, now_us=0)) == [downlink.SendPull(after=0)]
+        [apply] = machine.handle(delta(0, 4, latest=9))
+        assert isinstance(apply, downlink.Apply)
+        assert machine.handle(downlink.Applied(version=4, now_us=0)) == [downlink.SendPull(after=4)]
+
+    def test_a_lost_answer_is_pulled_again_and_silence_is_broken_by_a_poll(self) -> None:
+        machine = downlink.Downlink(0)
+        machine.handle(downlink.Connected(version=9, now_us=0))
+        assert machine.handle(downlink.Tick(now_us=downlink.PULL_AGAIN_AFTER_US)) == [downlink.SendPull(after=0)]
+        quiet = self.connected()
+        assert quiet.wake_us == downlink.POLL_AFTER_US
+        assert quiet.handle(downlink.Tick(now_us=downlink.POLL_AFTER_US)) == [downlink.SendPull(after=5)]
+
+    def test_nothing_is_pulled_while_the_link_is_down(self) -> None:
+        machine = self.connected()
+        machine.handle(downlink.Disconnected())
+        assert machine.wake_us is None
+        assert machine.handle(delta(7, 8)) == []
