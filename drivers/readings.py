@@ -11,6 +11,7 @@ class ScanFlaw(StrEnum):
     EMPTY = "empty"
     TOO_LONG = "too_long"
     NUL = "nul"
+    PARTIAL = "partial"
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
