@@ -1,0 +1,1 @@
+"""Outside platforms on real HTTP, built from their own documents: they know nothing of codepool."""
