@@ -1,0 +1,186 @@
+"""EPC of RFID tags, 96 bit: SGTIN, GIAI and GID of the GS1 EPC Tag Data Standard, and the hospital's own pieces.
+
+The hospital's own layout, 12 bytes::
+
+    01 | site u16 | type u8 | serial u48 | CRC-16 u16
+    version          1 drug, 2 consumable, 3 person, 4 location
+                                           CRC-16/CCITT-FALSE over the ten bytes before it
+
+The EPC of an SGTIN tag has the key of the barcode with the same GTIN and serial, whatever length of company prefix
+it was written with. Tags heard from beside the cabinet carry anything: all but these four forms is refused by name.
+"""
+
+import re
+import struct
+from binascii import crc_hqx
+from enum import IntEnum
+from typing import NoReturn
+
+import msgspec
+from epcpy.epc_schemes.giai import GIAI
+from epcpy.epc_schemes.gid import GID
+from epcpy.epc_schemes.sgtin import SGTIN
+from epcpy.utils.common import ConvertException
+
+from sync_protocol.codeform import Code, CodeForm, shown
+from sync_protocol.errors import CodeFlaw, CodeRefused
+
+VERSION = 0x01
+EPC_BYTES = 12
+MAX_SITE = 2**16 - 1
+MAX_SERIAL = 2**48 - 1
+
+_HEX = re.compile(r"[0-9A-Fa-f]*")
+_PIECE_KEY = re.compile(r"01[0-9A-F]{22}")
+_LAYOUT = struct.Struct(">BHB6s")
+_CRC_START = 0xFFFF
+_SGTIN_96, _GIAI_96, _GID_96, _FACTORY = 0x30, 0x34, 0x35, 0xE2
+_NO_PARTITION = 7
+
+
+class ItemType(IntEnum):
+    """What the tag of the hospital's own layout is on."""
+
+    DRUG = 1
+    CONSUMABLE = 2
+    PERSON = 3
+    LOCATION = 4
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of a tag of the hospital's own layout."""
+
+    site: int
+    item_type: ItemType
+    serial: int
+
+
+def encode_piece(site: int, serial: int, item_type: int = ItemType.CONSUMABLE) -> str:
+    """EPC of a new tag as 24 upper-case hex digits. Raises CodeRefused."""
+    for field, value, least, most in (
+        ("site", site, 0, MAX_SITE),
+        ("serial", serial, 0, MAX_SERIAL),
+        ("item_type", item_type, min(ItemType), max(ItemType)),
+    ):
+        if not least <= value <= most:
+            _refuse(CodeFlaw.OUT_OF_RANGE, f"{field} {value}", f"{least} to {most}", "check the number range of labels")
+    data = _LAYOUT.pack(VERSION, site, item_type, serial.to_bytes(6, "big"))
+    return (data + crc_hqx(data, _CRC_START).to_bytes(2, "big")).hex().upper()
+
+
+def decode_piece(epc: str | bytes) -> Piece:
+    """Content of a tag of the hospital's own layout. Raises CodeRefused."""
+    raw = _raw(epc)
+    if raw[0] != VERSION:
+        _refuse(CodeFlaw.UNKNOWN_FORM, f"EPC {_hex(raw)}", "layout version 01", "the tag belongs to another system")
+    expected = crc_hqx(raw[:10], _CRC_START)
+    if int.from_bytes(raw[10:], "big") != expected:
+        _refuse(CodeFlaw.BAD_CHECK_DIGIT, f"EPC {_hex(raw)}", f"CRC {expected:04X}", "read again, or print a new label")
+    _, site, item_type, serial = _LAYOUT.unpack(raw[:10])
+    if item_type not in set(ItemType):
+        _refuse(CodeFlaw.NOT_AN_ITEM, f"item type {item_type}", "1 to 4", "the tag was written by a newer system")
+    return Piece(site=site, item_type=ItemType(item_type), serial=int.from_bytes(serial, "big"))
+
+
+def piece_mask(site: int) -> str:
+    """Gen2 Select mask of a site's tags: hex of 24 bits, to compare from bit 0x20 of bank 1."""
+    return f"{VERSION:02X}{site:04X}"
+
+
+def is_piece_key(text: str) -> bool:
+    """Whether ``text`` is the key of a tag of the hospital's own layout, CRC included."""
+    if not _PIECE_KEY.fullmatch(text):
+        return False
+    raw = bytes.fromhex(text)
+    return crc_hqx(raw[:10], _CRC_START) == int.from_bytes(raw[10:], "big")
+
+
+def parse_epc(epc: str | bytes) -> Code:
+    """Code of a tag's EPC bank: 24 hex digits, or the 12 bytes themselves. Raises CodeRefused."""
+    raw = _raw(epc)
+    header = raw[0]
+    if header == _FACTORY or raw in {bytes(EPC_BYTES), b"\xff" * EPC_BYTES}:
+        _refuse(
+            CodeFlaw.UNTAGGED, f"EPC {_hex(raw)}", "an EPC that was written to the tag", "write and print the label"
+        )
+    if header == VERSION:
+        return _piece(raw)
+    if header not in {_SGTIN_96, _GIAI_96, _GID_96}:
+        _refuse(CodeFlaw.UNKNOWN_FORM, f"EPC {_hex(raw)}", "header 01, 30, 34 or 35", "a foreign tag: leave it out")
+    try:
+        code = _gid(raw) if header == _GID_96 else _gs1_tag(raw)
+    except ConvertException as error:
+        raise CodeRefused(
+            CodeFlaw.OUT_OF_RANGE,
+            found=f"EPC {_hex(raw)}",
+            expected="numbers that fit their fields",
+            advice="the tag was written wrongly: print a new label",
+        ) from error
+    refuse_key_clash(code)
+    return code
+
+
+def refuse_key_clash(code: Code) -> None:
+    """Refuse a GS1 key that a scanner would take for another form: one text must never name two items."""
+    is_giai_clash = re.fullmatch(r"8[0-9]{19}", code.key) is not None
+    if is_giai_clash or is_piece_key(code.key):
+        _refuse(
+            CodeFlaw.KEY_CLASH,
+            f"{code.form} with key {code.key}",
+            "a key that reads as one form only",
+            "give the item a number of another length",
+        )
+
+
+def _piece(raw: bytes) -> Code:
+    piece = decode_piece(raw)
+    if piece.item_type not in {ItemType.DRUG, ItemType.CONSUMABLE}:
+        _refuse(
+            CodeFlaw.NOT_AN_ITEM,
+            f"the tag of a {piece.item_type.name.lower()}",
+            "the tag of a drug or consumable",
+            "take the badge or location tag out of the read field",
+        )
+    return Code(key=_hex(raw), form=CodeForm.PIECE, serial=str(piece.serial))
+
+
+def _gs1_tag(raw: bytes) -> Code:
+    if (raw[1] >> 2) & 0b111 == _NO_PARTITION:
+        _refuse(CodeFlaw.BAD_PARTITION, f"EPC {_hex(raw)}", "partition 0 to 6", "the tag is wrong: print a new label")
+    if raw[0] == _GIAI_96:
+        giai = GIAI.from_hex(_hex(raw)).gs1_key()
+        return Code(key=f"8004{giai}", form=CodeForm.EPC_GIAI, serial=giai)
+    tag = SGTIN.from_hex(_hex(raw))
+    gtin = tag.gtin()
+    serial = str(int.from_bytes(raw, "big") & (2**38 - 1))
+    return Code(key=f"01{gtin}21{serial}", form=CodeForm.EPC_SGTIN, gtin=gtin, serial=serial)
+
+
+def _gid(raw: bytes) -> Code:
+    uri = GID.from_hex(_hex(raw)).epc_uri
+    return Code(key=_hex(raw), form=CodeForm.EPC_GID, serial=uri.rpartition(":")[2])
+
+
+def _raw(epc: str | bytes) -> bytes:
+    if isinstance(epc, str):
+        if not _HEX.fullmatch(epc):
+            _refuse(CodeFlaw.BAD_CHARACTER, f"EPC {shown(epc)}", "hex digits", "check the reader's driver")
+        if len(epc) != 2 * EPC_BYTES:
+            _refuse(
+                CodeFlaw.BAD_LENGTH,
+                f"{len(epc)} hex digits",
+                f"{2 * EPC_BYTES} hex digits (96 bit)",
+                "read again; a tag of another length is foreign",
+            )
+        return bytes.fromhex(epc)
+    if len(epc) != EPC_BYTES:
+        _refuse(CodeFlaw.BAD_LENGTH, f"{len(epc)} bytes", f"{EPC_BYTES} bytes (96 bit)", "read again")
+    return epc
+
+
+def _hex(raw: bytes) -> str:
+    return raw.hex().upper()
+
+
+def _refuse(reason: CodeFlaw, found: str, expected: str, advice: str) -> NoReturn:
+    raise CodeRefused(reason, found=found, expected=expected, advice=advice)
