@@ -6,6 +6,7 @@ by the entry point group ``codepool.drivers``: a name and ``module:Class``. The 
 """
 
 import difflib
+import enum
 import importlib
 import inspect
 import typing
@@ -100,7 +101,17 @@ def _check(options: Mapping[str, object], expected: type[msgspec.Struct], *, pla
     for field in fields.values():
         if field.required and field.name not in options:
             raise DriverConfigError(f"{place}: option {field.name!r} is missing")
-    try:
-        return msgspec.structs.asdict(msgspec.convert(dict(options), expected))
-    except msgspec.ValidationError as error:
-        raise DriverConfigError(f"{place}: {error}") from error
+    for option, value in options.items():
+        try:
+            msgspec.convert(value, fields[option].type)
+        except msgspec.ValidationError as error:
+            choices = _choices(fields[option].type)
+            expected_one = f"expected one of {', '.join(map(repr, choices))}" if choices else error
+            raise DriverConfigError(f"{place}: option {option!r} is {value!r}: {expected_one}") from error
+    return msgspec.structs.asdict(msgspec.convert(dict(options), expected))
+
+
+def _choices(kind: typing.Any) -> tuple[object, ...]:
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return tuple(member.value for member in kind)
+    return typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()

@@ -154,15 +154,15 @@ class _Talks:
 
     def raise_failure(self, *, unless: BaseException | None) -> None:
         if self._failures and unless is None:
-            raise self._failures[0]
+            raise ExceptionGroup("the simulated device failed", self._failures)
 
     async def _run(self, cable: Cable) -> None:
         try:
             await self._talk(cable)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except* (ConnectionError, asyncio.IncompleteReadError):
             pass  # the other side hung up, or the cable was pulled: a device lives with that
-        except Exception as failure:  # noqa: BLE001 - task boundary: raised again when the port is left
-            self._failures.append(failure)
+        except* Exception as failures:  # noqa: BLE001 - task boundary: raised again when the port is left
+            self._failures += failures.exceptions
         finally:
             cable.hang_up()
 
