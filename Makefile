@@ -1,0 +1,56 @@
+# codepool: the commands that always hold. Each sets up what it needs and then does its job.
+#   make demo    a hospital morning on this machine, no root: ARGS="--once --seed 7 --json out.json", ARGS="--broker mosquitto"
+#   make test    everything a change must pass; ARGS="-k lifecycle" for a part
+#   make check   lint, format, types, units
+#   make lock    resolve and hash the dependencies again
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+.PHONY: demo test check format functions lock clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/demo.stamp
+	@$(BIN)/codepool-sims demo $(ARGS)
+
+test: $(VENV)/dev.stamp
+	@sh tests/system_packages.sh
+	@$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	sh systemd/verify.sh
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+# The table of functions in both READMEs, from the `covers` marks of the tests.
+functions: $(VENV)/dev.stamp
+	$(BIN)/python tests/functions.py --write
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "codepool needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which to use: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV) || { echo "Python has no venv module. On Debian: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/demo.stamp: $(VENV)/pyvenv.cfg requirements/demo.txt pyproject.toml
+	@[ -e $(VENV)/dev.stamp ] || { echo "Setting up $(VENV) (once, about a minute) …"; \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt && \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; }
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/pyvenv.cfg requirements/dev.txt pyproject.toml
+	@echo "Setting up $(VENV) for development (once, about a minute) …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock:
+	cd requirements && sh lock.sh ../$(BIN)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info out

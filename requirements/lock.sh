@@ -1,0 +1,12 @@
+#!/bin/sh
+# Resolves the dependencies of pyproject.toml anew: one file for the demo, one for development, pinned and hashed.
+set -eu
+bin=$1
+for extra in demo dev; do
+  "$bin/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+    --extra "$extra" --output-file "$extra.txt" ../pyproject.toml
+  # An extra that names another one makes the resolver list the project itself: it is installed from this tree.
+  sed -i '/^# WARNING: pip install/d;/^# Consider using a hashable/d;/^codepool @/,/via codepool/d' "$extra.txt"
+  sed -i '1i # Made by `make lock`: pinned and hashed.' "$extra.txt"
+done
