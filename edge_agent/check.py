@@ -1,0 +1,157 @@
+"""What this agent believes right now: its own facts first (overlay), then central's state (replica)."""
+
+from collections.abc import Callable, Collection, Iterable
+
+import msgspec
+
+from edge_agent.store.overlay import Overlay, as_json
+from edge_agent.store.replica import Replica
+from sync_protocol.codeform import Code
+from sync_protocol.documents import DeliveryNote, NoteState, Order, OrderState, Person, Product, Route
+from sync_protocol.items import Item, Kind, State
+
+_ITEM = "SELECT body FROM item WHERE code = ?"
+_AT = (
+    "SELECT code, body FROM item WHERE location = ? AND state IN (SELECT value FROM json_each(?))"
+    " AND (? = '' OR product = ?) AND (? = '' OR kind = ?) AND code > ? ORDER BY code LIMIT ?"
+)
+_OF_ORDER = "SELECT code, body FROM item WHERE order_id = ? AND order_id <> '' ORDER BY code"
+_ORDER = "SELECT body FROM orders WHERE id = ?"
+_ORDERS = (
+    "SELECT body FROM orders WHERE location = ? AND route = ? AND state IN (SELECT value FROM json_each(?))"
+    " ORDER BY ordered_us, id LIMIT ?"
+)
+_NOTE = "SELECT body FROM note WHERE id = ?"
+_NOTES = "SELECT body FROM note WHERE location = ? AND state = ? ORDER BY id"
+_PRODUCT = "SELECT body FROM product WHERE id = ?"
+_PRODUCT_OF = (
+    "SELECT body FROM product JOIN product_code ON product.id = product_code.product WHERE product_code.code = ?"
+)
+_PERSON = "SELECT body FROM person WHERE id = ?"
+_BADGE = "SELECT body FROM person WHERE badge = ? AND badge <> ''"
+_PAGE = 256
+MOST_ORDERS = 500
+
+_item = msgspec.msgpack.Decoder(Item).decode
+_order = msgspec.msgpack.Decoder(Order).decode
+_note = msgspec.msgpack.Decoder(DeliveryNote).decode
+_product = msgspec.msgpack.Decoder(Product).decode
+_person = msgspec.msgpack.Decoder(Person).decode
+
+
+class Stock:
+    """Reads only. Every method raises StoreError if a disk fails."""
+
+    def __init__(self, overlay: Overlay, replica: Replica, now_us: Callable[[], int]) -> None:
+        self._overlay = overlay
+        self._replica = replica
+        self._now_us = now_us
+
+    @property
+    def version(self) -> int:
+        """Ledger version of the replica that answers are read from."""
+        return self._replica.version
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since central last said that the replica is up to date; None: it never did."""
+        as_of_us = self._replica.as_of_us
+        return max(0.0, (self._now_us() - as_of_us) / 1e6) if as_of_us else None
+
+    def item(self, code: str) -> Item | None:
+        touched = self._overlay.item(code)
+        if touched is not None:
+            return touched
+        rows = self._replica.query(_ITEM, code)
+        return _item(rows[0][0]) if rows else None
+
+    def items_at(
+        self, location: str, *, states: Collection[State], product: str = "", kind: Kind | None = None, limit: int
+    ) -> list[Item]:
+        """Items of a place by code, at most ``limit``."""
+        own = self._overlay.at(location, states=states, product=product, kind=kind, limit=limit)
+        found: list[Item] = []
+        after = ""
+        while len(found) < limit:
+            kind_name = kind or ""
+            rows = self._replica.query(
+                _AT, location, as_json(states), product, product, kind_name, kind_name, after, _PAGE
+            )
+            found += self._untouched(rows)
+            if len(rows) < _PAGE:
+                break
+            after = rows[-1][0]
+        return sorted(own + found, key=lambda item: item.code)[:limit]
+
+    def items_of_order(self, order_id: str) -> list[Item]:
+        """Items locked to an order or dispensed for it, by code."""
+        own = self._overlay.of_order(order_id)
+        return sorted(own + self._untouched(self._replica.query(_OF_ORDER, order_id)), key=lambda item: item.code)
+
+    def order(self, order_id: str) -> Order | None:
+        rows = self._replica.query(_ORDER, order_id)
+        return self._believed_order(_order(rows[0][0])) if rows else None
+
+    def orders(
+        self, *, location: str, route: Route, states: Collection[OrderState], limit: int = MOST_ORDERS
+    ) -> list[Order]:
+        """Oldest first. An order that was dispensed here counts as dispensed before central has said so."""
+        live = set(states) | ({OrderState.LOCKED, OrderState.PART_LOCKED, OrderState.WAITING} if states else set())
+        rows = self._replica.query(_ORDERS, location, route, as_json(live), limit)
+        believed = (self._believed_order(_order(body)) for (body,) in rows)
+        return [order for order in believed if order.state in states]
+
+    def note(self, note_id: str) -> DeliveryNote | None:
+        rows = self._replica.query(_NOTE, note_id)
+        return self._believed_note(_note(rows[0][0])) if rows else None
+
+    def notes(self, *, location: str, state: NoteState) -> list[DeliveryNote]:
+        """A note that was received here counts as received before central has said so."""
+        stored = [state] if state is NoteState.EXPECTED else list(NoteState)
+        rows = [row for each in stored for row in self._replica.query(_NOTES, location, each)]
+        return [note for note in (self._believed_note(_note(body)) for (body,) in rows) if note.state is state]
+
+    def product(self, product_id: str) -> Product | None:
+        rows = self._replica.query(_PRODUCT, product_id)
+        return _product(rows[0][0]) if rows else None
+
+    def product_of(self, code: Code) -> Product | None:
+        """The catalogue entry that a code's own data names."""
+        for key in (code.drug_id, code.gtin, code.di):
+            rows = self._replica.query(_PRODUCT_OF, key) if key else []
+            if rows:
+                return _product(rows[0][0])
+        return None
+
+    def person(self, person_id: str) -> Person | None:
+        rows = self._replica.query(_PERSON, person_id)
+        return _person(rows[0][0]) if rows else None
+
+    def person_of_badge(self, badge: str) -> Person | None:
+        rows = self._replica.query(_BADGE, badge)
+        return _person(rows[0][0]) if rows else None
+
+    def _untouched(self, rows: Iterable[tuple[str, bytes]]) -> list[Item]:
+        """Replica rows that no overlay row hides."""
+        bodies = dict(rows)
+        hidden = self._overlay.known(bodies) if bodies else set()
+        return [_item(body) for code, body in bodies.items() if code not in hidden]
+
+    def _believed_order(self, order: Order) -> Order:
+        if order.state in {OrderState.DISPENSED, OrderState.CANCELLED}:
+            return order
+        issued = sum(item.state is State.DISPENSED for item in self._overlay.of_order(order.id))
+        if issued == 0:
+            return order
+        issued = sum(item.state is State.DISPENSED for item in self.items_of_order(order.id))
+        is_done = issued >= order.quantity
+        return msgspec.structs.replace(order, state=OrderState.DISPENSED) if is_done else order
+
+    def _believed_note(self, note: DeliveryNote) -> DeliveryNote:
+        """A note is received as a whole, so that any of its codes tells."""
+        if note.state is NoteState.RECEIVED or not note.codes:
+            return note
+        touched = self._overlay.item(note.codes[0])
+        if touched is None or touched.state is State.EXPECTED:
+            return note
+        return msgspec.structs.replace(note, state=NoteState.RECEIVED)

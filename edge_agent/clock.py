@@ -1,0 +1,91 @@
+"""Time and chance come in through here, so that tests and simulations can hold both in hand."""
+
+import datetime as dt
+import os
+import time
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from sync_protocol.facts import SESSION_BYTES, Moment
+
+DISTRUST_AFTER_US = 300_000_000
+"""How far behind known times the wall clock may be before it is not believed."""
+
+
+class Clock(Protocol):
+    def wall_us(self) -> int:
+        """UTC microseconds since 1970, as the machine believes."""
+
+    def mono_us(self) -> int:
+        """Microseconds of a clock that never jumps; its zero has no meaning."""
+
+
+class SystemClock:
+    def wall_us(self) -> int:
+        return time.time_ns() // 1_000
+
+    def mono_us(self) -> int:
+        return time.monotonic_ns() // 1_000
+
+
+def fresh_session() -> bytes:
+    """The random name of a process start (design.md §5)."""
+    return os.urandom(SESSION_BYTES)
+
+
+class Watch:
+    """Tells the moment of a fact: the machine's clock, with what is known about how wrong it is."""
+
+    def __init__(self, clock: Clock, zone: ZoneInfo, *, known_us: int = 0) -> None:
+        self.clock = clock
+        self._zone = zone
+        self._started_us = clock.mono_us()
+        self._known_us = known_us
+        self._offset_us: int | None = None
+        self._round_trip_us = 0
+
+    @property
+    def offset_us(self) -> int | None:
+        """Central's clock minus this one; None before the first contact."""
+        return self._offset_us
+
+    def moment(self) -> Moment:
+        wall_us = self.clock.wall_us()
+        return Moment(
+            wall_us=wall_us,
+            mono_us=self.clock.mono_us() - self._started_us,
+            offset_us=self._offset_us,
+            is_trusted=wall_us + (self._offset_us or 0) >= self._known_us - DISTRUST_AFTER_US,
+            zone_min=self._zone_min(wall_us),
+        )
+
+    def today(self) -> dt.date:
+        return self.moment().local_date()
+
+    def know(self, wall_us: int) -> None:
+        """It is at least ``wall_us``, by central's clock or a fact's: a clock that says less has lost its battery."""
+        self._known_us = max(self._known_us, wall_us)
+
+    def measured(self, *, sent_us: int, central_us: int) -> None:
+        """Central answered at its ``central_us`` what was sent at ``sent_us``. The quickest answer tells most."""
+        now_us = self.clock.wall_us()
+        round_trip_us = now_us - sent_us
+        if round_trip_us < 0 or not sent_us or not central_us:
+            return
+        self.know(central_us)
+        if self._offset_us is None or round_trip_us <= self._round_trip_us or self._has_jumped(now_us, central_us):
+            self._round_trip_us = round_trip_us
+            self._offset_us = central_us - (sent_us + now_us) // 2
+
+    def _has_jumped(self, now_us: int, central_us: int) -> bool:
+        """Whether the old estimate is off by more than its own round trip can explain, and then some drift."""
+        assert self._offset_us is not None, "only asked of an estimate"
+        return abs(now_us + self._offset_us - central_us) > self._round_trip_us + DISTRUST_AFTER_US
+
+    def _zone_min(self, wall_us: int) -> int:
+        try:
+            moment = dt.datetime.fromtimestamp(wall_us / 1e6, self._zone)
+        except (OverflowError, ValueError, OSError):  # a clock beyond what a calendar can say
+            return 480
+        offset = moment.utcoffset()
+        return int(offset.total_seconds() // 60) if offset is not None else 480

@@ -1,0 +1,234 @@
+"""The journal: every fact of this device as written, and what those facts did to items until the replica shows it too.
+
+One transaction a group of facts, ``synchronous=FULL``: what ``commit`` returned from is on the disk. After a failed
+write or sync nobody knows what the disk holds, so the file is closed, read again and believed.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import structlog
+
+from edge_agent.errors import StoreError
+from edge_agent.store import folder, opening, schema, sqlite
+from edge_agent.store.opening import Line
+from edge_agent.store.witness import Witness
+from sync_protocol.chain import SessionStart, link
+from sync_protocol.facts import FactId
+from sync_protocol.items import Item
+
+_BEGIN = "BEGIN IMMEDIATE"
+_ADD_SESSION = (
+    "INSERT INTO session(number, session, device, parent_session, parent_seq, parent_hash, started_us)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_ADD_FACT = "INSERT INTO fact(position, body, hash) VALUES (?, ?, ?)"
+_TOUCH = (
+    "INSERT OR REPLACE INTO overlay(code, item, product, kind, state, location, order_id, position)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_SETTLE = "UPDATE session SET acked = ?, acked_version = ? WHERE number = ?"
+_SETTLED_CODES = "SELECT code FROM overlay WHERE position BETWEEN ? AND ? LIMIT ?"
+_LEAVE = "DELETE FROM overlay WHERE code = ?"
+
+_encode = msgspec.msgpack.Encoder().encode
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.journal")
+
+
+class Touched(msgspec.Struct, frozen=True, kw_only=True):
+    """An item as it is after the fact at ``index`` of a group."""
+
+    item: Item
+    index: int
+
+
+class Journal:
+    """The journal of one running agent, and its current session. To be used on one thread."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lines: list[Line], witness: Witness) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = connection
+        self._line = lines[-1]
+        self.lines = {line.start.session: line for line in lines}
+        """Sessions by name, oldest first; those that are wholly acked and settled may be left out."""
+        self._witness = witness
+        self.trouble = ""
+        """Why the last write failed; empty while writing works."""
+
+    @classmethod
+    def open(cls, path: Path, *, device: str, session: bytes, started_us: int) -> Self:
+        """Check the journal in ``path`` or make one, and begin a session in it.
+
+        Raises JournalCorruptError, JournalNewerError, StoreError, or ConfigError for another device's journal.
+        """
+        testimony_path = path.with_name(folder.WITNESS)
+        if testimony_path.exists() and not path.exists():
+            raise sqlite.corrupt(path, "the file is gone, though facts were recorded here")
+        with sqlite.explaining(path):
+            connection = sqlite.connect(path, is_durable=True)
+            try:
+                schema.migrate_journal(connection, path)
+                lines = opening.read_lines(connection)
+                opening.check(connection, path, lines, device=device, testimony_path=testimony_path)
+                lines.append(_begin_session(connection, lines, device, session, started_us))
+            except BaseException:
+                connection.close()
+                raise
+        return cls(path, connection, lines, Witness.open(testimony_path))
+
+    @property
+    def start(self) -> SessionStart:
+        return self._line.start
+
+    @property
+    def head(self) -> int:
+        """Seq of the last fact of the current session; 0 before the first one."""
+        return self._line.head
+
+    @property
+    def head_hash(self) -> bytes:
+        return self._line.head_hash
+
+    def commit(self, bodies: Sequence[bytes], touched: Iterable[Touched]) -> tuple[FactId, ...]:
+        """Write facts and what they did, all or nothing, durably. Raises StoreError or JournalCorruptError."""
+        line = self._line
+        previous, seq, facts = line.head_hash, line.head, []
+        first = line.position(seq + 1)
+        for body in bodies:
+            seq += 1
+            previous = link(previous, body)
+            facts.append((line.position(seq), body, previous))
+        rows = [_overlay_row(change.item, first + change.index) for change in touched]
+        try:
+            self._write(((_ADD_FACT, facts), (_TOUCH, rows)))
+        except StoreError:
+            if (line.head, line.head_hash) != (seq, previous):  # read anew after the failure
+                raise
+        line.head, line.head_hash = seq, previous
+        self._testify()
+        start = line.start
+        return tuple(
+            FactId(device=start.device, session=start.session, seq=seq - back) for back in range(len(facts) - 1, -1, -1)
+        )
+
+    def write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """One durable transaction besides the facts. Raises StoreError or JournalCorruptError."""
+        self._write(((statement, rows),))
+
+    def settle(self, session: bytes, through: int, version: int) -> None:
+        """Write down that central has committed ``session`` through ``through``. Raises StoreError."""
+        line = self.lines[session]
+        self._write(((_SETTLE, [(through, version, line.number)]),))
+        line.acked, line.acked_version = through, version
+
+    def forget_settled(self, session: bytes, through: int, limit: int) -> int:
+        """Drop at most ``limit`` overlay rows of facts through ``through``, which the replica shows; how many were."""
+        line = self.lines[session]
+        codes = self.query(_SETTLED_CODES, line.position(0), line.position(through), limit)
+        if codes:
+            self._write(((_LEAVE, codes),))
+        return len(codes)
+
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Raises StoreError or JournalCorruptError."""
+        try:
+            return self._open().execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise sqlite.explain(self.path, error) from error
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+        self._witness.close()
+
+    def _write(self, statements: Iterable[tuple[str, Sequence[tuple[Any, ...]]]]) -> None:
+        connection = self._open()
+        try:
+            connection.execute(_BEGIN)
+            for statement, rows in statements:
+                connection.executemany(statement, rows)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo(connection, error)
+            failure = sqlite.explain(self.path, error)
+            self.trouble = str(failure)
+            raise failure from error
+        except BaseException:
+            self._undo(connection, None)
+            raise
+        self.trouble = ""
+
+    def _undo(self, connection: sqlite3.Connection, error: sqlite3.Error | None) -> None:
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        if error is None or not sqlite.is_input_output(error):
+            return
+        _log.error("journal_write_failed", path=str(self.path), error=str(error))
+        with suppress(sqlite3.Error):
+            connection.close()
+        self._connection = None
+        with suppress(StoreError):
+            self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        """The connection; after a failure of the disk a new one, to what the file then holds."""
+        if self._connection is not None:
+            return self._connection
+        with sqlite.explaining(self.path):
+            connection = sqlite.connect(self.path, is_durable=True)
+            try:
+                _write_anew(connection, self.path)
+                line = opening.read_lines(connection)[-1]
+            except BaseException:
+                connection.close()
+                raise
+        if line.start != self._line.start or line.head < self._line.head:
+            connection.close()
+            raise sqlite.corrupt(self.path, "recorded facts are gone after the disk failed")
+        self._line.head, self._line.head_hash = line.head, line.head_hash
+        self._connection = connection
+        _log.warning("journal_reopened", path=str(self.path), head=line.head)
+        return connection
+
+    def _testify(self) -> None:
+        try:
+            self._witness.write(self._line.number, self._line.head, self._line.head_hash)
+        except OSError as error:  # the facts are safe; the witness only lags behind
+            _log.warning("witness_not_written", path=str(self.path), error=str(error))
+
+
+def _write_anew(connection: sqlite3.Connection, path: Path) -> None:
+    """Every page once more, and synced: a sync that failed once may not be repeated and believed."""
+    is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_busy:
+        raise StoreError(f"{path}: another program holds the journal open; nothing was recorded. Close it, repeat.")
+
+
+def _begin_session(
+    connection: sqlite3.Connection, lines: list[Line], device: str, session: bytes, started_us: int
+) -> Line:
+    before = lines[-1] if lines else None
+    start = SessionStart(
+        device=device,
+        session=session,
+        parent_session=before.start.session if before else b"",
+        parent_seq=before.head if before else 0,
+        parent_hash=before.head_hash if before else b"",
+        started_us=started_us,
+    )
+    number = before.number + 1 if before else 1
+    connection.execute(
+        _ADD_SESSION,
+        (number, session, device, start.parent_session, start.parent_seq, start.parent_hash, started_us),
+    )
+    return Line(number=number, start=start, head=0, head_hash=start.hash, acked=0, acked_version=0)
+
+
+def _overlay_row(item: Item, position: int) -> tuple[Any, ...]:
+    return (item.code, _encode(item), item.product, item.kind, item.state, item.location, item.order, position)

@@ -1,0 +1,81 @@
+"""What of the journal central has not committed yet: the batches to send, and how much waits how long."""
+
+import msgspec
+
+from edge_agent.store.journal import Journal
+from edge_agent.store.opening import FACTS_FROM, HASH_AT, Line
+from edge_agent.store.sqlite import corrupt
+from sync_protocol.chain import link
+from sync_protocol.codec import decode_fact
+from sync_protocol.errors import FactError, WireError
+from sync_protocol.messages import Batch
+
+BATCH_BYTES = 256 * 1024
+_READ_AT_ONCE = 64
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts that are not in the ledger, and when the oldest of them was recorded."""
+
+    facts: int
+    since_us: int | None
+
+
+def unsent_lines(journal: Journal) -> list[tuple[bytes, int, int]]:
+    """(session, head, acked) of every session that central has not wholly committed, oldest first."""
+    return [(session, line.head, line.acked) for session, line in journal.lines.items() if line.acked < line.head]
+
+
+def read_batch(journal: Journal, session: bytes, *, after: int, limit: int, max_bytes: int = BATCH_BYTES) -> Batch:
+    """At most ``limit`` facts and ``max_bytes``, but one at least. Raises JournalCorruptError for a broken chain."""
+    line = journal.lines[session]
+    previous = first_hash = _hash_of(journal, line, after)
+    bodies: list[bytes] = []
+    size = 0
+    while len(bodies) < limit:
+        from_seq = after + len(bodies) + 1
+        at_once = min(_READ_AT_ONCE, limit - len(bodies))
+        rows = journal.query(FACTS_FROM, line.position(from_seq), line.position(line.head), at_once)
+        for offset, (position, body, digest) in enumerate(rows):
+            size += len(body)
+            if bodies and size > max_bytes:
+                return _batch(line, after, first_hash, bodies)
+            previous = link(previous, body)
+            if position != line.position(from_seq + offset) or digest != previous:
+                raise corrupt(journal.path, f"fact {from_seq + offset} of session {line.number} was changed")
+            bodies.append(body)
+        if len(rows) < at_once:
+            break
+    return _batch(line, after, first_hash, bodies)
+
+
+def waiting(journal: Journal) -> Waiting:
+    """One pass over the sessions; the facts themselves are counted, not read, but for the oldest."""
+    facts = sum(max(0, line.head - line.acked) for line in journal.lines.values())
+    for line in journal.lines.values():
+        if line.acked < line.head:
+            seq = line.acked + 1
+            ((_, body, _),) = journal.query(FACTS_FROM, line.position(seq), line.position(seq), 1)
+            return Waiting(facts=facts, since_us=_recorded_us(body))
+    return Waiting(facts=0, since_us=None)
+
+
+def _batch(line: Line, after: int, first_hash: bytes, bodies: list[bytes]) -> Batch:
+    return Batch(start=line.start, first_seq=after + 1, previous_hash=first_hash, bodies=tuple(bodies))
+
+
+def _hash_of(journal: Journal, line: Line, seq: int) -> bytes:
+    if seq == 0:
+        return line.start.hash
+    rows = journal.query(HASH_AT, line.position(seq))
+    if not rows:
+        raise corrupt(journal.path, f"fact {seq} of session {line.number} is missing")
+    digest: bytes = rows[0][0]
+    return digest
+
+
+def _recorded_us(body: bytes) -> int | None:
+    try:
+        return decode_fact(body).at.wall_us
+    except (FactError, WireError):  # written by other software; central will say what it is
+        return None

@@ -1,0 +1,52 @@
+"""Items as this device's own facts left them, until the replica shows the same. An overlay row hides the replica's."""
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from edge_agent.store.journal import Journal
+from sync_protocol.items import Item, Kind, State
+
+_ITEM = "SELECT item FROM overlay WHERE code = ?"
+_AT = (
+    "SELECT item FROM overlay WHERE location = ? AND state IN (SELECT value FROM json_each(?))"
+    " AND (? = '' OR product = ?) AND (? = '' OR kind = ?) ORDER BY code LIMIT ?"
+)
+_OF_ORDER = "SELECT item FROM overlay WHERE order_id = ? AND order_id <> '' ORDER BY code"
+_KNOWN = "SELECT code FROM overlay WHERE code IN (SELECT value FROM json_each(?))"
+_COUNT = "SELECT count(*) FROM overlay"
+
+_decode = msgspec.msgpack.Decoder(Item).decode
+_json = msgspec.json.Encoder()
+
+
+class Overlay:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def item(self, code: str) -> Item | None:
+        rows = self._journal.query(_ITEM, code)
+        return _decode(rows[0][0]) if rows else None
+
+    def at(
+        self, location: str, *, states: Collection[State], product: str = "", kind: Kind | None = None, limit: int
+    ) -> list[Item]:
+        kind_name = kind or ""
+        rows = self._journal.query(_AT, location, as_json(states), product, product, kind_name, kind_name, limit)
+        return [_decode(item) for (item,) in rows]
+
+    def of_order(self, order: str) -> list[Item]:
+        return [_decode(item) for (item,) in self._journal.query(_OF_ORDER, order)]
+
+    def known(self, codes: Iterable[str]) -> set[str]:
+        """Which of the codes have a row here."""
+        return {code for (code,) in self._journal.query(_KNOWN, as_json(codes))}
+
+    def __len__(self) -> int:
+        ((count,),) = self._journal.query(_COUNT)
+        return int(count)
+
+
+def as_json(values: Iterable[str]) -> str:
+    """For ``json_each``: one statement, whatever the number of values."""
+    return _json.encode(list(values)).decode()

@@ -1,0 +1,135 @@
+"""Tables of the two stores and the way to them from every older version.
+
+A journal that is newer than this code is never touched; a replica that is newer or older than it is thrown away.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_agent.errors import JournalNewerError
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+JOURNAL_VERSION = 1
+REPLICA_VERSION = 1
+
+# A fact stands at session number * 2^32 + seq: one tree, written at its end only, read by range.
+SEQ_BITS = 32
+
+_JOURNAL = (
+    """
+    CREATE TABLE session(
+        number INTEGER PRIMARY KEY,
+        session BLOB NOT NULL UNIQUE,
+        device TEXT NOT NULL,
+        parent_session BLOB NOT NULL,
+        parent_seq INTEGER NOT NULL,
+        parent_hash BLOB NOT NULL,
+        started_us INTEGER NOT NULL,
+        acked INTEGER NOT NULL DEFAULT 0,
+        acked_version INTEGER NOT NULL DEFAULT 0
+    ) STRICT
+    """,
+    "CREATE TABLE fact(position INTEGER PRIMARY KEY, body BLOB NOT NULL, hash BLOB NOT NULL) STRICT",
+    # The same for people and tools: facts by the session's name.
+    """
+    CREATE VIEW written AS
+        SELECT session.device, session.session, fact.position & 0xffffffff AS seq, fact.body, fact.hash,
+               (fact.position & 0xffffffff) <= session.acked AS is_acked
+        FROM fact JOIN session ON session.number = fact.position >> 32
+    """,
+    # Items that facts of this device touched, until the replica shows the same: `position` is the last such fact.
+    """
+    CREATE TABLE overlay(
+        code TEXT PRIMARY KEY,
+        item BLOB NOT NULL,
+        product TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        state TEXT NOT NULL,
+        location TEXT NOT NULL,
+        order_id TEXT NOT NULL,
+        position INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX overlay_position ON overlay(position)",
+    "CREATE INDEX overlay_order ON overlay(order_id) WHERE order_id <> ''",
+    "CREATE TABLE sign_in(person TEXT PRIMARY KEY, failures INTEGER NOT NULL, locked_until_us INTEGER NOT NULL) STRICT",
+    "CREATE TABLE setting(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+)
+
+_REPLICA = (
+    "CREATE TABLE cursor(one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, as_of_us INTEGER NOT NULL)",
+    """
+    CREATE TABLE item(
+        code TEXT PRIMARY KEY,
+        body BLOB NOT NULL,
+        product TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        state TEXT NOT NULL,
+        location TEXT NOT NULL,
+        order_id TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX item_place ON item(location, state, product)",
+    "CREATE INDEX item_order ON item(order_id) WHERE order_id <> ''",
+    """
+    CREATE TABLE orders(
+        id TEXT PRIMARY KEY, body BLOB NOT NULL, location TEXT NOT NULL, route TEXT NOT NULL, state TEXT NOT NULL,
+        ordered_us INTEGER NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX orders_place ON orders(location, route, state, ordered_us)",
+    "CREATE TABLE note(id TEXT PRIMARY KEY, body BLOB NOT NULL, location TEXT NOT NULL, state TEXT NOT NULL) STRICT",
+    "CREATE INDEX note_place ON note(location, state)",
+    "CREATE TABLE product(id TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT",
+    "CREATE TABLE product_code(code TEXT PRIMARY KEY, product TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE INDEX product_code_product ON product_code(product)",
+    "CREATE TABLE person(id TEXT PRIMARY KEY, body BLOB NOT NULL, badge TEXT NOT NULL) STRICT",
+    "CREATE INDEX person_badge ON person(badge) WHERE badge <> ''",
+    "INSERT INTO cursor(one, version, as_of_us) VALUES (1, 0, 0)",
+)
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate_journal(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring a journal to this version. Raises JournalNewerError, and writes nothing, if it is beyond it."""
+    found = version_of(connection)
+    if found > JOURNAL_VERSION:
+        raise JournalNewerError(
+            f"{path}: found schema version {found}, expected at most {JOURNAL_VERSION}: newer software wrote this"
+            " journal. Nothing was changed. Install the version that ran here last, or a newer one."
+        )
+    if found < JOURNAL_VERSION:
+        _apply(connection, "journal", [("tables", _JOURNAL)], JOURNAL_VERSION)
+
+
+def create_replica(connection: sqlite3.Connection) -> None:
+    """Make the tables of an empty replica."""
+    _apply(connection, "replica", [("tables", _REPLICA)], REPLICA_VERSION)
+
+
+def _apply(connection: sqlite3.Connection, name: str, steps: list[tuple[str, tuple[str, ...]]], version: int) -> None:
+    """Each step and its record in one transaction; steps that were applied before are left out."""
+    # Imported when there is something to migrate: 13 MB that an agent on a small PC need not carry every day.
+    from sqlite_utils import Database, Migrations  # noqa: PLC0415
+
+    migrations = Migrations(name)
+    for number, (label, statements) in enumerate(steps, start=1):
+        migrations(name=f"{number:04d} {label}")(_step(statements, number))
+    migrations.apply(Database(connection))
+    assert version_of(connection) == version, "every version has its step"
+
+
+def _step(statements: tuple[str, ...], number: int) -> Callable[["Database"], None]:
+    def run(database: "Database") -> None:
+        for statement in statements:
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {number}")
+
+    return run
