@@ -70,6 +70,11 @@ class ManagedProcess:
         except TimeoutError:
             await self.kill()
 
+    async def ended(self) -> int:
+        """Its exit status, once it ended by itself."""
+        process = self._process()
+        return await process.wait()
+
     def log_tail(self) -> str:
         """The last lines of its log, indented."""
         try:

@@ -1,0 +1,146 @@
+"""The configuration files of the demo's programs, written as a hospital's technician would write them."""
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from hardware_sims.scenarios.plan import CATH_LAB, PHARMACY
+
+INSTITUTION = "H11010100001"
+INSTITUTION_NAME = "示范医院"
+DISTRICT = "110101"
+HOSPITAL_TOKEN = "demo-hospital-7f1f0c2b9d"  # noqa: S105 - of the demo's own processes on this machine only
+SCOPES = ("read", "orders", "receiving", "usage", "masterdata")
+STATION, CABINET, PACKAGER = "station-1", "cabinet-1", "packager-1"
+AGENTS = (STATION, CABINET, PACKAGER)
+LOCK = 1
+ROUND_S = 0.15
+
+
+class Wires(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the simulated devices are plugged in."""
+
+    scanner: str
+    lock_board: str
+    reader_port: int
+    packager: str
+
+
+class Doors(msgspec.Struct, frozen=True, kw_only=True):
+    """HTTP ports of the programs."""
+
+    central: int
+    station: int
+    cabinet: int
+    packager: int
+
+    def of(self, agent: str) -> int:
+        return {STATION: self.station, CABINET: self.cabinet, PACKAGER: self.packager}[agent]
+
+
+def central_settings(*, data: Path, port: int, mqtt: str, insurer: str, language: str) -> str:
+    return f"""\
+[central]
+data = {_text(data)}
+host = "127.0.0.1"
+port = {port}
+language = {_text(language)}
+zone = "Asia/Shanghai"
+
+[mqtt]
+url = {_text(mqtt)}
+
+[insurer]
+url = {_text(insurer)}
+institution = {_text(INSTITUTION)}
+institution_name = {_text(INSTITUTION_NAME)}
+admdvs = {_text(DISTRICT)}
+
+[[clients]]
+name = "hospital"
+token = {_text(HOSPITAL_TOKEN)}
+scopes = {json.dumps(SCOPES)}
+"""
+
+
+def agent_settings(agent: str, *, data: Path, port: int, mqtt: str, language: str, wires: Wires) -> str:
+    location, workplace, devices = _workplace(agent, wires)
+    return f"""\
+[agent]
+device = {_text(agent)}
+location = {_text(location)}
+workplace = {_text(workplace)}
+data = {_text(data)}
+zone = "Asia/Shanghai"
+
+[central]
+mqtt = {_text(mqtt)}
+
+[screen]
+host = "127.0.0.1"
+port = {port}
+language = {_text(language)}
+
+{devices}"""
+
+
+def _workplace(agent: str, wires: Wires) -> tuple[str, str, str]:
+    """Location, workplace and the sections of its devices."""
+    match agent:
+        case "station-1":
+            return PHARMACY, "station", _STATION.format(url=_text(wires.scanner))
+        case "cabinet-1":
+            cabinet = _CABINET.format(port=wires.reader_port, url=_text(wires.lock_board), lock=LOCK, round_s=ROUND_S)
+            return CATH_LAB, "cabinet", cabinet
+        case "packager-1":
+            return PHARMACY, "packager", _PACKAGER.format(url=_text(wires.packager))
+        case _:
+            raise ValueError(f"agent is {agent!r}, expected one of {', '.join(AGENTS)}")
+
+
+_STATION = """\
+[[devices]]
+name = "scanner-1"
+driver = "scanner-serial"
+url = {url}
+suffix = "cr"
+
+[station]
+scanner = "scanner-1"
+"""
+_CABINET = """\
+[[devices]]
+name = "reader-1"
+driver = "rfid-llrp"
+host = "127.0.0.1"
+port = {port}
+keepalive_s = 2.0
+
+[[devices]]
+name = "lock-1"
+driver = "lock-board-8a"
+url = {url}
+
+[cabinet]
+reader = "reader-1"
+lockboard = "lock-1"
+lock = {lock}
+quiet_rounds = 2
+max_rounds = 12
+round_s = {round_s}
+"""
+_PACKAGER = """\
+[[devices]]
+name = "packager-1"
+driver = "packager-tcp"
+url = {url}
+
+[packager]
+packager = "packager-1"
+"""
+
+
+def _text(value: object) -> str:
+    """A TOML basic string: JSON's escapes are among its own."""
+    return json.dumps(str(value), ensure_ascii=False)
