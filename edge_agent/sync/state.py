@@ -11,5 +11,7 @@ class SyncState(msgspec.Struct, kw_only=True):
     cause: str = "not connected yet"
     alarm: str = ""
     """What cannot be, or what central refused to take: a person must look."""
+    store_trouble: str = ""
+    """Why what central says cannot be written down here."""
     latest: int = 0
     """The highest ledger version heard of."""

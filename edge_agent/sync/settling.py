@@ -1,0 +1,71 @@
+"""Writes down what central has committed, a few times a second at most, and lets the overlay go where it may.
+
+An overlay row leaves when its fact is acked *and* the replica shows a ledger that contains the fact.
+"""
+
+import asyncio
+
+from edge_agent.store.journal import Journal
+from sync_protocol.machines.uplink import Settle
+
+LINGER_US = 250_000
+"""How long acks gather before they are written: each write is a sync of the disk that no scan should wait for."""
+AGAIN_AFTER_US = 2_000_000
+SLICE = 500
+_FIRST_TOUCHED = "SELECT min(position) FROM overlay"
+
+
+class Settling:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._acks: dict[bytes, Settle] = {}
+        self._due_us: int | None = None
+        self._hidden: dict[bytes, list[tuple[int, int]]] = {}
+        """(through, version) by session: overlay rows up to ``through`` may leave from replica ``version`` on."""
+        ((first,),) = journal.query(_FIRST_TOUCHED)
+        for session, line in journal.lines.items():
+            if first is not None and line.position(line.acked) >= first and line.acked:
+                self._hidden[session] = [(line.acked, line.acked_version)]
+
+    @property
+    def wake_us(self) -> int | None:
+        return self._due_us
+
+    def add(self, settle: Settle, *, now_us: int) -> None:
+        self._acks[settle.session] = settle
+        steps = self._hidden.setdefault(settle.session, [])
+        if not steps or steps[-1] != (settle.through, settle.version):
+            steps.append((settle.through, settle.version))
+        if len(steps) > SLICE:  # bounded: the two newest become one that waits for the newer
+            del steps[-2]
+        if self._due_us is None:
+            self._due_us = now_us + LINGER_US
+
+    async def flush(self, *, now_us: int, replica_version: int) -> bool:
+        """Whether anything was written. Raises StoreError; what was not written stays due."""
+        if self._due_us is not None and now_us < self._due_us:
+            return False
+        has_acks = bool(self._acks)
+        self._due_us = now_us + AGAIN_AFTER_US  # unless all goes well
+        while self._acks:
+            session, settle = next(iter(self._acks.items()))
+            self._journal.settle(session, settle.through, settle.version)
+            del self._acks[session]
+        await self._let_go(replica_version)
+        self._due_us = None
+        return has_acks
+
+    async def _let_go(self, replica_version: int) -> None:
+        for session, steps in list(self._hidden.items()):
+            shown = [step for step in steps if step[1] <= replica_version]
+            if shown:
+                await self._forget(session, shown[-1][0])
+                steps[: len(shown)] = []
+            if not steps:
+                del self._hidden[session]
+
+    async def _forget(self, session: bytes, through: int) -> None:
+        dropped = SLICE
+        while dropped == SLICE:
+            dropped = self._journal.forget_settled(session, through, SLICE)
+            await asyncio.sleep(0)
