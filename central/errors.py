@@ -1,4 +1,4 @@
-"""What can go wrong at central, split by what the caller will do: correct the request, come back later, call a person."""
+"""What can go wrong at central, split by what the caller will do: correct it, come back later, call a person."""
 
 from enum import IntEnum
 
@@ -41,15 +41,6 @@ class ConflictError(RequestError):
 
 class NotFoundError(RequestError):
     """The request names something that the ledger does not hold."""
-
-
-class SignInError(CentralError):
-    """A person could not be signed in. ``retry_after_s`` is above 0 while the person is locked out."""
-
-    def __init__(self, cause: str, *, retry_after_s: int = 0) -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.retry_after_s = retry_after_s
 
 
 class BusyError(CentralError):

@@ -182,8 +182,6 @@ person = Table(
     _text("badge"),
     _text("pin"),
     _flag("is_active"),
-    _number("failed_tries"),
-    _number("locked_until_us"),
     _number("version"),
     Index(None, "version"),
 )

@@ -1,0 +1,45 @@
+"""From the bytes of a fact to a fact that the ledger can fold and file. They come from outside, so all may be wrong."""
+
+from sync_protocol.codec import decode_fact
+from sync_protocol.errors import FactError, WireError
+from sync_protocol.facts import Fact, What
+
+MAX_UNITS_OF_FACT = 50_000
+"""Units that one pre-scan may create: its rows must fit one delta."""
+_LAST_US = 253_402_214_400_000_000
+"""The last day of the year 9999: no date exists after it."""
+_DAY_MIN = 24 * 60
+_MAX_INT = 2**63 - 1
+
+
+def read_fact(body: bytes) -> Fact:
+    """Raises FactError or WireError: such bytes are kept and put on the work list."""
+    fact = decode_fact(body)
+    at = fact.at
+    if not fits_moment(at.wall_us):
+        raise FactError("at.wall_us", str(at.wall_us), f"0 to {_LAST_US}")
+    if not fits_moment(at.wall_us + (at.offset_us or 0)):
+        raise FactError("at.offset_us", str(at.offset_us), "an offset that leads to a date")
+    if abs(at.zone_min) > _DAY_MIN:
+        raise FactError("at.zone_min", str(at.zone_min), f"at most {_DAY_MIN} minutes from UTC")
+    if fact.what is What.PRESCANNED and len(fact.codes) * fact.units > MAX_UNITS_OF_FACT:
+        raise FactError("units", f"{len(fact.codes)} boxes of {fact.units}", f"at most {MAX_UNITS_OF_FACT} in one fact")
+    return fact
+
+
+def flaw(body: bytes) -> tuple[Fact | None, str]:
+    """The fact, or why the bytes are none."""
+    try:
+        return read_fact(body), ""
+    except (FactError, WireError) as error:
+        return None, str(error)
+
+
+def fits_moment(wall_us: int) -> bool:
+    """Whether a time from outside is a date of this calendar."""
+    return 0 <= wall_us <= _LAST_US
+
+
+def fits_integer(*numbers: int) -> bool:
+    """Whether numbers from outside can stand in a column."""
+    return all(-_MAX_INT <= number <= _MAX_INT for number in numbers)

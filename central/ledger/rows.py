@@ -1,0 +1,190 @@
+"""Rows of the ledger's tables as records of the shared language, and back. By hand: this is the hot path."""
+
+import datetime as dt
+import functools
+from typing import Any
+
+import msgspec
+
+from sync_protocol.documents import (
+    DeliveryNote,
+    NoteLine,
+    NoteState,
+    Order,
+    OrderKind,
+    OrderState,
+    Person,
+    Product,
+    Route,
+)
+from sync_protocol.items import Item, Kind, State
+
+Row = tuple[Any, ...]
+
+_KINDS = {str(kind): kind for kind in Kind}
+_STATES = {str(state): state for state in State}
+_encoder = msgspec.msgpack.Encoder()
+_lines_decoder = msgspec.msgpack.Decoder(tuple[NoteLine, ...])
+_product_decoder = msgspec.msgpack.Decoder(Product)
+
+
+@functools.lru_cache(maxsize=4_096)
+def date_of(text: str) -> dt.date:
+    return dt.date.fromisoformat(text)
+
+
+@functools.lru_cache(maxsize=4_096)
+def _text(date: dt.date) -> str:
+    return date.isoformat()
+
+
+def item_of(row: Row) -> Item:
+    """The item of a row of ``statements.ITEM_COLUMNS``."""
+    return Item(
+        code=row[0],
+        kind=_KINDS[row[1]],
+        product=row[2],
+        lot=row[3],
+        expiry=date_of(row[4]),
+        state=_STATES[row[5]],
+        location=row[6],
+        document=row[7],
+        order=row[8],
+        holder=row[9],
+        box=row[10],
+        units=row[11],
+        pouch=row[12],
+        before=_STATES[row[13]] if row[13] else None,
+        tag=row[14],
+        made=date_of(row[15]) if row[15] else None,
+        is_controlled=bool(row[16]),
+    )
+
+
+def new_item_row(item: Item, version: int) -> Row:
+    return (
+        item.code,
+        item.kind,
+        item.product,
+        item.lot,
+        _text(item.expiry),
+        item.state,
+        item.location,
+        item.document,
+        item.order,
+        item.holder,
+        item.box,
+        item.units,
+        item.pouch,
+        item.before or "",
+        item.tag,
+        _text(item.made) if item.made else "",
+        item.is_controlled,
+        version,
+    )
+
+
+def moved_item_row(item: Item, version: int) -> Row:
+    """What ``statements.MOVE_ITEM`` changes."""
+    return (item.state, item.order, item.holder, item.pouch, item.before or "", version, item.code)
+
+
+def changed_item_row(item: Item, version: int) -> Row:
+    """What ``statements.CHANGE_ITEM`` changes: all that may change in an item's life."""
+    return (
+        item.state,
+        item.order,
+        item.holder,
+        item.pouch,
+        item.before or "",
+        item.location,
+        item.document,
+        item.units,
+        item.tag,
+        version,
+        item.code,
+    )
+
+
+def order_of(row: Row, codes: tuple[str, ...]) -> Order:
+    """The order of a row of ``statements.ORDER_COLUMNS``."""
+    return Order(
+        id=row[0],
+        kind=OrderKind(row[1]),
+        product=row[2],
+        quantity=row[3],
+        patient=row[4],
+        visit=row[5],
+        ward=row[6],
+        location=row[7],
+        route=Route(row[8]),
+        state=OrderState(row[9]),
+        ordered_us=row[10],
+        prescriber=row[11],
+        codes=codes,
+    )
+
+
+def new_order_row(order: Order, placed_us: int, version: int) -> Row:
+    return (
+        order.id,
+        order.kind,
+        order.product,
+        order.quantity,
+        order.patient,
+        order.visit,
+        order.ward,
+        order.location,
+        order.route,
+        order.state,
+        order.ordered_us,
+        order.prescriber,
+        placed_us,
+        version,
+    )
+
+
+def note_of(row: Row) -> DeliveryNote:
+    """The delivery note of a row of ``statements.NOTE_COLUMNS``."""
+    return DeliveryNote(
+        id=row[0],
+        supplier=row[1],
+        location=row[2],
+        kind=_KINDS[row[3]],
+        state=NoteState(row[4]),
+        lines=_lines_decoder.decode(row[5]),
+    )
+
+
+def note_row(note: DeliveryNote, version: int) -> Row:
+    return (note.id, note.supplier, note.location, note.kind, note.state, _encoder.encode(note.lines), version)
+
+
+def product_of(body: bytes) -> Product:
+    return _product_decoder.decode(body)
+
+
+def product_row(product: Product, version: int) -> Row:
+    return (
+        product.id,
+        _encoder.encode(product),
+        product.name,
+        product.name_en,
+        product.spec,
+        product.kind,
+        product.route,
+        product.units,
+        product.insurance_code,
+        product.hospital_code,
+        product.is_controlled,
+        version,
+    )
+
+
+def person_of(row: Row) -> Person:
+    """The person of a row of ``statements.PERSON_COLUMNS``."""
+    return Person(id=row[0], name=row[1], badge=row[2], pin=row[3], is_active=bool(row[4]))
+
+
+def person_row(person: Person, version: int) -> Row:
+    return (person.id, person.name, person.badge, person.pin, person.is_active, version)

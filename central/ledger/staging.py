@@ -1,0 +1,158 @@
+"""Rows of one commit before they are written: gathered fact by fact, written together, sorted by key."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from central.ledger import rows, statements
+from sync_protocol.facts import Fact, SealedFact
+from sync_protocol.items import Item
+from sync_protocol.lifecycle import Refusal
+from sync_protocol.machines.ingest import SessionState
+
+UNREADABLE = "unreadable"
+
+
+class Staging:
+    """``write`` may be called several times in a commit: each time it writes what came since."""
+
+    def __init__(self, connection: sqlite3.Connection, *, version: int, now_us: int) -> None:
+        self._connection = connection
+        self._version = version
+        self._now_us = now_us
+        self._facts: list[rows.Row] = []
+        self._fact_codes: list[rows.Row] = []
+        self._exceptions: list[rows.Row] = []
+        self._items: dict[str, Item] = {}
+        self._before: dict[str, Item | None] = {}
+        self._sessions: dict[bytes, SessionState] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self._facts or self._exceptions or self._items or self._sessions)
+
+    def add_fact(self, position: int, sealed: SealedFact, fact: Fact) -> None:
+        known = (fact.at.wall_us, fact.operator, fact.document, fact.order)
+        self._facts.append(self._fact_row(position, sealed, fact.what, known))
+        self._fact_codes.extend([(code, position) for code in fact.codes])
+
+    def add_unreadable(self, position: int, sealed: SealedFact, cause: str) -> None:
+        self._facts.append(self._fact_row(position, sealed, UNREADABLE, (0, "", "", "")))
+        self.add_exception(
+            position,
+            sealed,
+            reason=UNREADABLE,
+            what=UNREADABLE,
+            found=cause,
+            expected="a fact that this software reads",
+        )
+
+    def _fact_row(self, position: int, sealed: SealedFact, what: str, known: rows.Row) -> rows.Row:
+        identity = sealed.id
+        stamps = (self._version, self._now_us)
+        return (
+            position,
+            identity.session,
+            identity.seq,
+            identity.device,
+            what,
+            sealed.body,
+            sealed.hash,
+            *stamps,
+            *known,
+        )
+
+    def add_refusal(self, position: int, sealed: SealedFact, refusal: Refusal) -> None:
+        self.add_exception(
+            position,
+            sealed,
+            code=refusal.code,
+            what=refusal.what,
+            reason=refusal.reason,
+            state=refusal.state or "",
+            found=refusal.found,
+            expected=refusal.expected,
+        )
+
+    def add_exception(
+        self,
+        position: int,
+        sealed: SealedFact,
+        *,
+        reason: str,
+        code: str = "",
+        what: str = "",
+        state: str = "",
+        found: str,
+        expected: str,
+    ) -> None:
+        identity = sealed.id
+        row = (position, identity.device, identity.session, identity.seq, code, what, reason, state, found, expected)
+        self._exceptions.append((*row, self._now_us))
+
+    def add_misfit(self, device: str, session: bytes, *, reason: str, found: str, expected: str) -> None:
+        """An exception that is about a chain and not about a fact."""
+        self._exceptions.append((None, device, session, 0, "", "", reason, "", found, expected, self._now_us))
+
+    def put_item(self, item: Item, before: Item | None) -> None:
+        """The item as it is now; ``before``: as it was when this commit began."""
+        self._items[item.code] = item
+        self._before.setdefault(item.code, before)
+
+    def put_session(self, state: SessionState) -> None:
+        self._sessions[state.start.session] = state
+
+    def write(self) -> None:
+        if self._sessions:
+            self._connection.executemany(
+                statements.WRITE_SESSION, [self._session_row(state) for state in self._sessions.values()]
+            )
+            self._sessions = {}
+        if self._facts:
+            self._connection.executemany(statements.ADD_FACT, self._facts)
+            self._connection.executemany(statements.ADD_FACT_CODE, sorted(self._fact_codes))
+            self._facts, self._fact_codes = [], []
+        if self._exceptions:
+            self._connection.executemany(statements.ADD_EXCEPTION, self._exceptions)
+            self._exceptions = []
+        if self._items:
+            self._write_items()
+
+    def _write_items(self) -> None:
+        added: list[rows.Row] = []
+        moved: list[rows.Row] = []
+        changed: list[rows.Row] = []
+        for code in sorted(self._items):
+            item, before = self._items[code], self._before[code]
+            if before is None:
+                added.append(rows.new_item_row(item, self._version))
+            elif _stays_in_place(before, item):
+                moved.append(rows.moved_item_row(item, self._version))
+            else:
+                changed.append(rows.changed_item_row(item, self._version))
+        self._before.update(self._items)
+        self._items = {}
+        self._connection.executemany(statements.ADD_ITEM, added)
+        self._connection.executemany(statements.MOVE_ITEM, moved)
+        self._connection.executemany(statements.CHANGE_ITEM, changed)
+
+    def _session_row(self, state: SessionState) -> rows.Row:
+        start = state.start
+        parent = (start.parent_session, start.parent_seq, start.parent_hash)
+        return (start.session, start.device, *parent, start.started_us, state.through, state.head, self._now_us)
+
+
+def in_chunks(connection: sqlite3.Connection, statement: str, keys: Sequence[Any]) -> Iterator[rows.Row]:
+    """Rows of a statement with one IN list, whatever the number of keys."""
+    for start in range(0, len(keys), statements.CHUNK):
+        chunk = keys[start : start + statements.CHUNK]
+        yield from connection.execute(statements.marks(statement, len(chunk)), chunk)
+
+
+def _stays_in_place(before: Item, item: Item) -> bool:
+    return (
+        before.location == item.location
+        and before.document == item.document
+        and before.units == item.units
+        and before.tag == item.tag
+    )

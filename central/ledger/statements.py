@@ -1,0 +1,152 @@
+# ruff: noqa: S608 -- statements are put together from constants of this module, never from values
+"""Every statement of the hot path, by name. ``{codes}`` stands for question marks, put in by ``marks``."""
+
+from sync_protocol.conservation import PLACES
+
+ITEM_COLUMNS = (
+    "code, kind, product, lot, expiry, state, location, document, order_id, holder, box, units, pouch, before, tag, "
+    "made, is_controlled"
+)
+ORDER_COLUMNS = "id, kind, product, quantity, patient, visit, ward, location, route, state, ordered_us, prescriber"
+NOTE_COLUMNS = "id, supplier, location, kind, state, lines"
+PERSON_COLUMNS = "id, name, badge, pin, is_active"
+
+CHUNK = 500
+"""Values in one IN list: enough that the statement's own cost is shared, few enough to stay in SQLite's cache."""
+
+# meta
+READ_META = "SELECT value FROM meta WHERE key = ?"
+WRITE_META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+LAST_POSITION = "SELECT coalesce(max(position), 0) FROM fact"
+
+# sessions
+READ_SESSION = (
+    "SELECT device, parent_session, parent_seq, parent_hash, started_us, through, head FROM session WHERE session = ?"
+)
+WRITE_SESSION = (
+    "INSERT INTO session "
+    "(session, device, parent_session, parent_seq, parent_hash, started_us, through, head, received_us) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (session) DO UPDATE SET through = excluded.through, head = excluded.head, "
+    "received_us = excluded.received_us"
+)
+READ_THROUGH = "SELECT through FROM session WHERE session = ?"
+LAST_OWN_SESSION = "SELECT session, through, head FROM session WHERE device = ? ORDER BY rowid DESC LIMIT 1"
+SIBLING_SESSION = "SELECT session FROM session WHERE parent_session = ? AND session != ? LIMIT 1"
+VERDICTS = (
+    "SELECT seq, code, what, reason, state, found, expected FROM exception "
+    "WHERE session = ? AND seq BETWEEN ? AND ? AND position IS NOT NULL ORDER BY seq, id"
+)
+
+# facts
+ADD_FACT = (
+    "INSERT INTO fact (position, session, seq, device, what, body, hash, version, received_us, wall_us, operator, "
+    "document, order_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+ADD_FACT_CODE = "INSERT INTO fact_code (code, position) VALUES (?, ?)"
+ADD_EXCEPTION = (
+    "INSERT INTO exception (position, device, session, seq, code, what, reason, state, found, expected, raised_us) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+# items
+ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE code IN ({{codes}})"
+ADD_ITEM = f"INSERT INTO item ({ITEM_COLUMNS}, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+MOVE_ITEM = "UPDATE item SET state = ?, order_id = ?, holder = ?, pouch = ?, before = ?, version = ? WHERE code = ?"
+CHANGE_ITEM = (
+    "UPDATE item SET state = ?, order_id = ?, holder = ?, pouch = ?, before = ?, location = ?, document = ?, "
+    "units = ?, tag = ?, version = ? WHERE code = ?"
+)
+_PLACES = ", ".join(f"'{state}'" for state in sorted(PLACES))
+UNBALANCED_BOXES = (
+    "SELECT box.code, box.units, (SELECT count(*) FROM item AS unit WHERE unit.box = box.code AND unit.box != '' "
+    f"AND unit.state IN ({_PLACES})) AS found FROM item AS box "
+    "WHERE box.code IN ({codes}) AND found != box.units"
+)
+
+# orders
+ADD_ORDER = (
+    f"INSERT INTO orders ({ORDER_COLUMNS}, placed_us, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+ORDERS = f"SELECT {ORDER_COLUMNS} FROM orders WHERE id IN ({{codes}})"
+SETTLE_ORDER = (
+    "UPDATE orders SET state = ?, dispensed_us = CASE WHEN dispensed_us = 0 THEN ? ELSE dispensed_us END, version = ? "
+    "WHERE id = ?"
+)
+ORDER_CODES = "SELECT order_id, code, state FROM item WHERE order_id IN ({codes}) AND order_id != '' ORDER BY code"
+UNMET_ORDERS = (
+    f"SELECT {ORDER_COLUMNS} FROM orders WHERE product = ? AND state IN ('waiting', 'part_locked') "
+    "ORDER BY kind != 'stat', ordered_us, id"
+)
+FREE_STOCK = (
+    "SELECT code, box, lot, expiry FROM item WHERE product = ? AND state = 'in_stock' AND expiry >= ? "
+    "AND location = ? AND kind = ? ORDER BY expiry, lot, box, code"
+)
+
+# documents and master data
+NOTES = f"SELECT {NOTE_COLUMNS} FROM note WHERE id IN ({{codes}})"
+WRITE_NOTE = (
+    f"INSERT INTO note ({NOTE_COLUMNS}, version) VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET state = excluded.state, version = excluded.version"
+)
+STILL_EXPECTED = "SELECT count(*) FROM item WHERE code IN ({codes}) AND state = 'expected'"
+PRODUCTS = "SELECT body FROM product WHERE id IN ({codes})"
+WRITE_PRODUCT = (
+    "INSERT INTO product (id, body, name, name_en, spec, kind, route, units, insurance_code, hospital_code, "
+    "is_controlled, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+    "body = excluded.body, name = excluded.name, name_en = excluded.name_en, spec = excluded.spec, "
+    "kind = excluded.kind, route = excluded.route, units = excluded.units, insurance_code = excluded.insurance_code, "
+    "hospital_code = excluded.hospital_code, is_controlled = excluded.is_controlled, version = excluded.version"
+)
+PEOPLE = f"SELECT {PERSON_COLUMNS} FROM person WHERE id IN ({{codes}})"
+BADGES = "SELECT id, badge FROM person WHERE badge IN ({codes}) AND badge != ''"
+WRITE_PERSON = (
+    f"INSERT INTO person ({PERSON_COLUMNS}, version) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+    "name = excluded.name, badge = excluded.badge, pin = excluded.pin, is_active = excluded.is_active, "
+    "version = excluded.version"
+)
+
+# usages
+ADD_USAGE = (
+    "INSERT INTO usage (id, code, order_id, patient, operator, wall_us, state, position, received_us) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+USAGE = "SELECT code, order_id, patient, operator, wall_us FROM usage WHERE id = ? ORDER BY code"
+WAITING_USAGES = (
+    "SELECT id, code, order_id, operator, wall_us FROM usage WHERE state = 'waiting' AND code IN ({codes}) "
+    "ORDER BY received_us, id"
+)
+RECORD_USAGE = "UPDATE usage SET state = 'recorded', position = ? WHERE id = ? AND code = ?"
+
+# the insurer's queue
+ADD_INSURER_ROW = (
+    "INSERT INTO insurer_row (position, box, order_id, quantity, is_split, state, updated_us) "
+    "VALUES (?, ?, ?, ?, ?, 'waiting', ?)"
+)
+
+# deltas: rows of (after, to]
+VERSIONS_AFTER = (
+    "SELECT version FROM item WHERE version > ?1 UNION ALL SELECT version FROM orders WHERE version > ?1 "
+    "UNION ALL SELECT version FROM note WHERE version > ?1 UNION ALL SELECT version FROM product WHERE version > ?1 "
+    "UNION ALL SELECT version FROM person WHERE version > ?1 ORDER BY version LIMIT ?2"
+)
+CHANGED_ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE version > ? AND version <= ?"
+CHANGED_ORDERS = f"SELECT {ORDER_COLUMNS} FROM orders WHERE version > ? AND version <= ?"
+CHANGED_NOTES = f"SELECT {NOTE_COLUMNS} FROM note WHERE version > ? AND version <= ?"
+CHANGED_PRODUCTS = "SELECT body FROM product WHERE version > ? AND version <= ?"
+CHANGED_PEOPLE = f"SELECT {PERSON_COLUMNS} FROM person WHERE version > ? AND version <= ?"
+
+# agents
+WRITE_AGENT = (
+    "INSERT INTO agent (device, last_seen_us, software, schema, replica_version, facts_waiting, clock_offset_us, "
+    "session, is_connected) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET "
+    "last_seen_us = excluded.last_seen_us, software = excluded.software, schema = excluded.schema, "
+    "replica_version = excluded.replica_version, facts_waiting = excluded.facts_waiting, "
+    "clock_offset_us = excluded.clock_offset_us, session = excluded.session, is_connected = excluded.is_connected"
+)
+FORGET_CONNECTIONS = "UPDATE agent SET is_connected = 0 WHERE is_connected"
+
+
+def marks(statement: str, count: int) -> str:
+    """The statement with ``count`` question marks in the place of ``{codes}``."""
+    return statement.format(codes=",".join("?" * count))

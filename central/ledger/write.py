@@ -1,0 +1,187 @@
+"""The one writer. Every change of the ledger is a call of ``Ledger.commit``: one transaction, one version, one fsync.
+
+A commit runs on the event loop without giving it up, so commits are serialised by construction, and whatever follows
+one (acks, deltas, news to pages) sees only committed state.
+"""
+
+import pathlib
+import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from central.changes import Changes
+from central.clock import HospitalTime
+from central.errors import BusyError, ConservationError, DiskError
+from central.ledger import statements, store
+from central.ledger.transaction import Transaction, read_session
+from sync_protocol.chain import SessionStart
+from sync_protocol.machines.ingest import SessionState, begin
+from sync_protocol.messages import Rows
+
+DEVICE = "central"
+"""Central's own acts are facts of this device."""
+AGAIN_AFTER_S = 2.0
+_T = TypeVar("_T")
+_log = structlog.get_logger()
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a commit changed, for those who tell others."""
+
+    version: int
+    rows: Rows
+
+
+Consequence = Callable[[Transaction], None]
+"""A rule that follows from the facts of a commit; it runs inside the commit, in the order of ``Ledger.follow``."""
+
+
+class Ledger:
+    """``trouble``: why the ledger takes no change at the moment, empty while it is well."""
+
+    def __init__(
+        self, path: pathlib.Path, time: HospitalTime, changes: Changes, new_session: Callable[[], bytes]
+    ) -> None:
+        self.path = path
+        self.trouble = ""
+        self.time = time
+        self._changes = changes
+        self._new_session = new_session
+        self._consequences: list[Consequence] = []
+        self._listeners: list[Callable[[Committed], None]] = []
+        self._connection = store.connect(path)
+        self._version = 0
+        self._position = 0
+        self._read_counters()
+        self._own = self._next_own_session()
+        changes.announce(self._version)
+
+    @property
+    def version(self) -> int:
+        """Of the last commit."""
+        return self._version
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For reading committed state between commits. Ask again each time: it is replaced after a failure."""
+        return self._connection
+
+    def follow(self, *consequences: Consequence) -> None:
+        self._consequences.extend(consequences)
+
+    def listen(self, listener: Callable[[Committed], None]) -> None:
+        """Call ``listener`` after every commit."""
+        self._listeners.append(listener)
+
+    def commit(self, work: Callable[[Transaction], _T]) -> _T:
+        """Run ``work`` in one transaction with all its consequences.
+
+        Raises BusyError if the disk or another process does not let it (nothing was changed), ConservationError if
+        the units of a box would not add up, and whatever ``work`` raises.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            transaction = self._transaction()
+            result = work(transaction)
+            if not transaction.has_work:
+                self._connection.execute("ROLLBACK")
+                return result
+            for consequence in self._consequences:
+                consequence(transaction)
+            transaction.finish()
+            self._connection.execute(statements.WRITE_META, ("version", str(transaction.version)))
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, ConservationError):
+                _log.critical("units do not add up, commit rolled back", cause=str(error))
+            raise
+        self._committed(transaction)
+        return result
+
+    def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run ``work`` in one transaction that has no version: rows that no replica holds. Raises BusyError."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            result = work(self._connection)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        except BaseException:
+            self._roll_back()
+            raise
+        self.trouble = ""
+        self._changes.announce()
+        return result
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _transaction(self) -> Transaction:
+        return Transaction(
+            self._connection,
+            version=self._version + 1,
+            position=self._position,
+            own=self._own,
+            moment=self.time.moment,
+        )
+
+    def _committed(self, transaction: Transaction) -> None:
+        self.trouble = ""
+        self._version = transaction.version
+        self._position = transaction.position
+        self._own = transaction.own
+        committed = Committed(version=transaction.version, rows=transaction.delta_rows())
+        for listener in self._listeners:
+            listener(committed)
+        self._changes.announce(self._version)
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _failed(self, error: sqlite3.Error) -> BusyError:
+        """What to tell the caller. A disk that failed once is not trusted: the file is opened and read anew."""
+        cause = store.cause_of(error)
+        _log.error("ledger takes no change", cause=cause, path=str(self.path))
+        self.trouble = cause
+        if store.is_passing(error):
+            self._roll_back()
+        else:
+            self._reopen(cause)
+        return BusyError(cause, retry_after_s=AGAIN_AFTER_S)
+
+    def _reopen(self, cause: str) -> None:
+        self._connection.close()
+        try:
+            self._connection = store.connect(self.path)
+        except sqlite3.Error as error:
+            raise DiskError(f"ledger {self.path}: {cause}; it cannot be opened again: {error}") from error
+        self._read_counters()
+        state = read_session(self._connection, self._own.start.session)
+        self._own = state or begin(self._own.start)
+
+    def _read_counters(self) -> None:
+        row = self._connection.execute(statements.READ_META, ("version",)).fetchone()
+        self._version = int(row[0]) if row else 0
+        (self._position,) = self._connection.execute(statements.LAST_POSITION).fetchone()
+
+    def _next_own_session(self) -> SessionState:
+        """Central's chain goes on from the session that it wrote last."""
+        row = self._connection.execute(statements.LAST_OWN_SESSION, (DEVICE,)).fetchone()
+        parent, seq, head = row or (b"", 0, b"")
+        return begin(
+            SessionStart(
+                device=DEVICE,
+                session=self._new_session(),
+                parent_session=parent,
+                parent_seq=seq,
+                parent_hash=head,
+                started_us=self.time.now_us(),
+            )
+        )

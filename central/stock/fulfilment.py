@@ -1,0 +1,153 @@
+"""How orders follow from the stock: who gets what became free, and how far each order is.
+
+One consequence, run in every commit: whatever changed an item of an order, or brought stock that an order waits for,
+is followed up in the same commit. Urgent orders first, then the oldest.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import msgspec
+
+from central.ledger import rows, statements
+from central.ledger.transaction import Transaction
+from central.stock.masterdata import find_products
+from sync_protocol.allocation import Free, allocate
+from sync_protocol.documents import Order, OrderState, Product
+from sync_protocol.facts import Fact, How, What
+from sync_protocol.items import Kind, State
+
+# An order that came to its end stays there: what is returned later does not open it again.
+_ENDED = frozenset({OrderState.DISPENSED, OrderState.CANCELLED})
+_HELD = frozenset({State.LOCKED, State.TAKEN, State.LENT})
+Place = tuple[str, str]
+"""Product and location: stock of one can fill orders of the same only."""
+
+
+def settle_orders(transaction: Transaction) -> None:
+    """Consequence: give back what is too much, allocate what is free, and write down how far each touched order is."""
+    touched = _touched(transaction)
+    if touched:
+        for order in read_orders(transaction, touched):
+            _give_back_surplus(transaction, order)
+    _allocate(transaction, touched)
+    touched |= _touched(transaction)
+    for order in read_orders(transaction, touched):
+        transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order)))
+
+
+def read_orders(transaction: Transaction, ids: Iterable[str]) -> list[Order]:
+    """Orders with the codes that they have now."""
+    ids = list(ids)
+    codes: dict[str, list[str]] = defaultdict(list)
+    for order, code, _ in transaction.select_in(statements.ORDER_CODES, ids):
+        codes[order].append(code)
+    found = transaction.select_in(statements.ORDERS, ids)
+    return [rows.order_of(row, tuple(codes[row[0]])) for row in found]
+
+
+def _touched(transaction: Transaction) -> set[str]:
+    """Orders of which an item changed, and those placed in this commit."""
+    touched = set(transaction.placed)
+    for code, item in transaction.changed.items():
+        touched.add(item.order)
+        before = transaction.originals[code]
+        if before is not None:
+            touched.add(before.order)
+    touched.discard("")
+    return touched
+
+
+def _count(transaction: Transaction, order: Order, states: frozenset[State]) -> int:
+    transaction.load(order.codes)
+    return sum(transaction.stock[code].state in states for code in order.codes)
+
+
+def _state(transaction: Transaction, order: Order) -> OrderState:
+    if order.state in _ENDED:
+        return order.state
+    done = _count(transaction, order, frozenset({State.DISPENSED}))
+    if done >= order.quantity:
+        return OrderState.DISPENSED
+    held = done + _count(transaction, order, _HELD)
+    if held >= order.quantity:
+        return OrderState.LOCKED
+    return OrderState.PART_LOCKED if held else OrderState.WAITING
+
+
+def _give_back_surplus(transaction: Transaction, order: Order) -> None:
+    """A late scan may fill an order from other items than those locked to it."""
+    done = _count(transaction, order, frozenset({State.DISPENSED}))
+    surplus = done + _count(transaction, order, _HELD) - order.quantity
+    locked = [code for code in order.codes if transaction.stock[code].state is State.LOCKED]
+    if surplus > 0 and locked:
+        codes = tuple(locked[-surplus:])
+        fact = Fact(what=What.UNLOCKED, codes=codes, at=transaction.moment(), order=order.id, how=How.AUTOMATIC)
+        transaction.record(fact)
+
+
+def _allocate(transaction: Transaction, touched: set[str]) -> None:
+    places = _restocked(transaction)
+    unmet: dict[str, Order] = {}
+    if touched:
+        for order in read_orders(transaction, touched):
+            if order.state not in _ENDED and _count(transaction, order, _HELD | {State.DISPENSED}) < order.quantity:
+                places.add((order.product, order.location))
+                unmet[order.id] = order
+    for product in find_products(transaction, sorted({product for product, _ in places})):
+        if product.kind is Kind.BOX:
+            locations = {location for one, location in places if one == product.id}
+            _allocate_product(transaction, product, locations)
+
+
+def _restocked(transaction: Transaction) -> set[Place]:
+    """Where stock became free in this commit."""
+    places = set()
+    for code, item in transaction.changed.items():
+        before = transaction.originals[code]
+        was_there = before is not None and before.state is State.IN_STOCK and before.location == item.location
+        if item.state is State.IN_STOCK and not was_there:
+            places.add((item.product, item.location))
+    return places
+
+
+def _allocate_product(transaction: Transaction, product: Product, locations: set[str]) -> None:
+    waiting = transaction.select(statements.UNMET_ORDERS, (product.id,))
+    free = {location: _free(transaction, product, location) for location in sorted(locations)} if waiting else {}
+    for row in waiting:
+        if not any(free.values()):
+            return
+        order = rows.order_of(row, ())
+        if free.get(order.location):
+            _fill(transaction, order, free[order.location])
+
+
+def _free(transaction: Transaction, product: Product, location: str) -> dict[str, Free]:
+    kind = Kind.UNIT if product.is_split else Kind.BOX
+    today = transaction.moment().local_date()
+    found = transaction.select(statements.FREE_STOCK, (product.id, today.isoformat(), location, kind))
+    return {code: Free(code=code, box=box, lot=lot, expiry=rows.date_of(expiry)) for code, box, lot, expiry in found}
+
+
+def _fill(transaction: Transaction, row: Order, free: dict[str, Free]) -> None:
+    (order,) = read_orders(transaction, [row.id])
+    has = _count(transaction, order, _HELD | {State.DISPENSED})
+    if has >= order.quantity:
+        return
+    moment = transaction.moment()
+    held_lot = transaction.stock[order.codes[0]].lot if order.codes else ""
+    choice = allocate(order.quantity - has, free.values(), today=moment.local_date(), held_lot=held_lot)
+    if not choice.codes:
+        return
+    fact = Fact(
+        what=What.LOCKED,
+        codes=choice.codes,
+        at=moment,
+        order=order.id,
+        product=order.product,
+        how=How.AUTOMATIC,
+        reason=choice.why,
+    )
+    for code in choice.codes:
+        del free[code]
+    transaction.record(fact)
