@@ -1,5 +1,7 @@
 """The cable of a simulated device: a pty under a stable name, or a TCP port. It can be pulled and plugged in again.
 
+Faults sit on its two lines, by direction, and outlive a replug: a bad cable stays one.
+
 A simulated device is one coroutine function that talks through a ``Cable`` until it reads ``b""``, the end of the line.
 """
 
@@ -19,23 +21,28 @@ class Cable:
     """One plugged connection as the device sees it."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Line, hang_up: Callable[[], None]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        lines: tuple[Line, Line],
+        hang_up: Callable[[], None],
     ) -> None:
         self.reader = reader
         self.hang_up = hang_up
         self._writer = writer
-        self._line = line
+        self._from_device, self._to_device = lines
 
     async def read(self, limit: int = 4096) -> bytes:
-        """The next bytes; ``b""`` once the line is cut."""
-        try:
-            return await self.reader.read(limit)
-        except OSError:
-            return b""
+        """The next bytes, after the faults on their way here; ``b""`` once the line is cut."""
+        with suppress(OSError):
+            while data := await self.reader.read(limit):
+                if heard := b"".join(step.data for step in self._to_device.send(data)):
+                    return heard
+        return b""
 
     async def write(self, data: bytes) -> None:
         """Send through the line's faults. Raises ConnectionResetError once the line is cut."""
-        for step in self._line.send(data):
+        for step in self._from_device.send(data):
             if step.wait_s:
                 await asyncio.sleep(step.wait_s)
             if self._writer.is_closing():
@@ -52,10 +59,10 @@ Talk = Callable[[Cable], Awaitable[None]]
 class PtyPort:
     """A serial line. Each plug-in is a new tty; ``path`` always leads to the present one, as udev's by-id links do."""
 
-    def __init__(self, path: Path, talk: Talk, *, line: Line | None = None) -> None:
+    def __init__(self, path: Path, talk: Talk, *, line: Line | None = None, line_to_device: Line | None = None) -> None:
         self._path = path
         self._talks = _Talks(talk)
-        self._line = line or Line()
+        self._lines = line or Line(), line_to_device or Line()
         self._plugged: _Pty | None = None
 
     @property
@@ -66,7 +73,7 @@ class PtyPort:
         """Does nothing if it is plugged in."""
         if self._plugged is None:
             self._plugged = pty = await _Pty.open()
-            self._talks.start(Cable(pty.reader, pty.writer, self._line, pty.hang_up))
+            self._talks.start(Cable(pty.reader, pty.writer, self._lines, pty.hang_up))
             fresh = self._path.with_name(f"{self._path.name}.new")
             fresh.symlink_to(pty.tty_name)
             fresh.replace(self._path)
@@ -94,10 +101,12 @@ class PtyPort:
 class TcpPort:
     """A TCP server on 127.0.0.1. A port of 0 is chosen once and kept from then on."""
 
-    def __init__(self, talk: Talk, *, port: int = 0, line: Line | None = None) -> None:
+    def __init__(
+        self, talk: Talk, *, port: int = 0, line: Line | None = None, line_to_device: Line | None = None
+    ) -> None:
         self.port = port
         self._talks = _Talks(talk)
-        self._line = line or Line()
+        self._lines = line or Line(), line_to_device or Line()
         self._server: asyncio.Server | None = None
 
     @property
@@ -129,7 +138,7 @@ class TcpPort:
         self._talks.raise_failure(unless=error)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._talks.start(Cable(reader, writer, self._line, writer.transport.abort))
+        self._talks.start(Cable(reader, writer, self._lines, writer.transport.abort))
 
 
 class _Talks:

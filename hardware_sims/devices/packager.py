@@ -12,19 +12,20 @@ from hardware_sims.serve import Cable
 class SimPackager:
     """Plug it in as ``TcpPort(packager.talk)``. A result is repeated every ``repeat_s`` until it is acknowledged.
 
-    What it was told outlives the cable: jobs wait, and results are told on the next connection.
+    What it was told outlives the cable: jobs wait, and results are told on the next connection. ``pouches`` are those
+    made, by job; ``received`` counts how often each job came; ``told`` are the results that were acknowledged.
     """
 
     def __init__(self, *, canisters: Mapping[str, int], pouch_s: float = 0.05, repeat_s: float = 0.5) -> None:
         self.pouches: dict[str, wire.Job] = {}
         self.received: Counter[str] = Counter()
+        self.told: list[wire.Result] = []
         self._canisters = Counter(canisters)
         self._pouch_s = pouch_s
         self._repeat_s = repeat_s
         self._jobs: dict[str, wire.Job] = {}
         self._waiting: deque[wire.Job] = deque()
         self._outbox: deque[wire.Result] = deque()
-        self._told: list[wire.Result] = []
         self._to_waste = 0
         self._to_ignore = 0
         self._is_jamming = False
@@ -56,7 +57,7 @@ class SimPackager:
 
     async def repeat_result(self) -> None:
         """Tell the last acknowledged result once more."""
-        await self._tell(self._told[-1])
+        await self._tell(self.told[-1])
 
     async def talk(self, cable: Cable) -> None:
         answers: asyncio.Queue[str] = asyncio.Queue(100)
@@ -145,7 +146,7 @@ class SimPackager:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._repeat_s):
                         if await answers.get() == wire.crc_of(record):
-                            self._told.append(self._outbox.popleft())
+                            self.told.append(self._outbox.popleft())
 
 
 def _result(job: wire.Job, outcome: str, *, pouch: str = "", message: str = "") -> wire.Result:
