@@ -44,7 +44,9 @@ def parse_scan(data: bytes, *, aim: str | None = None, entry: Entry = Entry.SCAN
     aim, text = _split_aim(aim, text)
     if aim is not None and aim.startswith("]E"):
         _refuse_product(text, "EAN/UPC")
-    code = parse_gs1(text, today=today) if aim in _GS1_AIMS else _by_content(text, entry, today)
+    # Packers print trace codes in GS1 symbols too; 8004 alone also opens a GS1 number, that of an asset.
+    is_gs1 = aim in _GS1_AIMS and (text.startswith("8004") or not _NATIONAL_RUN.fullmatch(text))
+    code = parse_gs1(text, today=today) if is_gs1 else _by_content(text, entry, today)
     if code.form is CodeForm.GS1:
         refuse_key_clash(code)
     return code

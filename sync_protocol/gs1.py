@@ -118,10 +118,10 @@ def parse_digital_link(url: str, *, today: dt.date) -> Code:
 
 
 def _elements(text: str) -> Elements:
-    elements = []
+    elements: Elements = []
     rest = text.removeprefix(GS)
     while rest:
-        if _TRACE20.fullmatch(rest):
+        if elements and _TRACE20.fullmatch(rest):
             raise glued(text)
         known = _identifier(rest)
         segment = rest.partition(GS)[0]
@@ -169,13 +169,14 @@ def _lost_gs(text: str) -> CodeRefused:
 
 
 def _bad_value(name: str, value: str) -> CodeRefused:
+    layout = _identifier(name).format
     if name in _DATES and len(value) >= _YYMMDD and value[:_YYMMDD].isdigit():
         reason, expected = CodeFlaw.BAD_DATE, "a date YYMMDD that exists"
         value = value[:_YYMMDD]
-    elif not _VALUE.fullmatch(value):
-        reason, expected = CodeFlaw.BAD_CHARACTER, "characters of GS1"
+    elif not _VALUE.fullmatch(value) or ("X" not in layout and not value.isdigit() and value):
+        reason, expected = CodeFlaw.BAD_CHARACTER, f"characters of the format {layout}"
     else:
-        reason, expected = CodeFlaw.BAD_LENGTH, f"the format {_identifier(name).format}"
+        reason, expected = CodeFlaw.BAD_LENGTH, f"the format {layout}"
     return CodeRefused(
         reason, found=f"({name}) {shown(value)}", expected=expected, advice="scan again, or set the package aside"
     )
@@ -200,16 +201,14 @@ def _code(elements: Elements, *, is_separated: bool, shown_text: str, today: dt.
     fields = dict(elements)
     if len(fields) != len(elements):
         raise glued(shown_text)
-    gtin = fields.get("01")
-    if gtin is None and "8004" in fields:
-        return Code(key=f"8004{fields['8004']}", form=CodeForm.GS1, serial=fields["8004"])
-    _check_gtin(gtin, fields)
-    assert gtin is not None
     dates = {
         name: read_date(value, field=f"({name})", today=today, zero_is_month_end=True)
         for name, value in elements
         if name in _DATES
     }
+    if "01" not in fields and "8004" in fields:
+        return Code(key=f"8004{fields['8004']}", form=CodeForm.GS1, serial=fields["8004"])
+    gtin = _checked_gtin(fields)
     lot, serial = fields.get("10"), fields.get("21")
     for value in (lot, serial):
         if value is not None and _holds_code(value, gtin):
@@ -233,7 +232,8 @@ def _key(gtin: str, serial: str | None, lot: str | None) -> str:
     return f"01{gtin}" if lot is None else f"01{gtin}10{lot}"
 
 
-def _check_gtin(gtin: str | None, fields: dict[str, str]) -> None:
+def _checked_gtin(fields: dict[str, str]) -> str:
+    gtin = fields.get("01")
     if "00" in fields or (gtin is None and "02" in fields):
         raise CodeRefused(
             CodeFlaw.NOT_A_TRACE_CODE,
@@ -255,6 +255,7 @@ def _check_gtin(gtin: str | None, fields: dict[str, str]) -> None:
             expected=f"check digit {check_digit(gtin[:-1])}",
             advice="scan again; if it returns, the label is wrong: set the package aside",
         )
+    return gtin
 
 
 def _count(digits: str | None) -> int | None:
