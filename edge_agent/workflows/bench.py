@@ -1,0 +1,97 @@
+"""What every step at a workplace works with: the recorder, what the agent believes, and how the two are used."""
+
+import datetime as dt
+
+import msgspec
+
+from edge_agent.check import Stock
+from edge_agent.notify import Notifier
+from edge_agent.recorder import Recorder
+from edge_agent.workflows.verdicts import Refuse, StepReason
+from sync_protocol.codes import Code
+from sync_protocol.documents import Product
+from sync_protocol.facts import Certificate, Fact, How, What
+from sync_protocol.items import Item
+from sync_protocol.lifecycle import Reason
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """Who acts and by what means."""
+
+    operator: str
+    source: str
+    witness: str = ""
+
+
+class Bench:
+    """Recorder, stock and notifier of one workplace."""
+
+    def __init__(self, *, recorder: Recorder, stock: Stock, notifier: Notifier) -> None:
+        self.recorder = recorder
+        self.stock = stock
+        self.notifier = notifier
+        self.location = recorder.location
+
+    def today(self) -> dt.date:
+        return self.recorder.moment().local_date()
+
+    def fact(
+        self,
+        what: What,
+        codes: tuple[str, ...],
+        act: Act,
+        *,
+        how: How = How.SCAN,
+        document: str = "",
+        order: str = "",
+        product: str = "",
+        units: int = 0,
+        pouch: str = "",
+        certificate: Certificate | None = None,
+    ) -> Fact:
+        """A fact of this workplace, now."""
+        return Fact(
+            what=what,
+            codes=codes,
+            at=self.recorder.moment(),
+            operator=act.operator,
+            witness=act.witness,
+            location=self.location,
+            document=document,
+            order=order,
+            how=how,
+            source=act.source,
+            product=product,
+            units=units,
+            pouch=pouch,
+            certificate=certificate,
+        )
+
+    def item_here(self, code: Code) -> Item:
+        """The item that was scanned, agreeing with its own label and at this workplace. Raises Refuse."""
+        if code.is_class:
+            raise Refuse(StepReason.NAMES_NO_ITEM, found=code.key)
+        item = self.stock.item(code.key)
+        if item is None:
+            raise Refuse(Reason.UNKNOWN_CODE, found=code.key)
+        self.agree(code, product=item.product, lot=item.lot, expiry=item.expiry)
+        if item.location != self.location:
+            raise Refuse(StepReason.ELSEWHERE, found=item.location, expected=self.location)
+        return item
+
+    def agree(self, code: Code, *, product: str, lot: str, expiry: dt.date) -> None:
+        """Object and record must agree in product, lot and expiry, as far as the label says them. Raises Refuse."""
+        labelled = self.stock.product_of(code)
+        if labelled is not None and labelled.id != product:
+            raise Refuse(Reason.WRONG_PRODUCT, found=labelled.id, expected=product)
+        if code.lot is not None and code.lot != lot:
+            raise Refuse(StepReason.WRONG_LOT, found=code.lot, expected=lot)
+        if code.expiry is not None and code.expiry != expiry:
+            raise Refuse(StepReason.WRONG_EXPIRY, found=code.expiry.isoformat(), expected=expiry.isoformat())
+
+    def product(self, product_id: str) -> Product:
+        """The catalogue entry. Raises Refuse if the catalogue here lacks it."""
+        product = self.stock.product(product_id)
+        if product is None:
+            raise Refuse(StepReason.UNKNOWN_PRODUCT, found=product_id)
+        return product

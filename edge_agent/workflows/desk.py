@@ -1,0 +1,226 @@
+"""One seat at a station: who sits there, which step is on, what the last scans came to.
+
+The seat of the attached scanner and each PDA have a desk of their own; receipts and trays are shared between them.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from drivers.readings import Scan
+from edge_agent.errors import Refused, SignInRefusedError, StoreError
+from edge_agent.intake import code_of_entry, code_of_scan
+from edge_agent.notify import Change
+from edge_agent.people import People, SignInFlaw
+from edge_agent.workflows.bench import Act, Bench
+from edge_agent.workflows.handout import HandOut
+from edge_agent.workflows.orders import Orders
+from edge_agent.workflows.prescan import Prescan
+from edge_agent.workflows.receive import Receive
+from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason, Verdict
+from sync_protocol.codeform import shown
+from sync_protocol.codes import Code
+from sync_protocol.documents import Person
+from sync_protocol.errors import CodeRefused
+
+VERDICTS_KEPT = 50
+
+
+class Tally:
+    """What all desks of this process answered, for the counters on the metrics page."""
+
+    def __init__(self) -> None:
+        self.results: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
+
+    def add(self, verdict: Verdict) -> None:
+        self.results[verdict.result] += 1
+        if verdict.is_refused:
+            self.refusals[verdict.reason] += 1
+
+
+class Steps(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps of a station, shared by its desks."""
+
+    bench: Bench
+    receive: Receive
+    prescan: Prescan
+    orders: Orders
+    handout: HandOut
+    tally: Tally
+
+
+class Desk:
+    def __init__(self, steps: Steps, *, people: People) -> None:
+        self._steps = steps
+        self._people = people
+        self._one_at_a_time = asyncio.Lock()
+        self._number = 0
+        self.person: Person | None = None
+        self.step = Step.PRESCAN
+        self.note = ""
+        self.order = ""
+        self.verdicts: deque[Verdict] = deque(maxlen=VERDICTS_KEPT)
+        self.done = 0
+        """Verdicts in the journal since the person signed in."""
+
+    def sign_in(self, person: Person | None) -> None:
+        """Seat a person, or None: the desk is left as it was found."""
+        self.person = person
+        self.note = self.order = ""
+        self.done = 0
+        self.verdicts.clear()
+        self._steps.bench.notifier.publish(Change.PEOPLE)
+
+    def choose(self, step: Step, *, note: str = "", order: str = "") -> None:
+        """Turn to another step, or to another note or order of it. Raises Refuse if that is not open here."""
+        if note:
+            self._steps.receive.note(note)
+        if order:
+            self._steps.orders.ticket(order)
+        self.step, self.note, self.order = step, note, order
+        self._steps.bench.notifier.publish(Change.VERDICTS)
+
+    async def scan(self, scan: Scan) -> Verdict:
+        """Answer one frame of a scanner, in the order in which they come."""
+        today = self._steps.bench.today()
+        return await self._answer(scan.data, _read(lambda: code_of_scan(scan, today=today)), source=scan.source)
+
+    async def enter(self, text: str, *, source: str) -> Verdict:
+        """Answer one code that a PDA or the keyboard sent."""
+        today = self._steps.bench.today()
+        data = text.encode("utf-8", "surrogatepass")
+        return await self._answer(data, _read(lambda: code_of_entry(text, today=today)), source=source)
+
+    async def hand_out(self, order: str, *, witness: str = "", source: str = "screen") -> Verdict:
+        """Confirm an order that needs no scan any more."""
+        return await self._guarded(
+            lambda person: self._steps.handout.finish(order, _act(person, source, witness)), code="", order=order
+        )
+
+    async def receive(self, note: str, *, source: str = "screen") -> Verdict:
+        """Confirm a note whose boxes were all scanned; only after a failed write is there anything to confirm."""
+        return await self._guarded(
+            lambda person: self._steps.receive.finish(note, _act(person, source)), code="", note=note
+        )
+
+    async def _answer(self, data: bytes, code: Code | CodeRefused, *, source: str) -> Verdict:
+        text = data.decode("ascii", "replace").strip()
+        if text and (self.person is None or isinstance(code, CodeRefused)):
+            # A colleague's badge takes the seat over in the middle of a step, too.
+            try:
+                self.sign_in(await self._people.by_badge(text))
+            except SignInRefusedError as error:
+                if isinstance(code, CodeRefused) and (self.person is None or error.reason == SignInFlaw.INACTIVE):
+                    return self._show(self._refused(Refuse(SignInFlaw(error.reason)), _legible(data)))
+            else:
+                return self._show(Verdict(result=Result.DONE, step=self.step))
+        key = _legible(data) if isinstance(code, CodeRefused) else code.key
+        return await self._guarded(lambda person: self._take(text, code, _act(person, source)), code=key)
+
+    async def _take(self, text: str, code: Code | CodeRefused, act: Act) -> Verdict:
+        if self.step is Step.RECEIVE and self._steps.bench.stock.note(text) is not None:
+            return self._take_note(text)
+        if isinstance(code, CodeRefused):
+            raise code
+        match self.step:
+            case Step.RECEIVE:
+                return await self._take_received(code, act)
+            case Step.PRESCAN:
+                return await self._steps.prescan.scan(code, act)
+            case Step.HAND_OUT | Step.LATE_SCAN:
+                return await self._take_for_order(code, act)
+
+    def _take_note(self, text: str) -> Verdict:
+        """Turn to the note whose number was scanned."""
+        note = self._steps.receive.note(text)
+        self.note = note.id
+        progress = self._steps.receive.progress(note)
+        return Verdict(result=Result.PROGRESS, step=self.step, note=note.id, done=progress.done, total=progress.total)
+
+    async def _take_received(self, code: Code, act: Act) -> Verdict:
+        if not self.note:
+            raise Refuse(StepReason.NO_NOTE_CHOSEN)
+        verdict = await self._steps.receive.scan(self.note, code, act)
+        if verdict.result is Result.DONE:
+            self.note = ""
+        return verdict
+
+    async def _take_for_order(self, code: Code, act: Act) -> Verdict:
+        if not self.order:
+            self.order = self._steps.handout.order_of(code)
+        verdict = await self._steps.handout.scan(self.order, code, act)
+        if verdict.result is Result.DONE:
+            self.order = ""
+        return verdict
+
+    async def _guarded(
+        self, act: Callable[[Person], Awaitable[Verdict]], *, code: str, order: str = "", note: str = ""
+    ) -> Verdict:
+        """Run one act after the other and turn every way of saying no into a verdict."""
+        async with self._one_at_a_time:
+            order, note = order or self.order, note or self.note
+            try:
+                if self.person is None:
+                    raise Refuse(StepReason.NOBODY_SIGNED_IN)  # noqa: TRY301 -- one place makes the verdict
+                verdict = await act(self.person)
+                if verdict.order and verdict.order == self.order and verdict.result is Result.DONE:
+                    self.order = ""
+            except Refuse as refuse:
+                verdict = self._refused(refuse, code)
+            except CodeRefused as refused:
+                verdict = self._refused(Refuse.by_grammar(refused), code)
+            except Refused as refused:
+                first = refused.refusals[0]
+                verdict = self._refused(Refuse.by_lifecycle(first), first.code)
+            except StoreError as error:
+                verdict = self._refused(Refuse(StepReason.NOT_STORED, found=str(error)), code)
+            if verdict.is_refused:
+                verdict = msgspec.structs.replace(verdict, order=order, note=note)
+            return self._show(verdict)
+
+    def _refused(self, refuse: Refuse, code: str) -> Verdict:
+        stock = self._steps.bench.stock
+        item = stock.item(code) if code else None
+        product = stock.product(item.product) if item is not None else None
+        return Verdict(
+            result=Result.REFUSED,
+            step=self.step,
+            code=code,
+            reason=refuse.reason,
+            found=refuse.found,
+            expected=refuse.expected,
+        ).about(item, product)
+
+    def _show(self, verdict: Verdict) -> Verdict:
+        self._number += 1
+        verdict = msgspec.structs.replace(
+            verdict,
+            number=self._number,
+            at_us=self._steps.bench.recorder.moment().wall_us,
+            person=verdict.person or (self.person.name if self.person else ""),
+        )
+        self.verdicts.appendleft(verdict)
+        self.done += verdict.result is Result.DONE
+        self._steps.tally.add(verdict)
+        self._steps.bench.notifier.publish(Change.VERDICTS)
+        return verdict
+
+
+def _read(parse: Callable[[], Code]) -> Code | CodeRefused:
+    try:
+        return parse()
+    except CodeRefused as refused:
+        return refused
+
+
+def _act(person: Person, source: str, witness: str = "") -> Act:
+    return Act(operator=person.id, witness=witness, source=source)
+
+
+def _legible(data: bytes) -> str:
+    """What was scanned, as text that any screen can show."""
+    text = data.decode("latin-1")
+    return text if text.isascii() and text.isprintable() and len(text) <= 64 else shown(text)  # noqa: PLR2004

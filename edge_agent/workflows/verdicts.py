@@ -1,0 +1,117 @@
+"""What a person sees of one scan or one press of a button: done, on the way, seen before, or refused and why."""
+
+import datetime as dt
+from enum import StrEnum
+from typing import Self
+
+import msgspec
+
+from edge_agent.people import SignInFlaw
+from sync_protocol.documents import Product
+from sync_protocol.errors import CodeFlaw, CodeRefused
+from sync_protocol.items import Item
+from sync_protocol.lifecycle import Reason, Refusal
+
+
+class Step(StrEnum):
+    """What a seat at the station is doing."""
+
+    RECEIVE = "receive"
+    PRESCAN = "prescan"
+    HAND_OUT = "hand_out"
+    LATE_SCAN = "late_scan"
+
+
+class Result(StrEnum):
+    DONE = "done"
+    """In the journal, durably."""
+    PROGRESS = "progress"
+    """Counted towards a step that is not complete: nothing is recorded yet."""
+    REPEAT = "repeat"
+    """The same again: it changes nothing."""
+    REFUSED = "refused"
+
+
+class StepReason(StrEnum):
+    """Why a step at the workplace refuses, beside what the lifecycle and the grammar of codes refuse."""
+
+    NOBODY_SIGNED_IN = "nobody_signed_in"
+    NAMES_NO_ITEM = "names_no_item"
+    NO_NOTE_CHOSEN = "no_note_chosen"
+    NOTE_GONE = "note_gone"
+    NOT_ON_NOTE = "not_on_note"
+    WRONG_LOT = "wrong_lot"
+    WRONG_EXPIRY = "wrong_expiry"
+    NOT_SPLIT = "not_split"
+    UNKNOWN_PRODUCT = "unknown_product"
+    ELSEWHERE = "elsewhere"
+    NO_ORDER_CHOSEN = "no_order_chosen"
+    ORDER_GONE = "order_gone"
+    NEEDS_NO_SCAN = "needs_no_scan"
+    SCAN_MISSING = "scan_missing"
+    CABINET_BUSY = "cabinet_busy"
+    POUCH_GONE = "pouch_gone"
+    NOT_STORED = "not_stored"
+
+
+AnyReason = Reason | CodeFlaw | StepReason | SignInFlaw
+
+
+class Refuse(Exception):  # noqa: N818 -- an answer to the person at the desk, not a fault
+    """A step says no; nothing was recorded."""
+
+    def __init__(self, reason: AnyReason, *, found: str = "", expected: str = "") -> None:
+        super().__init__(f"{reason}: found {found or 'nothing'}, expected {expected or 'nothing'}")
+        self.reason = reason
+        self.found = found
+        self.expected = expected
+
+    @classmethod
+    def by_lifecycle(cls, refusal: Refusal) -> Self:
+        return cls(refusal.reason, found=refusal.found, expected=refusal.expected)
+
+    @classmethod
+    def by_grammar(cls, refused: CodeRefused) -> Self:
+        return cls(refused.reason, found=refused.found, expected=refused.expected)
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to one scan or one confirmation. ``reason`` is empty unless refused."""
+
+    result: Result
+    step: Step
+    at_us: int = 0
+    number: int = 0
+    """Counts the verdicts of a seat from 1."""
+    code: str = ""
+    reason: str = ""
+    found: str = ""
+    expected: str = ""
+    product: Product | None = None
+    lot: str = ""
+    expiry: dt.date | None = None
+    units: int = 0
+    """Units created by a pre-scan, or handed out."""
+    order: str = ""
+    note: str = ""
+    person: str = ""
+    done: int = 0
+    total: int = 0
+    """Progress of the note or the order: ``done`` of ``total`` boxes."""
+    missing: tuple[str, ...] = ()
+    """Codes that the step still waits for."""
+
+    @property
+    def is_refused(self) -> bool:
+        return self.result is Result.REFUSED
+
+    def on(self, code: str) -> "Verdict":
+        return msgspec.structs.replace(self, code=code)
+
+    def about(self, item: Item | None, product: Product | None) -> "Verdict":
+        """The same verdict with what is known of the item in question."""
+        if item is None:
+            return msgspec.structs.replace(self, product=self.product or product)
+        return msgspec.structs.replace(
+            self, product=self.product or product, lot=self.lot or item.lot, expiry=self.expiry or item.expiry
+        )
