@@ -41,8 +41,7 @@ class Equipment:
 
 @asynccontextmanager
 async def plugged_in(equipment: Equipment, directory: Path, *, seed: int) -> AsyncIterator[Wires]:
-    """The wires' addresses; the scanner's bytes arrive in pieces, as they do on a long line."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """The wires' addresses, ptys in ``directory``; the scanner's bytes arrive in pieces, as on a long line."""
     long_line = Line(split(chance=0.3, wait_s=0.002), seed=seed)
     async with (
         PtyPort(directory / "scanner-1", equipment.scanner.talk, line=long_line) as scanner,

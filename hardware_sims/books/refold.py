@@ -99,14 +99,23 @@ def refold(entries: Iterable[Entry]) -> Story:
     story = Story()
     for entry in entries:
         fact = _read(entry)
+        if fact is None:
+            story.misfits.append(f"{entry.device} {entry.seq}: cannot be read")
+            continue
         for code in fact["codes"]:
             if not _happens(story, fact, code):
                 story.misfits.append(f"{entry.device} {entry.seq}: {fact['what']} does not fit {code}")
     return story
 
 
-def _read(entry: Entry) -> dict[str, Any]:
-    values = msgspec.msgpack.decode(entry.body)
+def _read(entry: Entry) -> dict[str, Any] | None:
+    """The fields of a fact by name; None for bytes that are no fact: the ledger keeps those too."""
+    try:
+        values = msgspec.msgpack.decode(entry.body)
+    except msgspec.DecodeError:
+        return None
+    if not isinstance(values, list) or not values or values[0] not in {"announced", *_TABLE}:
+        return None
     return dict(zip(_FIELDS, values, strict=False))
 
 
