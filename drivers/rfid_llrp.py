@@ -104,18 +104,27 @@ class LlrpReader:
         return TagRound(source=self.name, tags=wire.tags(seen), duration_s=duration_s, power_dbm=real_dbm)
 
     async def _session(self) -> None:
-        async with open_stream(self._line) as (reader, writer), asyncio.TaskGroup() as tasks:
+        async with open_stream(self._line) as (reader, writer):
             talk = _Talk(writer, silence_s=SILENT_KEEPALIVES * self._keepalive_s)
-            tasks.create_task(talk.listen(reader), name=f"{self.name} listens")
+            # No TaskGroup: in Python 3.11 it forgets that it was cancelled if a child fails at the same moment.
+            listening = asyncio.create_task(talk.listen(reader), name=f"{self.name} listens")
             try:
-                async with asyncio.timeout(self._connect_timeout_s):
-                    await self._prepare(talk)
-            except TimeoutError as error:
-                raise DeviceGoneError(f"not ready within {self._connect_timeout_s} s of the connection") from error
-            except (DeviceRefusedError, FrameError) as error:
-                raise DeviceGoneError(str(error)) from error
-            self._talk = talk
-            self._link.ready()
+                await self._make_ready(talk)
+                await listening
+            finally:
+                listening.cancel()
+                await asyncio.wait([listening])
+
+    async def _make_ready(self, talk: "_Talk") -> None:
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                await self._prepare(talk)
+        except TimeoutError as error:
+            raise DeviceGoneError(f"not ready within {self._connect_timeout_s} s of the connection") from error
+        except (DeviceRefusedError, FrameError) as error:
+            raise DeviceGoneError(str(error)) from error
+        self._talk = talk
+        self._link.ready()
 
     async def _prepare(self, talk: "_Talk") -> None:
         await talk.accepted

@@ -7,16 +7,47 @@
     |000|ver|   type   | length with these|    message id    | body
     +---+---+----------+------------------+------------------+------ …
 
+A body is fixed fields, then parameters, each of them either of the two::
+
+    TLV   0 0 0 0 0 0 | type (10 bits) | u16 length with these 4 bytes | fields, then parameters
+    TV    1 | type (7 bits)            | value of the length that the type has
+
 Source: EPCglobal Low Level Reader Protocol 1.0.1, sections 8 and 15; ``ver`` is 1, or 2 for LLRP 1.1.
 The line is TCP, so bytes are neither lost nor changed: what does not look like a header means that the other side is
 no LLRP device or has lost its place. There is no mark to find the place again, hence one bad header ends the line.
 """
 
 import struct
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
 HEADER = struct.Struct("!HII")
+TLV_HEADER = struct.Struct("!HH")
+TV_VALUE_BYTES = {
+    1: 2,  # AntennaID
+    2: 8,  # FirstSeenTimestampUTC
+    3: 8,  # FirstSeenTimestampUptime
+    4: 8,  # LastSeenTimestampUTC
+    5: 8,  # LastSeenTimestampUptime
+    6: 1,  # PeakRSSI
+    7: 2,  # ChannelIndex
+    8: 2,  # TagSeenCount
+    9: 4,  # ROSpecID
+    10: 2,  # InventoryParameterSpecID
+    11: 2,  # C1G2CRC
+    12: 2,  # C1G2PC
+    13: 12,  # EPC-96
+    14: 2,  # SpecIndex
+    15: 2,  # ClientRequestOpSpecResult
+    16: 4,  # AccessSpecID
+    17: 2,  # OpSpecID
+    18: 4,  # C1G2SingulationDetails
+    19: 2,  # C1G2XPCW1
+    20: 2,  # C1G2XPCW2
+}
+TAG_REPORT_DATA = 240
+EPC_DATA = 241
 VERSION_1_0_1 = 1
 NEWEST_VERSION = 2
 # The fullest report of a cabinet (2,000 tags at 64 bytes) is an eighth of this.
@@ -74,6 +105,40 @@ def read_header(data: bytes | bytearray) -> Header:
     if not HEADER.size <= length <= LONGEST_FRAME:
         raise FrameError(f"the message says it is {length} bytes long, expected {HEADER.size} to {LONGEST_FRAME}")
     return Header(version, word & 0x3FF, length, message_id)
+
+
+class Parameter(NamedTuple):
+    kind: int
+    value: bytes
+
+
+def parameters(data: bytes) -> Iterator[Parameter]:
+    """The parameters that ``data`` is made of, without gap or rest. Raises FrameError."""
+    at = 0
+    while at < len(data):
+        kind = data[at] & 0x7F
+        if not data[at] & 0x80:
+            if len(data) - at < TLV_HEADER.size:
+                raise FrameError(f"{len(data) - at} bytes are left, expected a parameter")
+            word, length = TLV_HEADER.unpack_from(data, at)
+            kind, head = word & 0x3FF, TLV_HEADER.size
+        elif kind in TV_VALUE_BYTES:
+            head, length = 1, 1 + TV_VALUE_BYTES[kind]
+        else:
+            raise FrameError(f"unknown TV parameter {kind}")
+        if not head <= length <= len(data) - at:
+            raise FrameError(f"parameter {kind} says it is {length} bytes long, expected {head} to {len(data) - at}")
+        yield Parameter(kind, data[at + head : at + length])
+        at += length
+
+
+def check_report(body: bytes) -> None:
+    """Raises FrameError if an RO_ACCESS_REPORT says that it has more than it has, so that an EPC would be cut short."""
+    for entry in parameters(body):
+        for kind, value in parameters(entry.value) if entry.kind == TAG_REPORT_DATA else ():
+            bits = int.from_bytes(value[:2])
+            if kind == EPC_DATA and len(value) != 2 + (bits + 7) // 8:
+                raise FrameError(f"an EPC of {len(value) - 2} bytes says it has {bits} bits")
 
 
 class Framer:

@@ -15,7 +15,7 @@ from sllurp.llrp_errors import LLRPError
 from sllurp.llrp_proto import LLRPROSpec
 
 from drivers.readings import TagRead
-from drivers.wire.llrp import FrameError
+from drivers.wire.llrp import HEADER, FrameError, MessageType, check_report, read_header
 
 # All of this sllurp raises on bytes that lie about their structure.
 _UNDECODABLE = (LLRPError, struct.error, LookupError, ValueError, TypeError, AttributeError, RecursionError)
@@ -84,6 +84,8 @@ class Abilities(NamedTuple):
 
 def decode(frame: bytes) -> Message:
     """Raises FrameError."""
+    if read_header(frame).kind == MessageType.RO_ACCESS_REPORT:
+        check_report(frame[HEADER.size :])  # sllurp takes what is there for what was announced
     try:
         decoded = LLRPMessage(msgbytes=frame)
     except _UNDECODABLE as error:
@@ -163,7 +165,7 @@ def connection_refusal(event: Mapping[str, Any]) -> str | None:
     outcome = said.get("Status")
     if outcome is None:
         return None
-    if "already exists" in outcome or "Another connection" in outcome:
+    if "initiated connection already exists" in outcome or "Another connection" in outcome:
         return "another client holds the reader, which serves one at a time; close that one, or restart the reader"
     return "" if outcome == "Success" else f"the reader does not accept the connection: {outcome}"
 

@@ -1,25 +1,20 @@
 """LLRP 1.0.1 by hand: the bytes that a reader sends and those that it must understand.
 
 Written from the tables of the specification (sections 9 to 17), not through the library that the driver uses, so that
-each checks the other. A parameter is either of the two::
-
-    TLV   0 0 0 0 0 0 | type (10 bits) | u16 length with these 4 bytes | value
-    TV    1 | type (7 bits)            | value of the length that the type has
+each checks the other. Where messages and parameters begin and end is shared with the driver (``drivers.wire.llrp``).
 
 Pure: bytes in, records out, and back. Bytes that are no valid message raise ``FrameError`` of ``drivers.wire.llrp``.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
-from typing import NamedTuple
 
-from drivers.wire.llrp import HEADER, VERSION_1_0_1, FrameError, MessageType
+from drivers.wire.llrp import HEADER, TLV_HEADER, VERSION_1_0_1, FrameError, MessageType, parameters
 
 EPC_96_BYTES = 12
 C1G2 = 1
-TLV_HEADER = struct.Struct("!HH")
 
 
 class Status(IntEnum):
@@ -84,14 +79,6 @@ class Content(IntFlag):
     ACCESS_SPEC_ID = 0x0040
 
 
-TV_VALUE_BYTES = {1: 2, 2: 8, 3: 8, 4: 8, 5: 8, 6: 1, 7: 2, 8: 2, 9: 4, 10: 2, 13: 12, 14: 2, 16: 4}
-
-
-class Parameter(NamedTuple):
-    kind: int
-    value: bytes
-
-
 @dataclass(frozen=True, kw_only=True)
 class RoSpec:
     """The parts of an ROSpec that this reader acts on. A duration of 0 is none; antenna 0 is all of them."""
@@ -152,23 +139,6 @@ def take(layout: str, data: bytes) -> tuple[tuple[int, ...], bytes]:
     if len(data) < size:
         raise FrameError(f"a parameter ends after {len(data)} of at least {size} bytes")
     return struct.unpack("!" + layout, data[:size]), data[size:]
-
-
-def parameters(data: bytes) -> Iterator[Parameter]:
-    """The parameters that ``data`` is made of, without gap or rest. Raises FrameError."""
-    while data:
-        if data[0] & 0x80:
-            kind = data[0] & 0x7F
-            if kind not in TV_VALUE_BYTES:
-                raise FrameError(f"unknown TV parameter {kind}")
-            head, length = 1, 1 + TV_VALUE_BYTES[kind]
-        else:
-            (kind, length), _ = take("HH", data)
-            head = TLV_HEADER.size
-        if not head <= length <= len(data):
-            raise FrameError(f"parameter {kind} says it is {length} bytes long, expected {head} to {len(data)}")
-        yield Parameter(kind & 0x3FF, data[head:length])
-        data = data[length:]
 
 
 def only(data: bytes, kind: int) -> bytes:

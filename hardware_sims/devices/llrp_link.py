@@ -71,7 +71,7 @@ class Link:
         self.unanswered = 0
         while self.unanswered < MOST_UNANSWERED:
             await asyncio.sleep(every_s)
-            if not self._faults.is_mute:
+            if not (self._faults.is_mute or self._faults.is_hung):
                 self.unanswered += 1
                 await self.say(frames.keepalive(self.next_id()))
         await asyncio.sleep(every_s)

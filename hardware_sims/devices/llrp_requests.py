@@ -1,5 +1,6 @@
 """What a client asks of the simulated reader: bytes of ADD_ROSPEC and SET_READER_CONFIG, read by hand."""
 
+from drivers.wire.llrp import parameters
 from hardware_sims.devices.llrp_frames import (
     C1G2,
     Content,
@@ -8,7 +9,6 @@ from hardware_sims.devices.llrp_frames import (
     Start,
     Status,
     only,
-    parameters,
     take,
 )
 
