@@ -37,14 +37,16 @@ class Refused(EdgeError):  # noqa: N818 -- an answer to the person who scanned, 
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):
-    """One mistake of a configuration file."""
+    """One mistake of a configuration file. ``advice`` alone where it says all."""
 
     field: str
-    found: str
-    expected: str
     advice: str
+    found: str = ""
+    expected: str = ""
 
     def __str__(self) -> str:
+        if not self.found:
+            return f"{self.field}: {self.advice}"
         return f"{self.field}: found {self.found}, expected {self.expected}; {self.advice}"
 
 
@@ -61,7 +63,7 @@ class ConfigError(EdgeError):
 
 
 class ConfigUnreadableError(EdgeError):
-    """The configuration file is not there, may not be read or is no TOML."""
+    """The configuration file is not there or may not be read."""
 
     exit_status = Exit.CONFIG_UNREADABLE
 

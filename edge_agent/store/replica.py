@@ -45,7 +45,7 @@ class Replica:
     """To be used on one thread."""
 
     def __init__(self, path: Path) -> None:
-        """Open the replica in ``path``; an empty one, to be filled by pulling, if that is damaged. Raises StoreError."""
+        """Open the replica in ``path``; an empty one, filled by pulling, if that is damaged. Raises StoreError."""
         self.path = path
         self._open()
 

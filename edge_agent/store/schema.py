@@ -37,7 +37,8 @@ _JOURNAL = (
     # The same for people and tools: facts by the session's name.
     """
     CREATE VIEW written AS
-        SELECT session.device, session.session, fact.position & 0xffffffff AS seq, fact.body, fact.hash,
+        SELECT session.device, session.session, session.number AS session_number,
+               fact.position & 0xffffffff AS seq, fact.body, fact.hash,
                (fact.position & 0xffffffff) <= session.acked AS is_acked
         FROM fact JOIN session ON session.number = fact.position >> 32
     """,

@@ -1,0 +1,216 @@
+"""The composition root: the one place that builds drivers, stores, link, workflows and screens, and runs them."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing
+from importlib.metadata import version
+from pathlib import Path
+from random import Random
+
+import structlog
+from aiohttp import web
+
+from drivers.abilities import LockBoard, Packager, Scanner, TagReader
+from edge_agent.check import Stock
+from edge_agent.clock import Clock, Watch
+from edge_agent.config import CabinetConfig, Config, PackagerConfig, ScreenConfig, StationConfig
+from edge_agent.errors import ConfigError, Mistake, PortInUseError
+from edge_agent.health import Health
+from edge_agent.notify import Change, Notifier
+from edge_agent.people import People
+from edge_agent.recorder import Recorder
+from edge_agent.store import folder
+from edge_agent.store.folder import DataFolder
+from edge_agent.store.journal import Journal
+from edge_agent.store.overlay import Overlay
+from edge_agent.store.replica import Replica
+from edge_agent.sync.link import MqttLink
+from edge_agent.sync.shell import SyncShell
+from edge_agent.workflows.bench import Bench
+from edge_agent.workflows.cabinet import Cabinet
+from edge_agent.workflows.desk import Desk, Steps, Tally
+from edge_agent.workflows.door import Settings
+from edge_agent.workflows.handout import HandOut
+from edge_agent.workflows.orders import Orders
+from edge_agent.workflows.packaging import Packaging
+from edge_agent.workflows.prescan import Prescan
+from edge_agent.workflows.receive import Receive
+from sync_protocol.documents import Route
+from sync_protocol.items import Item
+from sync_protocol.messages import Rows
+
+RESERVE_EVERY_S = 60.0
+_BACKLOG = 128
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.app")
+
+
+async def run(config: Config, *, clock: Clock, session: bytes, random: Random, stop: asyncio.Event) -> None:
+    """Serve until ``stop`` is set. Raises EdgeError, alone or in a group, if the agent cannot start or go on."""
+    path = Path(config.agent.data)
+    with ExitStack() as stack:
+        data = DataFolder.hold(path, reserve_bytes=config.agent.reserve_mb << 20)
+        stack.callback(data.release)
+        listening = stack.enter_context(closing(_listen(config.screen)))
+        journal = Journal.open(
+            path / folder.JOURNAL, device=config.agent.device, session=session, started_us=clock.wall_us()
+        )
+        stack.callback(journal.close)
+        replica = stack.enter_context(closing(Replica(path / folder.REPLICA)))
+        agent = Agent(config, clock=clock, random=random, data=data, journal=journal, replica=replica)
+        async with _serving(agent.application(), listening) as url:
+            _log.info("ready", url=url, device=config.agent.device, waiting=agent.health.snapshot().facts_waiting)
+            await _run_until(stop, agent.tasks())
+    _log.info("stopped", device=config.agent.device)
+
+
+class Agent:
+    """Every part of one running agent."""
+
+    def __init__(
+        self, config: Config, *, clock: Clock, random: Random, data: DataFolder, journal: Journal, replica: Replica
+    ) -> None:
+        self._config = config
+        self._data = data
+        watch = Watch(clock, config.zone, known_us=replica.as_of_us)
+        self.notifier = Notifier()
+        self.stock = Stock(Overlay(journal), replica, clock.wall_us)
+        self.recorder = Recorder(
+            journal=journal,
+            stock=self.stock,
+            watch=watch,
+            data=data,
+            location=config.agent.location,
+            device=config.agent.device,
+        )
+        self.people = People(journal=journal, stock=self.stock, now_us=clock.wall_us)
+        host, port = config.central.broker
+        self._shell = SyncShell(
+            link=MqttLink(host=host, port=port, device=config.agent.device, random=random),
+            journal=journal,
+            replica=replica,
+            watch=watch,
+            tell=self._tell_of_rows,
+            software=f"codepool-edge {version('codepool')}",
+        )
+        self.recorder.listen(self._tell_of_items)
+        self.health = Health(
+            journal=journal,
+            stock=self.stock,
+            recorder=self.recorder,
+            sync=self._shell.state,
+            devices=tuple(config.devices.values()),
+            now_us=clock.wall_us,
+        )
+
+        self._bench = Bench(recorder=self.recorder, stock=self.stock, notifier=self.notifier)
+        self.workplace = self._workplace()
+
+    def application(self) -> web.Application:
+        """The screens of this workplace."""
+        return web.Application()
+
+    def tasks(self) -> dict[str, Coroutine[None, None, None]]:
+        """What runs until the agent is stopped, by name."""
+        devices = {f"device {device.name}": device.run() for device in self._config.devices.values()}
+        own = {"sync": self._shell.run(), "journal": self.recorder.watch_journal(), "reserve": self._keep_reserve()}
+        return devices | own | {"workplace": self._work()}
+
+    def _workplace(self) -> Desk | Cabinet | Packaging:
+        devices = self._config.devices
+        match self._config.workplace:
+            case StationConfig():
+                orders = Orders(self._bench, route=Route.STATION)
+                steps = Steps(
+                    bench=self._bench,
+                    receive=Receive(self._bench),
+                    prescan=Prescan(self._bench),
+                    orders=orders,
+                    handout=HandOut(self._bench, orders),
+                    tally=Tally(),
+                )
+                return Desk(steps, people=self.people)
+            case CabinetConfig() as cabinet:
+                settings = Settings(
+                    quiet_rounds=cabinet.quiet_rounds, max_rounds=cabinet.max_rounds, round_s=cabinet.round_s
+                )
+                reader, lockboard = devices[cabinet.reader], devices[cabinet.lockboard]
+                assert isinstance(reader, TagReader), "the configuration was checked"
+                assert isinstance(lockboard, LockBoard), "the configuration was checked"
+                return Cabinet(self._bench, reader=reader, lockboard=lockboard, lock=cabinet.lock, settings=settings)
+            case PackagerConfig() as packager:
+                machine = devices[packager.packager]
+                assert isinstance(machine, Packager), "the configuration was checked"
+                return Packaging(self._bench, Orders(self._bench, route=Route.PACKAGER), packager=machine)
+
+    async def _work(self) -> None:
+        match self.workplace, self._config.workplace:
+            case (Desk() as desk, StationConfig() as station):
+                scanner = self._config.devices[station.scanner]
+                assert isinstance(scanner, Scanner), "the configuration was checked"
+                async for scan in scanner.scans():
+                    await desk.scan(scan)
+            case (Cabinet() | Packaging() as workplace, _):
+                await workplace.run()
+
+    def _tell_of_items(self, _items: Sequence[Item]) -> None:
+        self._shell.committed()
+        self.notifier.publish(Change.STOCK, Change.SYNC)
+
+    def _tell_of_rows(self, rows: Rows | None) -> None:
+        changes = [Change.SYNC]
+        if rows is not None:
+            changes += [Change.STOCK] if rows.items else []
+            changes += [Change.ORDERS] if rows.orders or rows.items else []
+            changes += [Change.NOTES] if rows.notes or rows.items else []
+            changes += [Change.PEOPLE] if rows.people else []
+            changes += [Change.EVERYTHING] if rows.products else []
+        self.notifier.publish(*changes)
+
+    async def _keep_reserve(self) -> None:
+        while True:
+            await asyncio.sleep(RESERVE_EVERY_S)
+            self._data.keep_reserve()
+
+
+def _listen(screen: ScreenConfig) -> socket.socket:
+    """The screen's port, taken before anything is written. Raises PortInUseError or ConfigError."""
+    try:
+        (family, *_, address), *_ = socket.getaddrinfo(screen.host, screen.port, type=socket.SOCK_STREAM)
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(
+                f"port {screen.port} of {screen.host} is in use by another program, perhaps another agent."
+                " Stop it, or set [screen] port to a free one."
+            ) from error
+        mistake = Mistake(
+            field="screen.host",
+            found=f"{screen.host!r} port {screen.port} ({error.strerror or error})",
+            expected="an address of this machine and a port that this user may open",
+            advice='write for example host = "127.0.0.1"',
+        )
+        raise ConfigError("screen", (mistake,)) from error
+
+
+@asynccontextmanager
+async def _serving(application: web.Application, listening: socket.socket) -> AsyncIterator[str]:
+    """The screens on their port; yields their address."""
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening).start()
+        host, port = listening.getsockname()[:2]
+        yield f"http://{host}:{port}/"
+    finally:
+        await runner.cleanup()
+
+
+async def _run_until(stop: asyncio.Event, tasks: Mapping[str, Coroutine[None, None, None]]) -> None:
+    """Run tasks for ever; the first that fails ends all of them."""
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(task, name=name) for name, task in tasks.items()]
+        await stop.wait()
+        for task in running:
+            task.cancel()
