@@ -7,7 +7,7 @@ from typing import NoReturn
 import msgspec
 
 from sync_protocol.codeform import Code, CodeForm, CodeWarning, Entry, shown
-from sync_protocol.epc import is_piece_key, parse_epc, refuse_key_clash
+from sync_protocol.epc import opens_with_piece, parse_epc, refuse_key_clash
 from sync_protocol.errors import CodeFlaw, CodeRefused
 from sync_protocol.gs1 import GS, has_check_digit, parse_digital_link, parse_gs1, parse_human_readable
 from sync_protocol.hibc import parse_hibc
@@ -86,7 +86,7 @@ def _by_content(text: str, entry: Entry, today: dt.date) -> Code:
     if text.startswith("("):
         return _from_human_readable(text, entry, today)
     piece = text.upper() if entry is Entry.KEYBOARD else text
-    if is_piece_key(piece) or (_PIECES.fullmatch(piece) and not _opens_with_gtin(piece)):
+    if opens_with_piece(piece) or (_PIECES.fullmatch(piece) and not _opens_with_gtin(piece)):
         return _from_piece(piece)
     return _from_gs1_or_nothing(text, today)
 
@@ -100,7 +100,7 @@ def _from_digits(text: str, today: dt.date) -> Code:
     length = len(text)
     if length == _TRACE_LENGTH:
         return _from_20_digits(text, today)
-    if is_piece_key(text[:_PIECE_LENGTH]) and _PIECES.fullmatch(text):
+    if opens_with_piece(text):
         return _from_piece(text)
     if length in _PRODUCT_NAMES and has_check_digit(text):
         _refuse_product(text, _PRODUCT_NAMES[length])

@@ -87,12 +87,12 @@ def piece_mask(site: int) -> str:
     return f"{VERSION:02X}{site:04X}"
 
 
-def is_piece_key(text: str) -> bool:
-    """Whether ``text`` is the key of a tag of the hospital's own layout, CRC included."""
-    if not _PIECE_KEY.fullmatch(text):
+def opens_with_piece(text: str) -> bool:
+    """Whether the first 24 characters are a code of the hospital's own layout: version, type and CRC hold."""
+    if not _PIECE_KEY.match(text):
         return False
-    raw = bytes.fromhex(text)
-    return crc_hqx(raw[:10], _CRC_START) == int.from_bytes(raw[10:], "big")
+    raw = bytes.fromhex(text[: 2 * EPC_BYTES])
+    return raw[3] in set(ItemType) and crc_hqx(raw[:10], _CRC_START) == int.from_bytes(raw[10:], "big")
 
 
 def parse_epc(epc: str | bytes) -> Code:
@@ -123,7 +123,7 @@ def parse_epc(epc: str | bytes) -> Code:
 def refuse_key_clash(code: Code) -> None:
     """Refuse a GS1 key that a scanner would take for another form: one text must never name two items."""
     is_giai_clash = re.fullmatch(r"8[0-9]{19}", code.key) is not None
-    if is_giai_clash or is_piece_key(code.key):
+    if is_giai_clash or opens_with_piece(code.key):
         _refuse(
             CodeFlaw.KEY_CLASH,
             f"{code.form} with key {code.key}",
