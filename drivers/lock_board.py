@@ -15,7 +15,7 @@ from drivers.wire import lock_board as wire
 
 # Reads the awaited reply from the buffer: (reply or None, bytes to drop).
 _Decode = Callable[[bytes], tuple[Any, int]]
-_QUESTION_TRIES = 2
+_TRIES = 2
 _LAST_ADDRESS = 255
 
 
@@ -76,8 +76,13 @@ class LockBoard8A:
         async with self._opening:
             board, place = self._place(lock)
             command = wire.Command(code=wire.OPEN, board=board, lock=place)
-            with suppress(TimeoutError):  # not every board answers this one
-                await self._exchange(command, self._lock_reply_to(command))
+            for _ in range(_TRIES):
+                # Silence: the command was lost on the line, or this make of board answers questions only.
+                with suppress(TimeoutError):
+                    await self._exchange(command, self._lock_reply_to(command))
+                    break
+                if await self._is_open(lock):
+                    return
             await self._wait_until_open(lock)
 
     async def doors(self) -> Mapping[int, DoorState]:
@@ -119,25 +124,28 @@ class LockBoard8A:
     async def _wait_until_open(self, lock: int) -> None:
         loop = asyncio.get_running_loop()
         give_up_at_s = loop.time() + self._open_timeout_s
-        board, place = self._place(lock)
-        question = wire.Command(code=wire.QUERY, board=board, lock=place)
-        while not await self._ask(question, self._lock_reply_to(question)):
+        while not await self._is_open(lock):
             if loop.time() >= give_up_at_s:
                 raise DeviceRefusedError(
                     f"{self.name}: lock {lock} stayed shut for {self._open_timeout_s} s; is the door blocked or jammed?"
                 )
 
+    async def _is_open(self, lock: int) -> bool:
+        board, place = self._place(lock)
+        question = wire.Command(code=wire.QUERY, board=board, lock=place)
+        is_open: bool = await self._ask(question, self._lock_reply_to(question))
+        return is_open
+
     async def _ask_all(self) -> Mapping[int, DoorState]:
-        is_open: dict[tuple[int, int], bool] = {}
+        doors_of_board: dict[int, Mapping[int, bool]] = {}
         for board in range(self._first_board, self._place(self._locks)[0] + 1):
             question = wire.Command(code=wire.QUERY, board=board, lock=wire.ALL_LOCKS)
-            is_open |= {
-                (board, place): state for place, state in (await self._ask(question, self._all_reply_of(board))).items()
-            }
-        return {
-            lock: DoorState.OPEN if is_open[self._place(lock)] else DoorState.CLOSED
-            for lock in range(1, self._locks + 1)
-        }
+            doors_of_board[board] = await self._ask(question, self._all_reply_of(board))
+        doors: dict[int, DoorState] = {}
+        for lock in range(1, self._locks + 1):
+            board, place = self._place(lock)
+            doors[lock] = DoorState.OPEN if doors_of_board[board][place] else DoorState.CLOSED
+        return doors
 
     def _place(self, lock: int) -> tuple[int, int]:
         """Board address and number on that board."""
@@ -152,7 +160,7 @@ class LockBoard8A:
 
     async def _ask(self, question: wire.Command, decode: _Decode) -> Any:
         """Ask again once: one garbled reply is noise on the line."""
-        for _ in range(_QUESTION_TRIES):
+        for _ in range(_TRIES):
             with suppress(TimeoutError):
                 return await self._exchange(question, decode)
         raise DeviceGoneError(

@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -13,7 +14,7 @@ from drivers.readings import DoorState, LinkState, PackagerJob
 from drivers.wire import packager as records
 from hardware_sims import faults
 from hardware_sims.devices.lock_board import SimLockBoard
-from hardware_sims.faults import Line
+from hardware_sims.faults import Line, Step
 from hardware_sims.serve import Cable, PtyPort, TcpPort
 
 JOB = PackagerJob(job="J1", order="O1", patient="P1", take_at="0800", doses=())
@@ -95,6 +96,25 @@ async def test_one_garbled_reply_is_asked_for_again_without_anybody_noticing(tmp
                     continue
     assert answered >= 25
     assert len(sim.commands) - asked_before > 30
+
+
+async def test_an_open_command_lost_on_the_line_is_sent_again(tmp_path: Path) -> None:
+    lost: list[bytes] = []
+
+    def lose_the_first_open_command(_: Random, step: Step) -> list[Step]:
+        if step.data.startswith(b"\x8a") and not lost:
+            lost.append(step.data)
+            return []
+        return [step]
+
+    sim = SimLockBoard()
+    async with PtyPort(tmp_path / "tty", sim.talk, line_to_device=Line(lose_the_first_open_command)) as port:
+        board = LockBoard8A(name="c", url=port.url, reply_timeout_s=0.1)
+        async with running(board):
+            await until(is_ready(board))
+            await board.open(4)
+    assert lost == [bytes.fromhex("8A 01 04 11 9E")]
+    assert sim.open_doors == {4}
 
 
 async def test_a_machine_that_never_acknowledges_is_said_to_and_the_job_went_out_as_often_as_set() -> None:
