@@ -54,7 +54,7 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
 
 class Desk:
     def __init__(self, steps: Steps, *, people: People) -> None:
-        self._steps = steps
+        self.steps = steps
         self._people = people
         self._one_at_a_time = asyncio.Lock()
         self._number = 0
@@ -72,38 +72,38 @@ class Desk:
         self.note = self.order = ""
         self.done = 0
         self.verdicts.clear()
-        self._steps.bench.notifier.publish(Change.PEOPLE)
+        self.steps.bench.notifier.publish(Change.PEOPLE)
 
     def choose(self, step: Step, *, note: str = "", order: str = "") -> None:
         """Turn to another step, or to another note or order of it. Raises Refuse if that is not open here."""
         if note:
-            self._steps.receive.note(note)
+            self.steps.receive.note(note)
         if order:
-            self._steps.orders.ticket(order)
+            self.steps.orders.ticket(order)
         self.step, self.note, self.order = step, note, order
-        self._steps.bench.notifier.publish(Change.VERDICTS)
+        self.steps.bench.notifier.publish(Change.VERDICTS)
 
     async def scan(self, scan: Scan) -> Verdict:
         """Answer one frame of a scanner, in the order in which they come."""
-        today = self._steps.bench.today()
+        today = self.steps.bench.today()
         return await self._answer(scan.data, _read(lambda: code_of_scan(scan, today=today)), source=scan.source)
 
     async def enter(self, text: str, *, source: str) -> Verdict:
         """Answer one code that a PDA or the keyboard sent."""
-        today = self._steps.bench.today()
+        today = self.steps.bench.today()
         data = text.encode("utf-8", "surrogatepass")
         return await self._answer(data, _read(lambda: code_of_entry(text, today=today)), source=source)
 
     async def hand_out(self, order: str, *, witness: str = "", source: str = "screen") -> Verdict:
         """Confirm an order that needs no scan any more."""
         return await self._guarded(
-            lambda person: self._steps.handout.finish(order, _act(person, source, witness)), code="", order=order
+            lambda person: self.steps.handout.finish(order, _act(person, source, witness)), code="", order=order
         )
 
     async def receive(self, note: str, *, source: str = "screen") -> Verdict:
         """Confirm a note whose boxes were all scanned; only after a failed write is there anything to confirm."""
         return await self._guarded(
-            lambda person: self._steps.receive.finish(note, _act(person, source)), code="", note=note
+            lambda person: self.steps.receive.finish(note, _act(person, source)), code="", note=note
         )
 
     async def _answer(self, data: bytes, code: Code | CodeRefused, *, source: str) -> Verdict:
@@ -121,7 +121,7 @@ class Desk:
         return await self._guarded(lambda person: self._take(text, code, _act(person, source)), code=key)
 
     async def _take(self, text: str, code: Code | CodeRefused, act: Act) -> Verdict:
-        if self.step is Step.RECEIVE and self._steps.bench.stock.note(text) is not None:
+        if self.step is Step.RECEIVE and self.steps.bench.stock.note(text) is not None:
             return self._take_note(text)
         if isinstance(code, CodeRefused):
             raise code
@@ -129,29 +129,29 @@ class Desk:
             case Step.RECEIVE:
                 return await self._take_received(code, act)
             case Step.PRESCAN:
-                return await self._steps.prescan.scan(code, act)
+                return await self.steps.prescan.scan(code, act)
             case Step.HAND_OUT | Step.LATE_SCAN:
                 return await self._take_for_order(code, act)
 
     def _take_note(self, text: str) -> Verdict:
         """Turn to the note whose number was scanned."""
-        note = self._steps.receive.note(text)
+        note = self.steps.receive.note(text)
         self.note = note.id
-        progress = self._steps.receive.progress(note)
+        progress = self.steps.receive.progress(note)
         return Verdict(result=Result.PROGRESS, step=self.step, note=note.id, done=progress.done, total=progress.total)
 
     async def _take_received(self, code: Code, act: Act) -> Verdict:
         if not self.note:
             raise Refuse(StepReason.NO_NOTE_CHOSEN)
-        verdict = await self._steps.receive.scan(self.note, code, act)
+        verdict = await self.steps.receive.scan(self.note, code, act)
         if verdict.result is Result.DONE:
             self.note = ""
         return verdict
 
     async def _take_for_order(self, code: Code, act: Act) -> Verdict:
         if not self.order:
-            self.order = self._steps.handout.order_of(code)
-        verdict = await self._steps.handout.scan(self.order, code, act)
+            self.order = self.steps.handout.order_of(code)
+        verdict = await self.steps.handout.scan(self.order, code, act)
         if verdict.result is Result.DONE:
             self.order = ""
         return verdict
@@ -182,7 +182,7 @@ class Desk:
             return self._show(verdict)
 
     def _refused(self, refuse: Refuse, code: str) -> Verdict:
-        stock = self._steps.bench.stock
+        stock = self.steps.bench.stock
         item = stock.item(code) if code else None
         product = stock.product(item.product) if item is not None else None
         return Verdict(
@@ -199,13 +199,13 @@ class Desk:
         verdict = msgspec.structs.replace(
             verdict,
             number=self._number,
-            at_us=self._steps.bench.recorder.moment().wall_us,
+            at_us=self.steps.bench.recorder.moment().wall_us,
             person=verdict.person or (self.person.name if self.person else ""),
         )
         self.verdicts.appendleft(verdict)
         self.done += verdict.result is Result.DONE
-        self._steps.tally.add(verdict)
-        self._steps.bench.notifier.publish(Change.VERDICTS)
+        self.steps.tally.add(verdict)
+        self.steps.bench.notifier.publish(Change.VERDICTS)
         return verdict
 
 

@@ -5,7 +5,6 @@ No scan, no go (未扫码不执行): a step that needs scans is recorded by the 
 
 import msgspec
 
-from edge_agent.errors import Refused
 from edge_agent.notify import Change
 from edge_agent.workflows.bench import Act, Bench
 from edge_agent.workflows.orders import Need, Orders, Ticket
@@ -27,9 +26,15 @@ class HandOut:
         self._orders = orders
         self._trays: dict[str, dict[str, Item]] = {}
 
-    def tray(self, order_id: str) -> tuple[str, ...]:
-        """Codes of the boxes scanned so far."""
-        return tuple(self._trays.get(order_id, ()))
+    def tray(self, ticket: Ticket) -> tuple[Item, ...]:
+        """The boxes scanned so far that still fit: what is locked may have changed since they were scanned."""
+        tray = self._trays.get(ticket.order.id, {})
+        for code in tuple(tray):
+            item = self._bench.stock.item(code)
+            is_free = item is not None and item.state is State.IN_STOCK
+            if code not in ticket.boxes and not (ticket.short and is_free):
+                del tray[code]
+        return tuple(tray.values())
 
     def order_of(self, code: Code) -> str:
         """The order that a scanned box is locked to, so that its scan alone chooses the order. Raises Refuse."""
@@ -42,11 +47,8 @@ class HandOut:
 
     def progress(self, ticket: Ticket) -> tuple[int, int]:
         """Boxes scanned, and boxes needed as far as it can be known (boxes of a late scan may differ in size)."""
-        done = len(self.tray(ticket.order.id))
-        if ticket.need is Need.NOTHING:
-            return 0, 0
-        late = -(-ticket.short // ticket.product.units) if ticket.product.is_split else ticket.short
-        return done, max(done, len(ticket.boxes) + late)
+        done = len(self.tray(ticket))
+        return done, max(done, len(ticket.boxes) + ticket.short_boxes)
 
     async def scan(self, order_id: str, code: Code, act: Act) -> Verdict:
         """Put one box in the order's tray; the last hands the order out. Raises Refuse, or the recorder's errors."""
@@ -69,21 +71,12 @@ class HandOut:
     async def finish(self, order_id: str, act: Act) -> Verdict:
         """Hand out an order whose scans are all done, or that needs none. Raises Refuse, or the recorder's errors."""
         ticket = self._orders.ticket(order_id)
-        tray = self._trays.get(order_id, {})
         if not self._is_complete(ticket):
             done, total = self.progress(ticket)
-            missing = ", ".join(code for code in ticket.boxes if code not in tray)
-            raise Refuse(StepReason.SCAN_MISSING, found=f"{done} / {total}", expected=missing)
+            raise Refuse(StepReason.SCAN_MISSING, found=f"{done} / {total}", expected=", ".join(self._missing(ticket)))
         if ticket.product.is_controlled and act.witness in {"", act.operator}:
             raise Refuse(Reason.SECOND_PERSON, found=act.witness)
-        facts = _facts_of(self._bench, ticket, tuple(tray.values()), act)
-        try:
-            await self._bench.recorder.record(*facts)
-        except Refused as refused:
-            # A box that no longer fits leaves the tray, so that another one can be scanned in its place.
-            for refusal in refused.refusals:
-                tray.pop(refusal.code, None)
-            raise
+        await self._bench.recorder.record(*_facts_of(self._bench, ticket, self.tray(ticket), act))
         self._trays.pop(order_id, None)
         self._bench.notifier.publish(Change.ORDERS, Change.STOCK)
         verdict = self._verdict(ticket, Result.DONE)
@@ -111,12 +104,12 @@ class HandOut:
         raise Refuse.by_lifecycle(refusal)
 
     def _is_complete(self, ticket: Ticket) -> bool:
-        tray = self._trays.get(ticket.order.id, {})
-        if any(code not in tray for code in ticket.boxes):
-            return False
-        late = [item for item in tray.values() if item.code not in ticket.boxes]
-        units = ticket.product.units if ticket.product.is_split else 1
-        return len(late) * units >= ticket.short
+        late = [item for item in self.tray(ticket) if item.code not in ticket.boxes]
+        return not self._missing(ticket) and len(late) >= ticket.short_boxes
+
+    def _missing(self, ticket: Ticket) -> tuple[str, ...]:
+        scanned = {item.code for item in self.tray(ticket)}
+        return tuple(code for code in ticket.boxes if code not in scanned)
 
     def _open(self, order_id: str) -> dict[str, Item]:
         if order_id not in self._trays and len(self._trays) >= TRAYS:
@@ -125,7 +118,6 @@ class HandOut:
 
     def _verdict(self, ticket: Ticket, result: Result) -> Verdict:
         done, total = self.progress(ticket)
-        tray = self.tray(ticket.order.id)
         return Verdict(
             result=result,
             step=Step.LATE_SCAN if ticket.need is Need.LATE_SCANS else Step.HAND_OUT,
@@ -133,7 +125,7 @@ class HandOut:
             order=ticket.order.id,
             done=done,
             total=total,
-            missing=tuple(code for code in ticket.boxes if code not in tray),
+            missing=self._missing(ticket),
         )
 
 
@@ -141,7 +133,7 @@ def _facts_of(bench: Bench, ticket: Ticket, tray: tuple[Item, ...], act: Act) ->
     """The facts of one hand-out, to be recorded together: boxes opened now, what was locked, what is scanned late."""
     order, product = ticket.order, ticket.product
     locked = tuple(item.code for item in ticket.locked)
-    late = tuple(item for item in tray if item.code not in locked)
+    late = [item for item in tray if item.code not in locked][: ticket.short_boxes]
     facts = []
     if product.is_split:
         facts += [

@@ -40,6 +40,11 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
         return max(0, self.order.quantity - self.given - len(self.locked))
 
     @property
+    def short_boxes(self) -> int:
+        """Boxes that must be scanned late to make up for that."""
+        return -(-self.short // self.product.units) if self.product.is_split else self.short
+
+    @property
     def need(self) -> Need:
         if self.short:
             return Need.LATE_SCANS

@@ -6,6 +6,7 @@ after that, and for every other trouble, a person looks and says when to go on.
 """
 
 import asyncio
+from contextlib import suppress
 from enum import StrEnum
 
 import msgspec
@@ -15,7 +16,7 @@ from drivers.abilities import Packager
 from drivers.errors import DeviceGoneError, DeviceRefusedError
 from drivers.readings import PackagerDose, PackagerJob, PouchOutcome, PouchResult
 from edge_agent.errors import Refused, StoreError
-from edge_agent.notify import Change
+from edge_agent.notify import Change, Subscription
 from edge_agent.recorder import Recorded
 from edge_agent.workflows.bench import Act, Bench
 from edge_agent.workflows.orders import Need, Orders, Ticket
@@ -28,6 +29,7 @@ ATTEMPTS_BY_ITSELF = 2
 IN_THE_MACHINE = 16
 RETRY_S = 1.0
 RESUBMIT_S = 30.0
+_WAKING = frozenset({Change.ORDERS, Change.STOCK, Change.EVERYTHING})
 # Orders carry no hours yet: the pouches of an order go round the ward's usual rounds.
 ROUNDS = ("0800", "1200", "1800", "2100")
 
@@ -125,11 +127,7 @@ class Packaging:
                     await self._feed_once()
                 except StoreError as error:
                     self._say(str(error))
-                try:
-                    async with asyncio.timeout(RETRY_S):
-                        await changes.next()
-                except TimeoutError:
-                    pass  # the machine may be back without anything having changed here
+                await _rest(changes)
 
     async def _feed_once(self) -> None:
         batches = self.batches()
@@ -256,3 +254,12 @@ class Packaging:
         if trouble != self.trouble:
             self.trouble = trouble
             self._bench.notifier.publish(Change.PACKAGER)
+
+
+async def _rest(changes: Subscription) -> None:
+    """Until orders changed; or for a while, because the machine may be back without anything having changed here."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(RETRY_S):
+            # What this loop itself publishes does not wake it.
+            while not _WAKING.intersection(await changes.next()):
+                pass
