@@ -1,6 +1,7 @@
 """The shipping driver on unmodified sllurp, over TCP, against the simulated reader and its faults."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -159,19 +160,19 @@ async def test_a_reader_that_comes_back_after_a_while_is_used_again() -> None:
 
 
 async def test_silence_of_three_keepalives_closes_the_link_and_opens_a_new_one() -> None:
-    async with SimulatedReader(cabinet()) as reader, driven(reader, keepalive_s=0.1) as driver:
+    async with SimulatedReader(cabinet()) as reader, driven(reader, keepalive_s=0.2) as driver:
         reader.is_mute = True
         await until(lambda: not is_ready(driver))
-        assert driver.health.cause == "silent for 0.3 s, in which 3 keepalives were due"
+        assert driver.health.cause == "silent for 0.6 s, in which 3 keepalives were due"
         reader.is_mute = False
         await until(lambda: is_ready(driver) and reader.is_held)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.8)
         assert is_ready(driver)
 
 
 async def test_keepalives_are_answered_so_that_the_reader_keeps_the_link() -> None:
-    async with SimulatedReader(cabinet()) as reader, driven(reader, keepalive_s=0.05) as driver:
-        await asyncio.sleep(0.5)
+    async with SimulatedReader(cabinet()) as reader, driven(reader, keepalive_s=0.2) as driver:
+        await asyncio.sleep(1)
         assert is_ready(driver)
         assert reader.is_held
 
@@ -202,6 +203,25 @@ async def test_the_second_client_takes_over_once_the_first_has_gone() -> None:
             assert is_ready(first)
         async with driven(reader) as second:
             assert (await second.read_round(duration_s=0.05)).tags
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_driver_cancelled_in_the_moment_of_a_loss_ends(steps: int) -> None:
+    async with SimulatedReader(cabinet()) as reader:
+        driver = LlrpReader(name="cabinet-1", host="127.0.0.1", port=reader.port)
+        task = asyncio.create_task(driver.run())
+        await until(lambda: is_ready(driver))
+        round_task = asyncio.create_task(driver.read_round(duration_s=30))
+        await until(lambda: reader.rounds == 1)
+        await reader.send(bytes(64))
+        with pytest.raises(DeviceGoneError):
+            await round_task
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=2)
+        assert done == {task}
+        assert task.cancelled()
 
 
 GARBAGE = {
@@ -304,6 +324,15 @@ async def test_a_device_that_never_speaks_llrp_is_given_up_in_time() -> None:
 def test_a_wrong_option_is_named(options: dict[str, object], says: str) -> None:
     with pytest.raises(DriverConfigError, match=says):
         registry.create("rfid-llrp", name="cabinet-1", options=options)
+
+
+def test_without_sllurp_the_extra_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for ours in ("drivers.rfid_llrp", "drivers.wire.llrp_messages"):
+        monkeypatch.delitem(sys.modules, ours)
+    monkeypatch.delattr("drivers.wire.llrp_messages")
+    monkeypatch.setitem(sys.modules, "sllurp.llrp", None)
+    with pytest.raises(DriverConfigError, match=r"'sllurp' is missing; pip install 'codepool\[rfid\]'"):
+        registry.create("rfid-llrp", name="cabinet-1", options={"host": "h"})
 
 
 @pytest.mark.parametrize("duration_s", [0, -1, 601])
