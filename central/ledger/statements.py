@@ -48,6 +48,10 @@ ADD_EXCEPTION = (
     "INSERT INTO exception (position, device, session, seq, code, what, reason, state, found, expected, raised_us) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+SAME_CONFLICT = (
+    "SELECT 1 FROM exception WHERE session = ? AND seq = 0 AND reason = 'chain_conflict' AND found = ? "
+    "AND closed_us IS NULL LIMIT 1"
+)
 
 # items
 ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE code IN ({{codes}})"
@@ -123,6 +127,27 @@ ADD_INSURER_ROW = (
     "INSERT INTO insurer_row (position, box, order_id, quantity, is_split, state, updated_us) "
     "VALUES (?, ?, ?, ?, ?, 'waiting', ?)"
 )
+ANY_SENDING = "SELECT 1 FROM insurer_row WHERE state = 'sending' LIMIT 1"
+SENDING_IS_UNKNOWN = (
+    "UPDATE insurer_row SET state = 'unknown', attempts = attempts + 1, next_try_us = 0, updated_us = ?, "
+    "cause = 'central was restarted while the row was sent' WHERE state = 'sending'"
+)
+DUE_SALES = (
+    "SELECT row.id, row.box, row.quantity, row.is_split, row.attempts, row.order_id, coalesce(orders.visit, ''), "
+    "coalesce(orders.patient, ''), coalesce(orders.prescriber, ''), coalesce(item.lot, ''), "
+    "coalesce(item.expiry, ''), coalesce(item.made, ''), coalesce(person.name, fact.operator), fact.wall_us, "
+    "product.body "
+    "FROM insurer_row AS row JOIN fact ON fact.position = row.position LEFT JOIN item ON item.code = row.box "
+    "LEFT JOIN product ON product.id = item.product LEFT JOIN orders ON orders.id = row.order_id "
+    "LEFT JOIN person ON person.id = fact.operator "
+    "WHERE row.state = ? AND row.next_try_us <= ? ORDER BY row.id LIMIT ?"
+)
+NEXT_SALE = "SELECT min(next_try_us) FROM insurer_row WHERE state IN ('waiting', 'unknown')"
+SALES_BY_STATE = "SELECT state, count(*) FROM insurer_row GROUP BY state"
+SEND_SALE = "UPDATE insurer_row SET state = ?, msgid = ?, request = ?, cause = '', updated_us = ? WHERE id = ?"
+SETTLE_SALE = (
+    "UPDATE insurer_row SET state = ?, cause = ?, attempts = attempts + ?, next_try_us = ?, updated_us = ? WHERE id = ?"
+)
 
 # deltas: rows of (after, to]
 VERSIONS_AFTER = (
@@ -144,7 +169,10 @@ WRITE_AGENT = (
     "replica_version = excluded.replica_version, facts_waiting = excluded.facts_waiting, "
     "clock_offset_us = excluded.clock_offset_us, session = excluded.session, is_connected = excluded.is_connected"
 )
-FORGET_CONNECTIONS = "UPDATE agent SET is_connected = 0 WHERE is_connected"
+AGENTS = (
+    "SELECT device, last_seen_us, software, schema, replica_version, facts_waiting, clock_offset_us, session, "
+    "is_connected FROM agent"
+)
 
 
 def marks(statement: str, count: int) -> str:

@@ -90,6 +90,8 @@ class Transaction:
     def load(self, codes: Iterable[str]) -> None:
         """Bring the committed items of these codes into ``stock``."""
         missing = [code for code in codes if code not in self.originals]
+        if not missing:
+            return
         self.originals.update(dict.fromkeys(missing))
         for row in in_chunks(self._connection, statements.ITEMS, missing):
             item = rows.item_of(row)

@@ -1,0 +1,187 @@
+"""The composition root of central: the only place that builds its parts, and the task group they live in."""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable
+from random import SystemRandom
+from typing import IO
+
+import structlog
+from aiohttp import web
+
+from central.changes import Changes
+from central.clock import Clock, HospitalTime, SystemClock
+from central.config import Config
+from central.connectors.insurer import Insurer
+from central.connectors.queue import SalesQueue, enqueue_sales
+from central.errors import PortInUseError
+from central.ledger import store
+from central.ledger.read import open_reader
+from central.ledger.write import Ledger
+from central.site import SiteSettings, build_site
+from central.stock.exceptions import Exceptions
+from central.stock.fulfilment import settle_orders
+from central.stock.masterdata import MasterData
+from central.stock.orders import Orders
+from central.stock.people import People
+from central.stock.receiving import Receiving, settle_notes
+from central.stock.services import Condition, Services
+from central.stock.usage import Usages, settle_usages
+from central.sync.agents import Agents
+from central.sync.ingest import Ingest
+from central.sync.link import INBOX, Letter, MqttLink
+from central.sync.publish import Publisher
+from sync_protocol.facts import SESSION_BYTES
+
+_log = structlog.get_logger("central")
+SHUTDOWN_S = 2.0
+
+
+class Central:
+    """All parts, built and wired. ``close`` gives the data folder back."""
+
+    def __init__(self, config: Config, *, clock: Clock, new_session: Callable[[], bytes]) -> None:
+        self.config = config
+        self._lock: IO[str] = store.hold(config.data)
+        time = HospitalTime(clock, config.zone)
+        path = store.prepare(config.data, now_us=time.now_us())
+        changes = Changes()
+        self.ledger = Ledger(path, time, changes, new_session)
+        self.ledger.follow(settle_usages, settle_notes, settle_orders, enqueue_sales)
+        self.inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
+        self.link = MqttLink(config.broker, self.inbox, random=SystemRandom(), on_up=self._on_link_up)
+        self.publisher = Publisher(self.ledger, self.link)
+        self.ledger.listen(self.publisher.broadcast)
+        self.agents = Agents(self.ledger)
+        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents)
+        self.insurer = self._insurer(changes, time)
+        people = People(self.ledger)
+        self.services = Services(
+            ledger=self.ledger,
+            receiving=Receiving(self.ledger),
+            orders=Orders(self.ledger),
+            usage=Usages(self.ledger),
+            masterdata=MasterData(self.ledger, people),
+            people=people,
+            exceptions=Exceptions(self.ledger),
+            changes=changes,
+            time=time,
+            read=open_reader(path),
+            conditions=self.conditions,
+        )
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """How each part is, with what to do where one is not well."""
+        stuck = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.ingest.stuck.items()))
+        is_full = self.inbox.full()
+        parts = [
+            Condition(part="ledger", cause=self.ledger.trouble, advice=_advice(self.ledger.trouble, "see the cause")),
+            Condition(
+                part="broker",
+                cause=self.link.cause,
+                advice=_advice(self.link.cause, "start the broker, or correct [mqtt] url; agents keep their facts"),
+            ),
+            Condition(
+                part="ingest",
+                cause=stuck or ("more facts arrive than can be written" if is_full else ""),
+                advice=_advice(stuck or is_full, "keep the data folder of the agents named and look at the exceptions"),
+            ),
+        ]
+        if self.insurer is not None:
+            trouble = self.insurer.trouble
+            advice = _advice(trouble, "check the platform and [insurer]; rows wait and are sent by themselves")
+            parts.append(Condition(part="insurer", cause=trouble, advice=advice))
+        return tuple(parts)
+
+    async def run(self, stop: asyncio.Event, *, on_ready: Callable[[str], None]) -> None:
+        """Serve until ``stop``. ``on_ready`` gets the address of the site."""
+        async with self._site() as address, asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(self.link.run(), name="link"),
+                tasks.create_task(self.ingest.run(), name="ingest"),
+                tasks.create_task(self.agents.run(is_link_up=lambda: self.link.is_up), name="agents"),
+            ]
+            if self.insurer is not None:
+                running.append(tasks.create_task(self.insurer.run(), name="insurer"))
+            on_ready(address)
+            await stop.wait()
+            for task in running:
+                task.cancel()
+
+    async def close(self) -> None:
+        await self.services.read.dispose()
+        self.ledger.close()
+        self._lock.close()
+
+    def _on_link_up(self) -> None:
+        self.publisher.ring()
+
+    def _insurer(self, changes: Changes, time: HospitalTime) -> Insurer | None:
+        settings = self.config.insurer
+        if settings is None:
+            return None
+        return Insurer(
+            SalesQueue(self.ledger),
+            settings.institution,
+            url=settings.url,
+            time=time,
+            changes=changes,
+            timeout_s=settings.timeout_s,
+            query=settings.query,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _site(self) -> AsyncIterator[str]:
+        """Serves the site while it is open. Raises PortInUseError."""
+        settings = SiteSettings(clients=self.config.clients, language=self.config.language)
+        runner = web.AppRunner(build_site(self.services, settings), access_log=None, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        try:
+            await _listen(runner, self.config.host, self.config.port)
+            yield f"http://{self.config.host}:{runner.addresses[0][1]}"
+        finally:
+            await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise PortInUseError(
+            f"[central] host, port: cannot listen on {host}:{port}: {error.strerror}\n"
+            "Another program listens there, or the address is not one of this machine or not for this user.\n"
+            "Stop the other program or give central another port, then start again."
+        ) from error
+
+
+def new_session() -> bytes:
+    return secrets.token_bytes(SESSION_BYTES)
+
+
+async def run(config: Config) -> None:
+    """Run central until SIGTERM or SIGINT. Raises StartError."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    central = Central(config, clock=SystemClock(), new_session=new_session)
+    try:
+        await central.run(stop, on_ready=lambda address: _log.info("ready", address=address, data=str(config.data)))
+    finally:
+        await central.close()
+
+
+def _advice(is_needed: object, text: str) -> str:
+    return text if is_needed else ""
+
+
+def check(config: Config) -> str:
+    """What a configuration says, for a person to read."""
+    insurer = config.insurer.url if config.insurer else "none: rows wait"
+    clients = ", ".join(client.name for client in config.clients) or "none"
+    shown = {"data": config.data, "site": f"{config.host}:{config.port}", "language": config.language}
+    shown |= {"zone": config.zone.key, "broker": f"{config.broker.host}:{config.broker.port}"}
+    shown |= {"insurer": insurer, "clients": clients}
+    return "\n".join(f"{name:9} {value}" for name, value in shown.items())

@@ -1,0 +1,270 @@
+"""The configuration of central: one TOML file. Every mistake in it is named, all at once, before anything starts."""
+
+import difflib
+import pathlib
+import re
+import tomllib
+import types
+import typing
+import zoneinfo
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from central.auth import TOKEN_MIN, Client, Scope
+from central.connectors.envelope import Institution
+from central.connectors.insurer import QUERY
+from central.errors import ConfigError, ConfigUnreadableError
+from central.sync.link import Broker
+
+LANGUAGES = ("zh-CN", "en")
+_PORTS = range(65_536)
+_INSTITUTION = re.compile(r"[A-Z][0-9A-Z]{11}")
+_REGION = re.compile(r"[0-9]{6}")
+
+
+class CentralSection(msgspec.Struct, frozen=True, kw_only=True):
+    data: str
+    port: int
+    host: str = "127.0.0.1"
+    language: str = "zh-CN"
+    zone: str = "Asia/Shanghai"
+
+
+class MqttSection(msgspec.Struct, frozen=True, kw_only=True):
+    url: str
+
+
+class InsurerSection(msgspec.Struct, frozen=True, kw_only=True):
+    url: str
+    institution: str
+    admdvs: str
+    institution_name: str = ""
+    receiver: str = "FSI_LOCAL"
+    operator: str = "codepool"
+    query: str = QUERY
+    timeout_s: float = 10.0
+    fee_type: str = "0"
+    settlement_type: str = "2"
+    certificate_type: str = "99"
+    paasid: str = ""
+    token: str = ""
+
+
+class ClientSection(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    token: str
+    scopes: list[str]
+
+
+class InsurerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    url: str
+    institution: Institution
+    query: str
+    timeout_s: float
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration that holds. ``insurer`` None: nothing is reported, rows wait."""
+
+    data: pathlib.Path
+    host: str
+    port: int
+    language: str
+    zone: zoneinfo.ZoneInfo
+    broker: Broker
+    insurer: InsurerConfig | None
+    clients: tuple[Client, ...]
+
+
+_SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "central": CentralSection,
+    "mqtt": MqttSection,
+    "insurer": InsurerSection,
+    "clients": ClientSection,
+}
+_NEEDED = ("central", "mqtt")
+_WORDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", list: "a list of texts"}
+
+
+def load(path: pathlib.Path) -> Config:
+    """Raises ConfigUnreadableError or ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error.reason}"
+        raise ConfigUnreadableError(
+            f"configuration {path}: {cause}\nExpected a readable TOML file. Name it with --config FILE."
+        ) from error
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"configuration {path}: not TOML: {error}\nCorrect the line and start again.") from error
+    return parse(raw, where=path)
+
+
+def parse(raw: Mapping[str, Any], *, where: pathlib.Path) -> Config:
+    """Raises ConfigError with every mistake. A relative data folder is taken from the folder of the file."""
+    mistakes = list(_shape(raw))
+    if not mistakes:
+        mistakes = list(_content(raw))
+    if mistakes:
+        lines = "\n".join(f"  {mistake}" for mistake in mistakes)
+        raise ConfigError(f"configuration {where}: {len(mistakes)} to correct\n{lines}")
+    central = msgspec.convert(raw["central"], CentralSection)
+    return Config(
+        data=(where.parent / central.data).resolve(),
+        host=central.host,
+        port=central.port,
+        language=central.language,
+        zone=zoneinfo.ZoneInfo(central.zone),
+        broker=_broker(raw["mqtt"]["url"]),
+        insurer=_insurer(msgspec.convert(raw["insurer"], InsurerSection)) if "insurer" in raw else None,
+        clients=tuple(
+            Client(name=client["name"], token=client["token"], scopes=frozenset(client["scopes"]))
+            for client in raw.get("clients", ())
+        ),
+    )
+
+
+def _shape(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Names and types: what is missing, unknown or of another type."""
+    for name in raw:
+        if name not in _SECTIONS:
+            yield f"[{name}]: unknown section, expected one of {', '.join(_SECTIONS)}{_like(name, _SECTIONS)}"
+    for name, section in _SECTIONS.items():
+        if name not in raw:
+            if name in _NEEDED:
+                yield f"[{name}]: missing, expected the section"
+        elif name == "clients":
+            yield from _shape_of_list(name, raw[name], section)
+        elif not isinstance(raw[name], dict):
+            yield f"[{name}]: found {_shown(raw[name])}, expected a section"
+        else:
+            yield from _shape_of_section(f"[{name}]", raw[name], section)
+
+
+def _shape_of_list(name: str, rows: Any, section: type[msgspec.Struct]) -> Iterator[str]:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        yield f"[{name}]: found {_shown(rows)}, expected [[{name}]] for each"
+        return
+    for number, row in enumerate(rows, start=1):
+        yield from _shape_of_section(f"[[{name}]] number {number}", row, section)
+
+
+def _shape_of_section(where: str, values: Mapping[str, Any], section: type[msgspec.Struct]) -> Iterator[str]:
+    fields = {field.name: field for field in msgspec.structs.fields(section)}
+    for name in values:
+        if name not in fields:
+            yield f"{where} {name}: unknown, expected one of {', '.join(fields)}{_like(name, fields)}"
+    for name, field in fields.items():
+        kind = typing.get_origin(field.type) or field.type
+        if name not in values:
+            if field.required:
+                yield f"{where} {name}: missing, expected {_WORDS[kind]}"
+        elif not _is_a(values[name], field.type):
+            yield f"{where} {name}: found {_shown(values[name])}, expected {_WORDS[kind]}"
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _content(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Values that have the right type and cannot be."""
+    central = raw["central"]
+    if not central["data"]:
+        yield "[central] data: found nothing, expected the folder of the ledger"
+    if central["port"] not in _PORTS:
+        yield f"[central] port: found {central['port']}, expected 0 to {_PORTS[-1]} (0: any free one)"
+    if central.get("language", LANGUAGES[0]) not in LANGUAGES:
+        yield f"[central] language: found {central['language']!r}, expected {' or '.join(LANGUAGES)}"
+    zone = central.get("zone", "Asia/Shanghai")
+    if zone not in zoneinfo.available_timezones():
+        yield f"[central] zone: found {zone!r}, expected a time zone as Asia/Shanghai"
+    yield from _url_mistakes("[mqtt] url", raw["mqtt"]["url"], ("mqtt",), "mqtt://127.0.0.1:1883")
+    if "insurer" in raw:
+        yield from _insurer_mistakes(raw["insurer"])
+    yield from _client_mistakes(raw.get("clients", ()))
+
+
+def _insurer_mistakes(insurer: Mapping[str, Any]) -> Iterator[str]:
+    yield from _url_mistakes("[insurer] url", insurer["url"], ("http", "https"), "https://insurer.example/fsi")
+    if not _INSTITUTION.fullmatch(insurer["institution"]):
+        yield f"[insurer] institution: found {insurer['institution']!r}, expected 12 characters as H11010000001"
+    if not _REGION.fullmatch(insurer["admdvs"]):
+        yield f"[insurer] admdvs: found {insurer['admdvs']!r}, expected the 6 digits of the region"
+    if insurer.get("timeout_s", 1.0) <= 0:
+        yield f"[insurer] timeout_s: found {insurer['timeout_s']}, expected seconds above 0"
+    if bool(insurer.get("paasid")) != bool(insurer.get("token")):
+        yield "[insurer] paasid, token: found one of them, expected both or none"
+
+
+def _client_mistakes(clients: list[Mapping[str, Any]]) -> Iterator[str]:
+    names = [client["name"] for client in clients]
+    tokens = [client["token"] for client in clients]
+    for number, client in enumerate(clients, start=1):
+        where = f"[[clients]] number {number}"
+        if not client["name"] or names.count(client["name"]) > 1:
+            yield f"{where} name: found {client['name']!r}, expected a name of its own"
+        if len(client["token"]) < TOKEN_MIN:
+            yield f"{where} token: found {len(client['token'])} characters, expected at least {TOKEN_MIN}"
+        elif tokens.count(client["token"]) > 1:
+            yield f"{where} token: found the token of another client, expected one of its own"
+        for scope in client["scopes"]:
+            if scope not in set(Scope):
+                known = ", ".join(sorted(Scope))
+                yield f"{where} scopes: found {scope!r}, expected some of {known}{_like(scope, list(Scope))}"
+
+
+def _url_mistakes(where: str, url: str, schemes: tuple[str, ...], example: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+        is_sound = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_sound = False
+    if not is_sound:
+        yield f"{where}: found {url!r}, expected an address as {example}"
+
+
+def _broker(url: str) -> Broker:
+    parts = urlsplit(url)
+    return Broker(
+        host=parts.hostname or "",
+        port=parts.port or 1883,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+    )
+
+
+def _insurer(section: InsurerSection) -> InsurerConfig:
+    institution = Institution(
+        code=section.institution,
+        name=section.institution_name,
+        region=section.admdvs,
+        receiver=section.receiver,
+        operator=section.operator,
+        fee_type=section.fee_type,
+        settlement_type=section.settlement_type,
+        certificate_type=section.certificate_type,
+        paasid=section.paasid,
+        token=section.token,
+    )
+    return InsurerConfig(url=section.url, institution=institution, query=section.query, timeout_s=section.timeout_s)
+
+
+def _like(name: str, known: typing.Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _shown(value: Any) -> str:
+    """The value as a person wrote it; a secret is never among wrong types for long, but text is cut all the same."""
+    text = repr(value) if not isinstance(value, dict | list | types.NoneType) else type(value).__name__
+    return text if len(text) <= 40 else f"{text[:40]}..."  # noqa: PLR2004 -- fits one line of a screen

@@ -1,0 +1,232 @@
+"""Reports what was dispensed to the insurance platform: one worker, one request at a time, the queue before the wire.
+
+A request without an answer is unknown. It is resolved by asking the platform for its serial numbers, and only what
+the platform does not know is sent again, under the same numbers.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import msgspec
+import structlog
+import tenacity
+
+from central.changes import Changes
+from central.clock import HospitalTime
+from central.connectors import envelope
+from central.connectors.envelope import SALES, Answer, Institution
+from central.connectors.queue import LARGEST_REQUEST, RowState, Sale, SalesQueue
+from central.errors import BusyError, CentralError
+
+QUERY = "3590"
+LINGER_S = 0.3
+"""Rows that come together leave together."""
+IDLE_S = 30.0
+ASK_AGAIN_US = 1_000_000
+TRIES_ALONE = 8
+"""Refusals of the gateway of a row sent alone, after which a person must look."""
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
+_LONGEST_AGAIN_US = 300_000_000
+_OK = 200
+_SERVER_ERROR = 500
+
+_log = structlog.get_logger("central.insurer")
+
+
+class NotTakenError(CentralError):
+    """The request certainly did not take effect: it did not leave, or was turned away at the door."""
+
+
+class NoAnswerError(CentralError):
+    """The request left, and nothing is known of what became of it."""
+
+
+class Insurer:
+    """``trouble``: why nothing can be reported at the moment, empty while all is well."""
+
+    def __init__(
+        self,
+        queue: SalesQueue,
+        institution: Institution,
+        *,
+        url: str,
+        time: HospitalTime,
+        changes: Changes,
+        timeout_s: float = 10.0,
+        query: str = QUERY,
+    ) -> None:
+        self.trouble = ""
+        self._queue = queue
+        self._institution = institution
+        self._url = url
+        self._time = time
+        self._changes = changes
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s / 2)
+        self._query = query
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        connector = aiohttp.TCPConnector(force_close=True)  # a kept connection that died would look like a lost answer
+        async with aiohttp.ClientSession(connector=connector, timeout=self._timeout) as http:
+            while True:
+                tick = self._changes.tick
+                retrying = tenacity.AsyncRetrying(
+                    retry=tenacity.retry_if_exception_type((NotTakenError, NoAnswerError, BusyError)),
+                    wait=tenacity.wait_exponential_jitter(initial=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
+                    before_sleep=self._say,
+                )
+                has_worked: bool = await retrying(self.round, http)
+                self.trouble = ""
+                if not has_worked:
+                    await self._rest(tick)
+
+    async def round(self, http: aiohttp.ClientSession) -> bool:
+        """Resolve what is unknown, then send what waits. Returns whether there was anything to do.
+
+        Raises NotTakenError or NoAnswerError when the platform cannot be reached, after the rows are safe.
+        """
+        self._queue.recover()
+        if unknown := self._queue.due(RowState.UNKNOWN):
+            await self._ask(http, unknown)
+            return True
+        waiting = self._queue.due(RowState.WAITING)
+        if not waiting:
+            return False
+        # A row that was turned away in company travels alone, so that it cannot hold up the others.
+        alone = [sale for sale in waiting if sale.attempts > 1]
+        await self._send(http, alone[:1] or waiting)
+        return True
+
+    async def _rest(self, tick: int) -> None:
+        wait_us = self._queue.wait_us()
+        wait_s = IDLE_S if wait_us is None else max(wait_us / 1_000_000, LINGER_S)
+        try:
+            async with asyncio.timeout(min(wait_s, IDLE_S)):
+                await self._changes.after(tick)
+        except TimeoutError:
+            return
+        await asyncio.sleep(LINGER_S)
+
+    def _say(self, state: tenacity.RetryCallState) -> None:
+        assert state.outcome is not None, "tenacity sleeps after an attempt"
+        cause = str(state.outcome.exception())
+        if cause != self.trouble:
+            _log.warning("insurer cannot be reached", cause=cause)
+        self.trouble = cause
+
+    async def _send(self, http: aiohttp.ClientSession, sales: list[Sale]) -> None:
+        rows = {sale.id: self._row(sale) for sale in sales}
+        for sale in sales:
+            cause = envelope.gap(sale, rows[sale.id])
+            if cause:
+                self._queue.settle([sale], RowState.REFUSED, cause=f"not sent: {cause}", tried=False)
+                del rows[sale.id]
+        sales = [sale for sale in sales if sale.id in rows]
+        if not sales:
+            return
+        msgid, request = self._request(SALES, {"selinfoDetail": [rows[sale.id] for sale in sales]})
+        self._queue.send(sales, msgid=msgid, request=request)
+        try:
+            answer = await self._call(http, request)
+        except NotTakenError as error:
+            self._queue.settle(sales, RowState.WAITING, cause=str(error))
+            raise
+        except NoAnswerError as error:
+            self._queue.settle(sales, RowState.UNKNOWN, cause=str(error), again_after_us=ASK_AGAIN_US)
+            return
+        await self._settle(http, sales, answer)
+
+    async def _settle(self, http: aiohttp.ClientSession, sales: list[Sale], answer: Answer) -> None:
+        if not answer.is_business:
+            self._turned_away(sales, answer.cause)
+            return
+        refused = {sale.id: answer.refused[key] for sale in sales if (key := self._serial(sale)) in answer.refused}
+        rest = [sale for sale in sales if sale.id not in refused]
+        if answer.is_taken:
+            self._queue.settle(rest, RowState.ACCEPTED)
+        elif len(sales) == 1:
+            refused[sales[0].id] = refused.get(sales[0].id) or answer.cause
+        else:
+            self._turned_away(rest, answer.cause)
+        await self._settle_refused(http, [sale for sale in sales if sale.id in refused], refused)
+
+    async def _settle_refused(self, http: aiohttp.ClientSession, sales: list[Sale], causes: dict[int, str]) -> None:
+        """A row that was sent before may be refused because the platform has it: then it is accepted."""
+        known: set[str] = set()
+        if again := [sale for sale in sales if sale.attempts]:
+            try:
+                known = await self._known(http, again)
+            except (NotTakenError, NoAnswerError) as error:
+                self._queue.settle(again, RowState.UNKNOWN, cause=str(error), again_after_us=ASK_AGAIN_US)
+                sales = [sale for sale in sales if not sale.attempts]
+        for sale in sales:
+            if self._serial(sale) in known:
+                self._queue.settle([sale], RowState.ACCEPTED)
+            else:
+                self._queue.settle([sale], RowState.REFUSED, cause=causes[sale.id])
+
+    def _turned_away(self, sales: Sequence[Sale], cause: str) -> None:
+        for sale in sales:
+            is_hopeless = len(sales) == 1 and sale.attempts >= TRIES_ALONE
+            again_us = min(1_000_000 << min(sale.attempts, 20), _LONGEST_AGAIN_US)
+            state = RowState.REFUSED if is_hopeless else RowState.WAITING
+            self._queue.settle([sale], state, cause=cause, again_after_us=again_us)
+
+    async def _ask(self, http: aiohttp.ClientSession, sales: list[Sale]) -> None:
+        """Raises NotTakenError or NoAnswerError: the rows stay unknown."""
+        known = await self._known(http, sales)
+        self._queue.settle([sale for sale in sales if self._serial(sale) in known], RowState.ACCEPTED, tried=False)
+        self._queue.settle(
+            [sale for sale in sales if self._serial(sale) not in known],
+            RowState.WAITING,
+            cause="the platform does not have it: sent again",
+            tried=False,
+        )
+
+    async def _known(self, http: aiohttp.ClientSession, sales: Sequence[Sale]) -> set[str]:
+        content = {"data": [{"fixmedins_bchno": self._serial(sale)} for sale in sales[:LARGEST_REQUEST]]}
+        _, request = self._request(self._query, content)
+        answer = await self._call(http, request)
+        if not answer.is_taken:
+            raise NoAnswerError(f"the platform did not answer the question {self._query}: {answer.cause}")
+        return envelope.serials_in(answer.rows)
+
+    async def _call(self, http: aiohttp.ClientSession, request: bytes) -> Answer:
+        """Raises NotTakenError, NoAnswerError."""
+        timestamp = self._time.now_us() // 1_000_000
+        headers = envelope.sign(self._institution, timestamp=timestamp, nonce=secrets.token_hex(8))
+        headers["Content-Type"] = "application/json; charset=utf-8"
+        try:
+            async with http.post(self._url, data=request, headers=headers) as response:
+                body = await response.read()
+                status = response.status
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotTakenError(f"{self._url}: no connection: {error}") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NoAnswerError(f"{self._url}: no answer: {str(error) or type(error).__name__}") from error
+        if status >= _SERVER_ERROR:
+            raise NoAnswerError(f"{self._url}: status {status}")
+        if status != _OK:
+            raise NotTakenError(f"{self._url}: turned away with status {status}; check url, paasid and token")
+        try:
+            return envelope.read_answer(body)
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise NoAnswerError(f"{self._url}: the answer cannot be read: {error}") from error
+
+    def _request(self, infno: str, content: dict[str, Any]) -> tuple[str, bytes]:
+        now = self._time.local(self._time.now_us())
+        msgid = envelope.msgid_of(self._institution, now, self._queue.next_sequence())
+        message = envelope.envelope(self._institution, infno=infno, msgid=msgid, now=now, content=content)
+        return msgid, msgspec.json.encode(message)
+
+    def _row(self, sale: Sale) -> dict[str, Any] | None:
+        if sale.product is None:
+            return None
+        at = self._time.local(sale.wall_us)
+        return envelope.sale_row(self._institution, sale, serial=self._serial(sale), at=at)
+
+    def _serial(self, sale: Sale) -> str:
+        return envelope.serial_of(self._queue.ledger_id, sale)
