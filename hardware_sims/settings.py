@@ -73,6 +73,7 @@ location = {_text(location)}
 workplace = {_text(workplace)}
 data = {_text(data)}
 zone = "Asia/Shanghai"
+reserve_mb = 1
 
 [central]
 mqtt = {_text(mqtt)}

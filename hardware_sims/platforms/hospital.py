@@ -5,6 +5,7 @@ its own and repeated until it is answered; now and then it repeats one that was 
 """
 
 import datetime as dt
+import time
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
@@ -61,6 +62,11 @@ class HospitalSystem:
     async def use(self, usage: Mapping[str, object]) -> None:
         """Taken pieces were used for a patient."""
         await self._send("POST", "/api/v1/usages", usage)
+
+    @staticmethod
+    def now_us() -> int:
+        """The hospital system's clock, UTC microseconds."""
+        return time.time_ns() // 1000
 
     async def ask(self, path: str) -> Any:
         """What central answers at ``path``, as JSON."""
