@@ -90,6 +90,10 @@ class Reconnect:
             # Also when cancelled: nobody may take a device for usable that nobody serves.
             had_settled = self._has_settled()
             self._fault(cause)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # A TaskGroup of Python 3.11 whose child fails while it is cancelled raises the failure alone.
+            raise asyncio.CancelledError
         if not had_settled:
             raise DeviceGoneError(cause)
 

@@ -128,3 +128,29 @@ async def test_what_a_person_must_change_is_not_retried() -> None:
 
     with pytest.raises(DriverConfigError, match="no such antenna"):
         await link.run(session)
+
+
+@pytest.mark.parametrize("steps", range(5))
+async def test_a_session_that_fails_while_it_is_cancelled_still_ends(steps: int) -> None:
+    """A TaskGroup of Python 3.11 raises only its child's failure then, and the cancellation would be lost."""
+    cut = asyncio.Event()
+    link = Reconnect(name="d", driver="t")
+
+    async def child() -> None:
+        await cut.wait()
+        raise DeviceGoneError("cut")
+
+    async def session() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(child())
+            link.ready()
+            await asyncio.sleep(100)
+
+    running = asyncio.create_task(link.run(session))
+    await asyncio.sleep(0.02)
+    cut.set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    running.cancel()
+    ended, _ = await asyncio.wait([running], timeout=0.5)
+    assert ended == {running}
