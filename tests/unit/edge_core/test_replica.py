@@ -1,0 +1,105 @@
+"""The replica is a cache: damage costs a pull, never a fact."""
+
+import asyncio
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from edge_agent.errors import StoreError
+from edge_agent.store.replica import Replica
+from sync_protocol.messages import Delta, Rows
+from tests.unit.edge_core.shelf import NOON_US, Shelf, code, piece
+
+
+async def _filled(path: Path, items: int = 500) -> Replica:
+    replica = Replica(path)
+    rows = Rows(items=tuple(piece(number) for number in range(items)))
+    await replica.apply(Delta(after=0, to=7, rows=rows, latest=7), as_of_us=NOON_US)
+    return replica
+
+
+def _count(replica: Replica) -> int:
+    ((count,),) = replica.query("SELECT count(*) FROM item")
+    return int(count)
+
+
+async def test_rows_and_cursor_survive_a_restart_together(tmp_path: Path) -> None:
+    (await _filled(tmp_path / "replica.db")).close()
+    replica = Replica(tmp_path / "replica.db")
+    assert (replica.version, replica.as_of_us, _count(replica)) == (7, NOON_US, 500)
+    replica.close()
+
+
+async def test_readers_see_the_old_version_until_a_delta_is_whole(tmp_path: Path) -> None:
+    replica = await _filled(tmp_path / "replica.db", 10)
+    rows = Rows(items=tuple(piece(number, location="elsewhere") for number in range(2000)))
+    applying = asyncio.create_task(replica.apply(Delta(after=7, to=8, rows=rows, latest=8), as_of_us=NOON_US))
+    seen = []
+    while not applying.done():
+        await asyncio.sleep(0)
+        seen.append((_count(replica), replica.version))
+    assert set(seen[:-1]) == {(10, 7)}
+    assert len(seen) > 3
+    assert (_count(replica), replica.version) == (2000, 8)
+    replica.close()
+
+
+async def test_a_delta_that_was_interrupted_is_not_there_at_all(tmp_path: Path) -> None:
+    replica = await _filled(tmp_path / "replica.db", 10)
+    rows = Rows(items=tuple(piece(number) for number in range(2000)))
+    applying = asyncio.create_task(replica.apply(Delta(after=7, to=8, rows=rows, latest=8), as_of_us=NOON_US))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    applying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await applying
+    assert (_count(replica), replica.version) == (10, 7)
+    await replica.apply(Delta(after=7, to=8, rows=rows, latest=8), as_of_us=NOON_US)
+    assert (_count(replica), replica.version) == (2000, 8)
+    replica.close()
+
+
+@pytest.mark.parametrize("page", [0, 1, 5, 20])
+async def test_a_damaged_replica_is_emptied_at_the_start(tmp_path: Path, page: int) -> None:
+    path = tmp_path / "replica.db"
+    (await _filled(path)).close()
+    content = path.read_bytes()
+    path.write_bytes(content[: page * 4096] + os.urandom(4096) + content[(page + 1) * 4096 :])
+    replica = Replica(path)
+    assert (replica.version, _count(replica)) == (0, 0)
+    await replica.apply(Delta(after=0, to=1, rows=Rows(items=(piece(1),)), latest=1), as_of_us=NOON_US)
+    assert _count(replica) == 1
+    replica.close()
+
+
+async def test_a_replica_of_other_software_is_emptied_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "replica.db"
+    (await _filled(path)).close()
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA user_version = 99")
+    raw.close()
+    replica = Replica(path)
+    assert replica.version == 0
+    replica.close()
+
+
+async def test_damage_met_while_running_is_marked_and_mended_by_a_reset(shelf: Shelf) -> None:
+    await shelf.load(*(piece(number) for number in range(2000)))
+    shelf.replica.query("PRAGMA wal_checkpoint(TRUNCATE)")
+    shelf.replica.query("PRAGMA shrink_memory")
+    path = shelf.replica.path
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096))
+    with pytest.raises(StoreError, match="it is fetched anew"):
+        shelf.stock.item(code(1))
+    damaged_before = shelf.replica.is_damaged
+    shelf.replica.reset()
+    assert (damaged_before, shelf.replica.is_damaged) == (True, False)
+    assert (shelf.replica.version, shelf.stock.item(code(1))) == (0, None)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "replica.db").mkdir()
+    with pytest.raises((StoreError, OSError)):
+        Replica(tmp_path / "replica.db")
