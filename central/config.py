@@ -7,7 +7,7 @@ import tomllib
 import types
 import typing
 import zoneinfo
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -107,9 +107,12 @@ def load(path: pathlib.Path) -> Config:
 
 def parse(raw: Mapping[str, Any], *, where: pathlib.Path) -> Config:
     """Raises ConfigError with every mistake. A relative data folder is taken from the folder of the file."""
-    mistakes = list(_shape(raw))
-    if not mistakes:
-        mistakes = list(_content(raw))
+    mistakes = [mistake for name in _SECTIONS for mistake in _mistakes(raw, name)]
+    mistakes += [
+        f"[{name}]: unknown section, expected one of {', '.join(_SECTIONS)}{_like(name, _SECTIONS)}"
+        for name in raw
+        if name not in _SECTIONS
+    ]
     if mistakes:
         lines = "\n".join(f"  {mistake}" for mistake in mistakes)
         raise ConfigError(f"configuration {where}: {len(mistakes)} to correct\n{lines}")
@@ -129,21 +132,16 @@ def parse(raw: Mapping[str, Any], *, where: pathlib.Path) -> Config:
     )
 
 
-def _shape(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Names and types: what is missing, unknown or of another type."""
-    for name in raw:
-        if name not in _SECTIONS:
-            yield f"[{name}]: unknown section, expected one of {', '.join(_SECTIONS)}{_like(name, _SECTIONS)}"
-    for name, section in _SECTIONS.items():
-        if name not in raw:
-            if name in _NEEDED:
-                yield f"[{name}]: missing, expected the section"
-        elif name == "clients":
-            yield from _shape_of_list(name, raw[name], section)
-        elif not isinstance(raw[name], dict):
-            yield f"[{name}]: found {_shown(raw[name])}, expected a section"
-        else:
-            yield from _shape_of_section(f"[{name}]", raw[name], section)
+def _mistakes(raw: Mapping[str, Any], name: str) -> list[str]:
+    """Names and types first; values are looked at where these are right."""
+    if name not in raw:
+        return [f"[{name}]: missing, expected the section"] if name in _NEEDED else []
+    section = raw[name]
+    if name == "clients":
+        return list(_shape_of_list(name, section, ClientSection)) or list(_client_mistakes(section))
+    if not isinstance(section, dict):
+        return [f"[{name}]: found {_shown(section)}, expected a section"]
+    return list(_shape_of_section(f"[{name}]", section, _SECTIONS[name])) or list(_CONTENT[name](section))
 
 
 def _shape_of_list(name: str, rows: Any, section: type[msgspec.Struct]) -> Iterator[str]:
@@ -176,9 +174,7 @@ def _is_a(value: Any, kind: Any) -> bool:
     return True
 
 
-def _content(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Values that have the right type and cannot be."""
-    central = raw["central"]
+def _central_mistakes(central: Mapping[str, Any]) -> Iterator[str]:
     if not central["data"]:
         yield "[central] data: found nothing, expected the folder of the ledger"
     if central["port"] not in _PORTS:
@@ -188,10 +184,10 @@ def _content(raw: Mapping[str, Any]) -> Iterator[str]:
     zone = central.get("zone", "Asia/Shanghai")
     if zone not in zoneinfo.available_timezones():
         yield f"[central] zone: found {zone!r}, expected a time zone as Asia/Shanghai"
-    yield from _url_mistakes("[mqtt] url", raw["mqtt"]["url"], ("mqtt",), "mqtt://127.0.0.1:1883")
-    if "insurer" in raw:
-        yield from _insurer_mistakes(raw["insurer"])
-    yield from _client_mistakes(raw.get("clients", ()))
+
+
+def _mqtt_mistakes(mqtt: Mapping[str, Any]) -> Iterator[str]:
+    yield from _url_mistakes("[mqtt] url", mqtt["url"], ("mqtt",), "mqtt://127.0.0.1:1883")
 
 
 def _insurer_mistakes(insurer: Mapping[str, Any]) -> Iterator[str]:
@@ -221,6 +217,13 @@ def _client_mistakes(clients: list[Mapping[str, Any]]) -> Iterator[str]:
             if scope not in set(Scope):
                 known = ", ".join(sorted(Scope))
                 yield f"{where} scopes: found {scope!r}, expected some of {known}{_like(scope, list(Scope))}"
+
+
+_CONTENT: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
+    "central": _central_mistakes,
+    "mqtt": _mqtt_mistakes,
+    "insurer": _insurer_mistakes,
+}
 
 
 def _url_mistakes(where: str, url: str, schemes: tuple[str, ...], example: str) -> Iterator[str]:

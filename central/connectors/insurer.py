@@ -75,7 +75,7 @@ class Insurer:
                 tick = self._changes.tick
                 retrying = tenacity.AsyncRetrying(
                     retry=tenacity.retry_if_exception_type((NotTakenError, NoAnswerError, BusyError)),
-                    wait=tenacity.wait_exponential_jitter(initial=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
+                    wait=tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
                     before_sleep=self._say,
                 )
                 has_worked: bool = await retrying(self.round, http)

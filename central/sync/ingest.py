@@ -103,7 +103,7 @@ class Ingest:
 
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(BusyError),
-        wait=tenacity.wait_exponential_jitter(initial=0.1, max=2.0),
+        wait=tenacity.wait_random_exponential(multiplier=0.1, max=2.0),
         stop=tenacity.stop_after_attempt(_TRIES),
         reraise=True,
     )
