@@ -1,0 +1,1 @@
+"""The console: pages for pharmacists and administrators."""

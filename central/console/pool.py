@@ -1,0 +1,94 @@
+"""The code pool: every code in stock, live, by filters that stand in the URL."""
+
+import datetime as dt
+
+import msgspec
+
+from central.api.documents import Text
+from central.console.visit import View, Visit
+from central.ledger import read_console
+from central.ledger.read_api import ItemFilter
+from central.ledger.read_console import IN_POOL, ProductCount
+from central.ledger.schema import item
+from sync_protocol.items import Item, Kind, State
+
+PAGE = 100
+SOON_DAYS = 90
+"""An expiry that near is marked: time to use the lot first or to send it back."""
+POOL, ALL = "pool", "all"
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """``state``: a state, ``pool`` for what is here and not issued, ``all``."""
+
+    state: Text = POOL
+    kind: Kind | None = None
+    product: Text = ""
+    lot: Text = ""
+    location: Text = ""
+    order: Text = ""
+    box: Text = ""
+    document: Text = ""
+    code: Text = ""
+    expires_by: dt.date | None = None
+    after: Text = ""
+
+    @property
+    def is_filtered(self) -> bool:
+        return self != Query(after=self.after)
+
+    def states(self) -> tuple[str, ...]:
+        if self.state == POOL:
+            return IN_POOL
+        return () if self.state == ALL else (self.state,)
+
+    def items(self) -> ItemFilter:
+        return ItemFilter(
+            kind=self.kind or "",
+            product=self.product,
+            lot=self.lot,
+            location=self.location,
+            order=self.order,
+            box=self.box,
+            document=self.document,
+            code=self.code,
+            expires_by=self.expires_by.isoformat() if self.expires_by else "",
+        )
+
+
+async def show(visit: Visit) -> View:
+    query, engine = visit.query(Query), visit.services.read
+    wanted = query.items()
+    clauses = read_console.pool_clauses(wanted, query.states())
+    by_state = await read_console.counts(engine, item.c.state, *wanted.clauses())
+    by_product = await read_console.product_counts(engine, clauses)
+    codes = await read_console.pool_page(engine, clauses, after=query.after, limit=PAGE)
+    values = {
+        "query": query,
+        "by_state": {state.value: by_state[state] for state in State if state in by_state},
+        "in_pool": sum(by_state.get(state, 0) for state in IN_POOL),
+        "everywhere": sum(by_state.values()),
+        "by_product": by_product,
+        "shown_states": _shown(by_product),
+        "matching": sum(count.total for count in by_product),
+        "codes": codes,
+        "next": codes[-1].code if len(codes) == PAGE else "",
+        "products": await read_console.products(engine),
+        "locations": await read_console.locations(engine),
+        "kinds": list(Kind),
+        "states": list(State),
+        "soon_days": SOON_DAYS,
+        "place": place_of,
+    }
+    return View(template="pool.html", values=values)
+
+
+def place_of(found: Item) -> str:
+    """Whom or what an item is set aside for."""
+    return found.order or found.holder or found.pouch
+
+
+def _shown(by_product: list[ProductCount]) -> list[State]:
+    """Columns of the table by product: the states that anything is in, at most six."""
+    found = {state for count in by_product for state in count.states}
+    return [state for state in State if state in found][:6]

@@ -1,0 +1,33 @@
+// What the console needs beyond htmx: whether its news is live, tidy filter addresses, and peace while a person selects.
+"use strict";
+
+document.addEventListener("htmx:sseOpen", () => document.body.classList.remove("stale"));
+document.addEventListener("htmx:sseError", () => document.body.classList.add("stale"));
+document.addEventListener("htmx:sendError", () => document.body.classList.add("stale"));
+
+// A page that renews itself must not take away the text that a person is marking.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const live = document.getElementById("live");
+  const marked = document.getSelection();
+  if (live && marked && !marked.isCollapsed && live.contains(marked.anchorNode)) {
+    event.detail.shouldSwap = false;
+  }
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.matches("form.filters")) {
+    for (const field of form.elements) {
+      if (field.name && field.value === "") field.disabled = true;
+    }
+  }
+});
+// Back from the next page: the browser shows the form as it was left.
+window.addEventListener("pageshow", () => {
+  for (const field of document.querySelectorAll("form.filters :disabled")) field.disabled = false;
+});
+
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form.filters");
+  if (form && event.target.matches("select, input[type=date]")) form.requestSubmit();
+});

@@ -1,0 +1,101 @@
+"""Sync health: one honest sentence, each part of central, each agent with cause and action of its trouble."""
+
+import msgspec
+
+from central.console.visit import View, Visit
+from central.ledger import read_api
+from central.ledger.read_rows import AgentRow
+from central.stock.services import Condition
+
+CLOCK_S = 5.0
+"""A clock that is further off than this is set wrongly, not just read late."""
+BEHIND = 50
+"""Versions that a replica may be behind while a busy morning goes on."""
+
+ON_THE_WAY = frozenset(("ledger", "broker", "ingest"))
+"""Parts that a scan passes on its way into the ledger."""
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """``is_serious``: a person must act; else it passes by itself."""
+
+    cause: str
+    action: str
+    is_serious: bool = True
+
+
+async def show(visit: Visit) -> View:
+    agents = await read_api.agents(visit.services.read)
+    conditions = visit.services.conditions()
+    troubles = {agent.device: troubles_of(visit, agent) for agent in agents}
+    values = {
+        "agents": agents,
+        "troubles": troubles,
+        "conditions": conditions,
+        "sentence": sentence(visit, agents, conditions),
+        "is_well": all(part.is_ok for part in conditions) and not any(troubles.values()),
+    }
+    return View(template="sync.html", values=values)
+
+
+def sentence(visit: Visit, agents: list[AgentRow], conditions: tuple[Condition, ...]) -> str:
+    """What staff need to know about sync, in one sentence (X07)."""
+    say, count = visit.language.say, visit.language.count
+    broken = [visit.word("part", part.part) for part in conditions if not part.is_ok and part.part in ON_THE_WAY]
+    behind = [agent.device for agent in agents if agent.facts_waiting]
+    silent = [agent.device for agent in agents if not agent.is_connected]
+    if broken:
+        return say(
+            "Scans are safe at the workplaces but not all reach the ledger, because of: %(parts)s.",
+            parts=say(", ").join(broken),
+        )
+    if behind:
+        waiting = count(
+            "%(n)d scan is not in the ledger yet",
+            "%(n)d scans are not in the ledger yet",
+            sum(agent.facts_waiting for agent in agents),
+        )
+        return say("%(waiting)s; they are safe at %(devices)s.", waiting=waiting, devices=say(", ").join(behind))
+    if silent:
+        return say(
+            "Not heard of lately: %(devices)s. What they scan meanwhile is kept there and comes later.",
+            devices=say(", ").join(silent),
+        )
+    if not agents:
+        return say("No agent has spoken to central yet.")
+    return count(
+        "%(n)d agent is in step: every scan it told of is in the ledger.",
+        "All %(n)d agents are in step: every scan they told of is in the ledger.",
+        len(agents),
+    )
+
+
+def troubles_of(visit: Visit, agent: AgentRow) -> list[Trouble]:
+    say = visit.language.say
+    found: list[Trouble] = []
+    if not agent.is_connected:
+        cause = say("Not heard of for %(span)s.", span=visit.span(_silent_s(visit, agent)))
+        action = say("Look at power and network of the workplace. It goes on working and sends everything later.")
+        found.append(Trouble(cause=cause, action=action))
+    if agent.facts_waiting:
+        cause = visit.language.count("%(n)d fact is on its way.", "%(n)d facts are on their way.", agent.facts_waiting)
+        action = say(
+            "Nothing to do: they are safe at the workplace. If it stays for minutes, look at broker and network."
+        )
+        found.append(Trouble(cause=cause, action=action, is_serious=False))
+    if agent.is_connected and agent.replica_lag > BEHIND:
+        cause = say("Its replica is %(n)d versions behind.", n=agent.replica_lag)
+        action = say("It pulls by itself. If the number grows, restart the agent: its replica is built anew.")
+        found.append(Trouble(cause=cause, action=action, is_serious=False))
+    offset_s = abs(agent.clock_offset_us or 0) / 1_000_000
+    if offset_s > CLOCK_S:
+        cause = say("Its clock is %(span)s off.", span=visit.span(offset_s))
+        action = say(
+            "Set the clock of the computer by network time. Facts keep their order; their times are corrected."
+        )
+        found.append(Trouble(cause=cause, action=action))
+    return found
+
+
+def _silent_s(visit: Visit, agent: AgentRow) -> float:
+    return (visit.services.time.now_us() - agent.last_seen_us) / 1_000_000

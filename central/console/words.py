@@ -1,0 +1,154 @@
+"""What the values of the ledger are called on a page. The message ids are English; the catalogue has the rest."""
+
+from collections.abc import Mapping
+
+from sync_protocol.documents import OrderKind, OrderState
+from sync_protocol.facts import How, What
+from sync_protocol.items import Kind, State
+from sync_protocol.lifecycle import Reason
+
+
+def message(text: str) -> str:
+    """Marks a message id for the catalogue; the page translates it when it is shown."""
+    return text
+
+
+STATES: Mapping[str, str] = {
+    State.EXPECTED: message("expected"),
+    State.IN_STOCK: message("in stock"),
+    State.OPENED: message("opened"),
+    State.LOCKED: message("locked"),
+    State.TAKEN: message("taken"),
+    State.LENT: message("lent"),
+    State.DISPENSED: message("dispensed"),
+    State.AWAITING_PUT_BACK: message("awaiting put-back"),
+    State.IN_TRANSIT: message("in transit"),
+    State.FROZEN: message("frozen"),
+    State.ABNORMAL: message("abnormal"),
+    State.RETURNED_TO_SUPPLIER: message("returned to supplier"),
+}
+KINDS: Mapping[str, str] = {
+    Kind.BOX: message("box"),
+    Kind.UNIT: message("unit"),
+    Kind.PIECE: message("piece"),
+}
+FACTS: Mapping[str, str] = {
+    What.ANNOUNCED: message("announced"),
+    What.RECEIVED: message("received into stock"),
+    What.PRESCANNED: message("pre-scanned and opened"),
+    What.LOCKED: message("locked to an order"),
+    What.UNLOCKED: message("unlocked"),
+    What.DISPENSED: message("dispensed and written off"),
+    What.RETURNED: message("returned by the patient"),
+    What.TAKEN: message("taken in hand"),
+    What.PUT_BACK: message("put back"),
+    What.ORDER_CANCELLED: message("order cancelled"),
+    What.LENT: message("lent out"),
+    What.BOUND: message("loan bound to an order"),
+    What.GIVEN_BACK: message("given back"),
+    What.TRANSFERRED_OUT: message("transferred out"),
+    What.TRANSFERRED_IN: message("transferred in"),
+    What.SENT_BACK: message("sent back to the supplier"),
+    What.FROZEN: message("frozen (recall or hold)"),
+    What.RELEASED: message("released"),
+    What.WRITTEN_OFF: message("written off as abnormal"),
+    What.COUNTED: message("counted"),
+    What.PACKED: message("packed into a pouch"),
+    What.RELABELLED: message("relabelled"),
+    "unreadable": message("unreadable fact"),
+}
+HOWS: Mapping[str, str] = {
+    How.SCAN: message("by scan"),
+    How.LATE_SCAN: message("by late scan"),
+    How.RFID: message("by RFID"),
+    How.AUTOMATIC: message("automatically"),
+    How.MACHINE: message("by a machine"),
+    How.CONSOLE: message("at the console"),
+    How.MESSAGE: message("by message"),
+}
+REASONS: Mapping[str, str] = {
+    Reason.UNKNOWN_CODE: message("unknown code"),
+    Reason.ALREADY_KNOWN: message("announced before"),
+    Reason.ALREADY_RECEIVED: message("received before"),
+    Reason.ALREADY_OPENED: message("opened before"),
+    Reason.ALREADY_DISPENSED: message("dispensed before"),
+    Reason.WRONG_KIND: message("wrong kind of item"),
+    Reason.WRONG_STATE: message("not in a state for this"),
+    Reason.WRONG_PRODUCT: message("wrong product"),
+    Reason.WRONG_ORDER: message("wrong order"),
+    Reason.WRONG_DOCUMENT: message("wrong document"),
+    Reason.EXPIRED: message("expired"),
+    Reason.FROZEN: message("frozen by a recall or hold"),
+    Reason.OUT_FOR_GOOD: message("out of the hospital for good"),
+    Reason.NOT_BOUND: message("loan without an order"),
+    Reason.SECOND_PERSON: message("second person missing"),
+    "unreadable": message("unreadable fact"),
+    "chain_conflict": message("two facts with one identity"),
+    "session_fork": message("restored or cloned device"),
+}
+ADVICE: Mapping[str, str] = {
+    Reason.UNKNOWN_CODE: message("Find the delivery that it came with and announce it, or set it aside."),
+    Reason.ALREADY_KNOWN: message("Compare the two delivery notes: one code cannot be delivered twice."),
+    Reason.ALREADY_RECEIVED: message("Compare with the timeline: the earlier receipt stands."),
+    Reason.ALREADY_OPENED: message("Look for the units of the box: they live on under their own codes."),
+    Reason.ALREADY_DISPENSED: message("Look who has it: one code cannot go to two patients."),
+    Reason.WRONG_KIND: message("Scan the code of the right label: box, unit or piece."),
+    Reason.WRONG_STATE: message("Compare what was done with the timeline, and record the step that is missing."),
+    Reason.WRONG_PRODUCT: message("Hold object, code and order against each other; one of the three is wrong."),
+    Reason.WRONG_ORDER: message("Find the item that is locked to this order, or change the order."),
+    Reason.WRONG_DOCUMENT: message("Compare the item with the document that names it."),
+    Reason.EXPIRED: message("Take it from the shelf and write it off."),
+    Reason.FROZEN: message("Keep it apart until the hold is released."),
+    Reason.OUT_FOR_GOOD: message("It should not be here: set it aside and look how it came back."),
+    Reason.NOT_BOUND: message("Bind the loan to its order, then dispense."),
+    Reason.SECOND_PERSON: message("Name the witness, and record the step again."),
+    "unreadable": message("Keep the device as it is and call support: its software may be damaged."),
+    "chain_conflict": message("Stop the device: two histories claim to be it. Do not restore its disk again."),
+    "session_fork": message("Ask who restored or copied this computer, and enrol it again."),
+}
+ORDER_KINDS: Mapping[str, str] = {
+    OrderKind.LONG_TERM: message("long-term"),
+    OrderKind.STAT: message("stat"),
+    OrderKind.DISCHARGE: message("discharge"),
+}
+ORDER_STATES: Mapping[str, str] = {
+    OrderState.WAITING: message("waiting for stock"),
+    OrderState.PART_LOCKED: message("partly locked"),
+    OrderState.LOCKED: message("locked, ready"),
+    OrderState.DISPENSED: message("handed out"),
+    OrderState.CANCELLED: message("cancelled"),
+}
+INSURER_STATES: Mapping[str, str] = {
+    "waiting": message("waiting to be sent"),
+    "sending": message("being sent"),
+    "unknown": message("no answer, being asked"),
+    "accepted": message("accepted"),
+    "refused": message("refused"),
+}
+PARTS: Mapping[str, str] = {
+    "ledger": message("ledger"),
+    "broker": message("message broker"),
+    "ingest": message("ingest"),
+    "insurer": message("insurer"),
+}
+_PHRASES = (
+    message("an announced code"),
+    message("a date not before today"),
+    message("a witness besides the operator"),
+    message("a loan bound to an order"),
+    message("a lock, or a late scan"),
+)
+PHRASES: Mapping[str, str] = {phrase: phrase for phrase in _PHRASES}
+"""What ``sync_protocol.lifecycle`` expects, where it is no value of the ledger."""
+EVERY: Mapping[str, Mapping[str, str]] = {
+    "state": STATES,
+    "kind": KINDS,
+    "fact": FACTS,
+    "how": HOWS,
+    "reason": REASONS,
+    "advice": ADVICE,
+    "order_kind": ORDER_KINDS,
+    "order_state": ORDER_STATES,
+    "insurer_state": INSURER_STATES,
+    "part": PARTS,
+}
