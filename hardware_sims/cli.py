@@ -24,6 +24,8 @@ from hardware_sims.settings import INSTITUTION
 from hardware_sims.truth import PhysicsError
 
 OK, UNBALANCED, BROKEN, UNUSABLE = 0, 1, 70, 69
+_UNUSABLE = (BrokerMissingError, PaperError, OSError)
+_TOLD = (*_UNUSABLE, ProcessDiedError, PlayError, HospitalError, PhysicsError)
 
 _ABOUT = """\
 Simulated hardware on real wires (ptys, TCP), simulated outside platforms on real HTTP, and a hospital's morning played
@@ -59,15 +61,28 @@ def run(arguments: Sequence[str]) -> int:
         return _run(options)
     except KeyboardInterrupt:
         return OK
-    except (BrokerMissingError, PaperError, OSError) as error:
-        return _told(error, UNUSABLE)
-    except (ProcessDiedError, PlayError, HospitalError, PhysicsError) as error:
-        return _told(error, BROKEN)
+    except _TOLD as error:
+        return _told(error)
+    except ExceptionGroup as group:
+        # Hands that worked side by side: what stopped one of them first stopped the play.
+        told = _first(group)
+        if told is None:
+            raise
+        return _told(told)
 
 
-def _told(error: Exception, status: int) -> int:
+def _told(error: Exception) -> int:
     print(f"codepool-sims: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
-    return status
+    return UNUSABLE if isinstance(error, _UNUSABLE) else BROKEN
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> Exception | None:
+    """The first error that says what to do; None if any is a fault of this software, to be shown whole."""
+    known, rest = group.split(_TOLD)
+    found: BaseException | None = known if rest is None else None
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if isinstance(found, Exception) else None
 
 
 def _run(options: argparse.Namespace) -> int:

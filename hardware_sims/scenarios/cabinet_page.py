@@ -8,6 +8,7 @@ from hardware_sims.scenarios.errors import UnexpectedAnswerError
 from hardware_sims.scenarios.page import Page
 from hardware_sims.scenarios.patience import until
 
+_OPENING_S = 10.0
 _READING_S = 30.0
 
 
@@ -36,6 +37,15 @@ class CabinetPage(Page):
         answer = await self.press("/cabinet/start", task=task, **({"note": note} if note else {}))
         if answer.get("task") != task:
             raise UnexpectedAnswerError(f"{task} {note}: the cabinet says {answer}")
+
+    async def opened(self) -> None:
+        """Return once the screen says that the door is open."""
+
+        async def look() -> str:
+            shown = await self.look("/cabinet")
+            return "" if shown["phase"] == "open" else f"{shown['phase']} {shown['cause']}"
+
+        await until("the cabinet's door is open", look, within_s=_OPENING_S)
 
     async def result(self) -> DoorResult:
         """The result, once the reading is over."""

@@ -53,6 +53,7 @@ class CabinetWork:
         board = self._equipment.lock_board
         await self._page.start(task, note=note)
         await board.wait_until(LOCK, is_open=True)
+        await self._page.opened()
         hands()
         await board.close(LOCK)
         result = await self._page.result()

@@ -48,7 +48,7 @@ async def play(demo: Demo, say: Say) -> None:
         say(f"{asyncio.get_running_loop().time() - began_s:5.1f} s  broker, central and {len(AGENTS)} agents answer")
         if not demo.is_once:
             say(doors(stage.fleet))
-        await Morning(stage, diary, say).play()
+        await Morning(stage, diary, say, began_s=began_s).play()
         if not demo.is_once:
             say("the morning is over; new orders come and are handed out until Ctrl-C")
             await go_on(stage)
@@ -65,7 +65,6 @@ async def _stage(demo: Demo, diary: Diary) -> AsyncIterator[Stage]:
     equipment = Equipment(demo.seed)
     wires_at = demo.directory / "wires"
     wires_at.mkdir(parents=True)
-    # Pages of an IP address set cookies only if the jar is told to take them.
     async with (
         aiohttp.ClientSession() as http,
         served(insurer.application()) as insurer_url,

@@ -47,7 +47,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Morning:
-    def __init__(self, stage: Stage, diary: Diary, say: Callable[[str], None]) -> None:
+    def __init__(self, stage: Stage, diary: Diary, say: Callable[[str], None], *, began_s: float) -> None:
         self._stage = stage
         self._plan = stage.plan
         self._truth = stage.plan.truth
@@ -56,7 +56,7 @@ class Morning:
         self._early = _Sorted(stage.plan.waves.early)
         self._packed: set[tuple[str, str]] = set()
         self._acts = 0
-        self._began_s = asyncio.get_running_loop().time()
+        self._began_s = began_s
 
     async def play(self) -> None:
         """All acts. Raises PlayError, ProcessDiedError or PhysicsError where the play cannot go on."""

@@ -9,6 +9,7 @@ from hardware_sims.scenarios.errors import UnexpectedAnswerError
 from hardware_sims.scenarios.page import Page
 from hardware_sims.scenarios.patience import until
 
+_GS = b"\x1d"
 _VERDICT_S = 10.0
 
 
@@ -38,7 +39,7 @@ class StationPage(Page):
 
     async def send(self, symbol: bytes) -> None:
         """Pull the trigger and do not look at the screen."""
-        await self._scanner.scan(symbol)
+        await self._scanner.scan(symbol, symbology="gs1-datamatrix" if _GS in symbol else "code128")
 
     async def scan(self, symbol: bytes) -> Verdict:
         """Pull the trigger and wait for the verdict."""
