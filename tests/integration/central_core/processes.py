@@ -140,7 +140,7 @@ class WireAgent:
 async def until(is_so: Callable[[], Awaitable[bool]], *, within_s: float = PATIENCE_S) -> None:
     """Look at another process until it is so."""
     async with asyncio.timeout(within_s):
-        while not await is_so():
+        while not await is_so():  # noqa: ASYNC110 -- another process: there is nothing to wait for but time
             await asyncio.sleep(0.01)
 
 
