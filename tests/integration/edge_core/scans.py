@@ -11,9 +11,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from edge_agent.errors import StoreError, StoreFullError
-from tests.unit.edge_core.shelf import Shelf, piece, taken
+from tests.unit.edge_core.shelf import Shelf, code, piece, taken
 
-PREPARED = 60
+PREPARED = 400
 
 
 async def prepare(path: Path, *, facts: int = 3) -> None:
@@ -28,8 +28,9 @@ async def prepare(path: Path, *, facts: int = 3) -> None:
 async def scan(path: Path, count: int, *, at_once: int) -> None:
     shelf = Shelf(path)
     _say("READY")
-    for first in range(10, 10 + count, at_once):
-        calls = [shelf.recorder.record(taken(number)) for number in range(first, first + at_once)]
+    waiting = [number for number in range(10, PREPARED) if shelf.stock.item(code(number)) == piece(number)][:count]
+    for first in range(0, count, at_once):
+        calls = [shelf.recorder.record(taken(number)) for number in waiting[first : first + at_once]]
         for outcome in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(outcome, StoreError):
                 _say(f"REFUSED {outcome}")
