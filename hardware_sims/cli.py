@@ -19,7 +19,7 @@ from hardware_sims.broker import Brand, BrokerMissingError
 from hardware_sims.platforms.hospital import HospitalError
 from hardware_sims.process import ProcessDiedError
 from hardware_sims.scenarios.demo import Demo, play
-from hardware_sims.scenarios.errors import PlayError
+from hardware_sims.scenarios.errors import PlayError, first_of
 from hardware_sims.settings import INSTITUTION
 from hardware_sims.truth import PhysicsError
 
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
         return _told(error)
     except ExceptionGroup as group:
         # Hands that worked side by side: what stopped one of them first stopped the play.
-        told = _first(group)
+        told = first_of(group, _TOLD)
         if told is None:
             raise
         return _told(told)
@@ -74,15 +74,6 @@ def run(arguments: Sequence[str]) -> int:
 def _told(error: Exception) -> int:
     print(f"codepool-sims: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
     return UNUSABLE if isinstance(error, _UNUSABLE) else BROKEN
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> Exception | None:
-    """The first error that says what to do; None if any is a fault of this software, to be shown whole."""
-    known, rest = group.split(_TOLD)
-    found: BaseException | None = known if rest is None else None
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found if isinstance(found, Exception) else None
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -109,14 +100,19 @@ def _demo(options: argparse.Namespace) -> int:
         language=options.language,
         is_once=options.once,
     )
-    asyncio.run(play(demo, _say))
-    if not options.once:
-        return OK
-    status = _books(directory, options.json)
-    if status == OK and options.dir is None and not options.keep:
-        shutil.rmtree(directory)
-    else:
-        _say(f"files kept in {directory}")
+    is_done_with = False
+    try:
+        asyncio.run(play(demo, _say))
+        status = _books(directory, options.json)
+        is_done_with = status == OK
+    except KeyboardInterrupt:
+        is_done_with = True
+        raise
+    finally:
+        if is_done_with and options.dir is None and not options.keep:
+            shutil.rmtree(directory)
+        else:
+            _say(f"files kept in {directory}")
     return status
 
 

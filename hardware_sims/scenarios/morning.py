@@ -17,7 +17,7 @@ from hardware_sims.platforms.insurer import Insurer
 from hardware_sims.scenarios.cabinet_work import CabinetWork
 from hardware_sims.scenarios.patience import until
 from hardware_sims.scenarios.plan import DRUG_NOTE, PIECE_NOTES, STAFF, Plan
-from hardware_sims.scenarios.station_page import StationPage
+from hardware_sims.scenarios.station_page import ScannerSeat
 from hardware_sims.scenarios.station_work import StationWork
 from hardware_sims.scenarios.watch import Watch
 from hardware_sims.settings import STATION
@@ -41,7 +41,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     hospital: HospitalSystem
     insurer: Insurer
     watch: Watch
-    station_page: StationPage
+    station_page: ScannerSeat
     station: StationWork
     cabinet: CabinetWork
 
