@@ -24,6 +24,8 @@ from hardware_sims.settings import INSTITUTION
 from hardware_sims.truth import PhysicsError
 
 OK, UNBALANCED, BROKEN, UNUSABLE = 0, 1, 70, 69
+# asyncio turns Ctrl-C into a cancellation, and not always back into what it was.
+_ENOUGH = (KeyboardInterrupt, asyncio.CancelledError)
 _UNUSABLE = (BrokerMissingError, PaperError, OSError)
 _TOLD = (*_UNUSABLE, ProcessDiedError, PlayError, HospitalError, PhysicsError)
 
@@ -59,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _run(options)
-    except KeyboardInterrupt:
+    except _ENOUGH:
         return OK
     except _TOLD as error:
         return _told(error)
@@ -83,7 +85,7 @@ def _run(options: argparse.Namespace) -> int:
         case "books":
             return _books(options.dir, options.json)
         case _:
-            with contextlib.suppress(KeyboardInterrupt):
+            with contextlib.suppress(*_ENOUGH):
                 asyncio.run(_device(options))
             return OK
 
@@ -105,7 +107,7 @@ def _demo(options: argparse.Namespace) -> int:
         asyncio.run(play(demo, _say))
         status = _books(directory, options.json)
         is_done_with = status == OK
-    except KeyboardInterrupt:
+    except _ENOUGH:
         is_done_with = True
         raise
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,17 +45,21 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
 
 async def play(demo: Demo, say: Say) -> None:
     """Play the morning; without ``is_once`` go on until cancelled. The papers for the books are saved at the end."""
-    began_s = asyncio.get_running_loop().time()
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    playing = asyncio.current_task()
+    assert playing is not None, "a coroutine runs in a task"
+    loop.add_signal_handler(signal.SIGTERM, playing.cancel)
     diary = Diary(seed=demo.seed, broker=demo.brand.value, agents=list(AGENTS))
     say(f"seed {demo.seed}, broker {demo.brand.value}, files in {demo.directory}")
     async with _stage(demo, diary) as stage:
-        say(f"{asyncio.get_running_loop().time() - began_s:5.1f} s  broker, central and {len(AGENTS)} agents answer")
+        say(f"{loop.time() - began_s:5.1f} s  broker, central and {len(AGENTS)} agents answer")
         if not demo.is_once:
             say(doors(stage.fleet))
         morning = Morning(stage, diary, say, began_s=began_s)
         await (morning.play() if demo.is_once else _play_on(morning, stage, say))
     diary.orders_repeated = stage.hospital.repeated
-    diary.duration_s = asyncio.get_running_loop().time() - began_s
+    diary.duration_s = loop.time() - began_s
     _save(stage, diary, demo.directory)
 
 
