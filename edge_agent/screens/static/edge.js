@@ -44,6 +44,10 @@
     htmx.trigger(form, "submit");
   }
 
+  addEventListener("htmx:afterRequest", (event) => {
+    if (event.target.matches("form[data-scan]")) htmx.trigger(document.body, "refresh");
+  });
+
   // 2. Verdicts are heard and felt. Three different shapes of sound: rising for done, a tick for counted, two low
   //    ones for refused.
   const TONES = {
@@ -114,7 +118,15 @@
     listen(false);
   });
 
-  // 5. Keys on the cabinet's screen.
+  // 5. While a second person is signing, the panel with their fields is not renewed under their fingers.
+  addEventListener("htmx:beforeSwap", (event) => {
+    const signing = event.target.id === "side" && event.target.querySelector(".witness");
+    if (!signing) return;
+    const typed = [...signing.querySelectorAll("input:not([type=hidden])")];
+    if (typed.some((input) => input.value || input === document.activeElement)) event.detail.shouldSwap = false;
+  });
+
+  // 6. Keys on the cabinet's screen.
   let target = null;
   addEventListener("focusin", (event) => { if (isText(event.target)) target = event.target; });
   addEventListener("click", (event) => {
