@@ -95,12 +95,11 @@
     }
   }
 
-  // 3. The line to the agent: cut off, the page says that it is old; back, it fetches everything anew.
+  // 3. The line to the agent: cut off, the page says that it is old; open, it fetches everything anew.
   addEventListener("htmx:sseError", () => { document.getElementById("cut").hidden = false; });
   addEventListener("htmx:sseOpen", () => {
-    const cut = document.getElementById("cut");
-    if (!cut.hidden) htmx.trigger(document.body, "refresh");
-    cut.hidden = true;
+    document.getElementById("cut").hidden = true;
+    htmx.trigger(document.body, "refresh"); // what happened before the line was open was not heard
   });
   addEventListener("htmx:sendError", () => { document.getElementById("cut").hidden = false; });
 
