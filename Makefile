@@ -46,13 +46,13 @@ $(VENV)/pyvenv.cfg:
 $(VENV)/demo.stamp: $(VENV)/pyvenv.cfg requirements/build.txt requirements/demo.txt pyproject.toml
 	@[ -e $(VENV)/dev.stamp ] || { echo "Setting up $(VENV) (once, about a minute) …"; \
 	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/demo.txt && \
-	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat -e . ; }
+	  PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; }
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/pyvenv.cfg requirements/dev.txt pyproject.toml
 	@echo "Setting up $(VENV) for development (once, about a minute) …"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 lock:
