@@ -9,6 +9,7 @@ from sync_protocol.messages import Delta
 
 PULL_AGAIN_AFTER_US = 3_000_000
 POLL_AFTER_US = 15_000_000
+"""Also while broadcasts come: the poll is how central knows that a workplace without scans is there, and in step."""
 
 
 class Connected(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,7 @@ class Downlink:
         self._latest = cursor
         self._is_connected = False
         self._pulling_since_us: int | None = None
-        self._quiet_since_us = 0
+        self._pulled_us = 0
 
     @property
     def cursor(self) -> int:
@@ -77,7 +78,7 @@ class Downlink:
             return None
         if self._pulling_since_us is not None:
             return self._pulling_since_us + PULL_AGAIN_AFTER_US
-        return self._quiet_since_us + POLL_AFTER_US
+        return self._pulled_us + POLL_AFTER_US
 
     def handle(self, event: Event) -> list[Effect]:
         match event:
@@ -100,7 +101,6 @@ class Downlink:
     def _arrived(self, event: Arrived) -> list[Effect]:
         delta = event.delta
         self._latest = max(self._latest, delta.latest)
-        self._quiet_since_us = event.now_us
         if delta.after == self._cursor < delta.to:
             return [Apply(delta=delta)]
         if delta.after == delta.to == self._cursor:
@@ -118,5 +118,5 @@ class Downlink:
     def _pull(self, now_us: int) -> list[Effect]:
         if not self._is_connected:
             return []
-        self._pulling_since_us = now_us
+        self._pulling_since_us = self._pulled_us = now_us
         return [SendPull(after=self._cursor)]

@@ -217,6 +217,15 @@ class TestDownlink:
         assert quiet.wake_us == downlink.POLL_AFTER_US
         assert quiet.handle(downlink.Tick(now_us=downlink.POLL_AFTER_US)) == [downlink.SendPull(after=5)]
 
+    def test_broadcasts_do_not_put_the_poll_off(self) -> None:
+        """A workplace that only listens must still be heard of by central."""
+        machine = self.connected()
+        for version in range(6, 20):
+            machine.handle(downlink.Arrived(delta=delta(version - 1, version).delta, now_us=version * 1_000_000))
+            machine.handle(downlink.Applied(version=version, now_us=version * 1_000_000))
+        assert machine.wake_us == downlink.POLL_AFTER_US
+        assert machine.handle(downlink.Tick(now_us=downlink.POLL_AFTER_US)) == [downlink.SendPull(after=19)]
+
     def test_nothing_is_pulled_while_the_link_is_down(self) -> None:
         machine = self.connected()
         machine.handle(downlink.Disconnected())
