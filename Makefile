@@ -39,6 +39,14 @@ format: $(VENV)/dev.stamp
 functions: $(VENV)/dev.stamp
 	$(BIN)/python tests/functions.py --write
 
+messages: $(VENV)/dev.stamp
+	$(BIN)/python -m edge_agent.screens.catalogue
+	$(BIN)/pybabel -q extract -F central/console/locales/babel.cfg --omit-header --sort-output --no-location \
+	  -k message -k say -k count:1,2 -o .messages.pot central/console
+	$(BIN)/pybabel -q update -D central -l zh_CN -i .messages.pot -d central/console/locales --no-fuzzy-matching --ignore-pot-creation-date
+	$(BIN)/pybabel -q compile -D central -l zh_CN -d central/console/locales
+	@rm -f .messages.pot
+
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "codepool needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which to use: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV) || { echo "Python has no venv module. On Debian: apt-get install python3-venv"; exit 1; }
