@@ -8,6 +8,7 @@ from edge_agent.store.journal import Journal
 from sync_protocol.items import Item, Kind, State
 
 _ITEM = "SELECT item FROM overlay WHERE code = ?"
+_ITEMS = "SELECT code, item FROM overlay WHERE code IN (SELECT value FROM json_each(?))"
 _AT = (
     "SELECT item FROM overlay WHERE location = ? AND state IN (SELECT value FROM json_each(?))"
     " AND (? = '' OR product = ?) AND (? = '' OR kind = ?) ORDER BY code LIMIT ?"
@@ -27,6 +28,10 @@ class Overlay:
     def item(self, code: str) -> Item | None:
         rows = self._journal.query(_ITEM, code)
         return _decode(rows[0][0]) if rows else None
+
+    def items(self, codes: Iterable[str]) -> dict[str, Item]:
+        """Those of the items that have a row here, by code."""
+        return {code: _decode(item) for code, item in self._journal.query(_ITEMS, as_json(codes))}
 
     def at(
         self, location: str, *, states: Collection[State], product: str = "", kind: Kind | None = None, limit: int
