@@ -12,6 +12,9 @@ MAX_CODES = 2_000
 MAX_UNITS = 9_999
 MAX_TEXT = 256
 SESSION_BYTES = 16
+_DAY_1970 = dt.date(1970, 1, 1).toordinal()
+_DAY_US = 86_400_000_000
+_TEXTS = ("operator", "witness", "location", "document", "order", "source", "product", "lot", "reason")
 
 
 class What(StrEnum):
@@ -69,7 +72,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     def local_date(self) -> dt.date:
         """Civil date in the hospital, corrected by the offset where one is known."""
         us = self.wall_us + (self.offset_us or 0) + self.zone_min * 60_000_000
-        return dt.date(1970, 1, 1) + dt.timedelta(microseconds=us)
+        return dt.date.fromordinal(_DAY_1970 + us // _DAY_US)
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -115,21 +118,28 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Announced: whether the codes are boxes or pieces."""
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.codes) <= MAX_CODES:
-            raise FactError("codes", f"{len(self.codes)} codes", f"1 to {MAX_CODES} codes; split the fact")
-        if len(set(self.codes)) != len(self.codes):
+        codes = self.codes
+        if not 1 <= len(codes) <= MAX_CODES:
+            raise FactError("codes", f"{len(codes)} codes", f"1 to {MAX_CODES} codes; split the fact")
+        if len(codes) > 1 and len(set(codes)) != len(codes):
             raise FactError("codes", "a code twice", "each code once in a fact")
-        for name in ("operator", "witness", "location", "document", "order", "source", "product", "lot", "reason"):
-            text = getattr(self, name)
-            if len(text) > MAX_TEXT:
-                raise FactError(name, f"{len(text)} characters", f"at most {MAX_TEXT}")
+        # Facts pass here at every step of their way: one look at all texts, and at each only where it may be too long.
+        who_and_where = self.operator + self.witness + self.location + self.document + self.order
+        if len(who_and_where + self.source + self.product + self.lot + self.reason) > MAX_TEXT:
+            self._refuse_long_text()
         for check in _REQUIRED.get(self.what, ()):
             if not getattr(self, check):
                 raise FactError(check, "nothing", f"a value: a {self.what} fact needs its {check}")
         if not 0 <= self.units <= MAX_UNITS:
             raise FactError("units", str(self.units), f"0 to {MAX_UNITS}")
-        if not all(self.codes):
+        if "" in codes:
             raise FactError("codes", "an empty code", "canonical codes")
+
+    def _refuse_long_text(self) -> None:
+        for name in _TEXTS:
+            text = getattr(self, name)
+            if len(text) > MAX_TEXT:
+                raise FactError(name, f"{len(text)} characters", f"at most {MAX_TEXT}")
 
 
 _REQUIRED: dict[What, tuple[str, ...]] = {
