@@ -112,6 +112,10 @@ class MqttLink:
             cause = _first_line(losses)
         finally:
             self._outgoing = None
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # A task group of Python 3.11 whose child fails while it is cancelled raises the failure alone.
+            raise asyncio.CancelledError
         return cause
 
     def _client(self) -> aiomqtt.Client:
