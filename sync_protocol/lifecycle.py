@@ -38,7 +38,7 @@ class Reason(StrEnum):
     SECOND_PERSON = "second_person"
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """What disagreed: the code, the fact, the item's state if it has one, found against expected."""
 
     code: str
@@ -244,7 +244,7 @@ def _moved(item: Item, fact: Fact) -> Item:
     return msgspec.structs.replace(item, **changes)
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one fact does to a stock: the items that it changes or creates, and the codes that it does not fit."""
 
     items: tuple[Item, ...]

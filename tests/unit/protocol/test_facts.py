@@ -1,6 +1,7 @@
 """A fact is validated when it is built and when it is read, and says what is wrong with it."""
 
 import datetime as dt
+import gc
 from typing import Any
 
 import pytest
@@ -56,3 +57,9 @@ def test_the_local_date_is_what_a_calendar_says(civil: dt.datetime, zone_min: in
 def test_a_day_ends_with_its_last_microsecond(wall_us: int) -> None:
     expected = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + wall_us * MICROSECOND).date()
     assert Moment(wall_us=wall_us, mono_us=0, zone_min=0).local_date() == expected
+
+
+def test_no_search_for_cycles_visits_a_fact() -> None:
+    fact = decode_fact(encode_fact(a_fact()))
+    assert not gc.is_tracked(fact)
+    assert not gc.is_tracked(fact.at)
