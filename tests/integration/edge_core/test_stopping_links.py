@@ -58,3 +58,23 @@ async def test_a_link_that_is_stopped_while_its_broker_dies_ends(tmp_path: Path,
 
 async def _link(run: Running, port: int, up: asyncio.Event) -> None:
     await run(port, up, asyncio.Event())
+
+
+@pytest.mark.parametrize("run", [edge, central])
+async def test_a_link_outlives_its_broker_many_times(tmp_path: Path, run: Running) -> None:
+    broker = Broker(Brand.MOSQUITTO, tmp_path)
+    await broker.start()
+    up = asyncio.Event()
+    link = asyncio.create_task(_link(run, broker.port, up))
+    for _ in range(4):
+        async with asyncio.timeout(15):
+            await up.wait()
+        up.clear()
+        await broker.kill()
+        await asyncio.sleep(0.1)
+        await broker.start()
+    assert not link.done()
+    link.cancel()
+    await asyncio.wait([link], timeout=3)
+    await broker.kill()
+    assert link.cancelled()
