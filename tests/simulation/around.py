@@ -1,0 +1,35 @@
+"""What every node shares: time, lines, the world and the truth."""
+
+import dataclasses
+from pathlib import Path
+from random import Random
+
+from sync_protocol.facts import SESSION_BYTES, FactId
+from tests.simulation.network import Network
+from tests.simulation.scheduler import Scheduler, stream
+from tests.simulation.truth import Truth
+from tests.simulation.world import World
+
+
+@dataclasses.dataclass(kw_only=True)
+class Around:
+    seed: int
+    scheduler: Scheduler
+    network: Network
+    world: World
+    truth: Truth
+    folder: Path
+    """For stores that are files."""
+    is_strict: bool = False
+    """Also faults that are known not to be survived yet (``plan.OPEN``)."""
+
+    def random(self, name: str) -> Random:
+        return stream(self.seed, name)
+
+
+def session_of(random: Random) -> bytes:
+    return random.randbytes(SESSION_BYTES)
+
+
+def spoken(identity: FactId) -> str:
+    return f"{identity.device}/{identity.session.hex()[:6]}/{identity.seq}"

@@ -1,0 +1,63 @@
+"""The port behind which the ledger is: what outlives central's process, and how the simulator looks into it."""
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Protocol
+
+import msgspec
+
+from central.ledger.write import Ledger
+from central.sync.link import Outbox
+from central.sync.publish import Publisher
+from sync_protocol.facts import SealedFact
+from sync_protocol.items import Item
+from sync_protocol.machines.ingest import SessionState
+from tests.simulation.clocks import SimClock
+from tests.simulation.perils import Perils
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact of the ledger."""
+
+    position: int
+    sealed: SealedFact
+    version: int
+
+
+class Misfit(msgspec.Struct, frozen=True, kw_only=True):
+    """An exception of the ledger; ``position`` is None where it is about a chain."""
+
+    position: int | None
+    device: str
+    session: bytes
+    seq: int
+    code: str
+    reason: str
+
+
+class Books(Protocol):
+    """The ledger's disk. What it tells is committed state, also while no process runs on it."""
+
+    def open(self, clock: SimClock, new_session: Callable[[], bytes], perils: Perils) -> Ledger: ...
+
+    def publisher(self, ledger: Ledger, outbox: Outbox) -> Publisher: ...
+
+    def close(self) -> None:
+        """The process is gone."""
+
+    def crashed(self, random: Random, *, is_power: bool) -> None: ...
+
+    def version(self) -> int: ...
+
+    def changed(self, after: int) -> dict[str, tuple[Item, int]]:
+        """Items with the version that changed them last, past ``after``."""
+
+    def entries(self, after: int) -> list[Entry]:
+        """Facts by position, past ``after``."""
+
+    def misfits(self, after: int) -> list[Misfit]:
+        """Exceptions in the order they were raised, but for the first ``after``."""
+
+    def sessions(self) -> Mapping[bytes, SessionState]: ...
+
+    def items(self) -> Mapping[str, Item]: ...

@@ -1,0 +1,150 @@
+"""Central: the ledger's disk, a line to the broker, and, while it runs, the shipped ingest and publisher."""
+
+import asyncio
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from central.ledger.transaction import Transaction
+from central.ledger.write import Committed, Ledger
+from central.sync import ingest, link
+from central.sync.agents import Agents
+from central.sync.ingest import Ingest
+from central.sync.publish import Publisher
+from sync_protocol import topics
+from sync_protocol.messages import Batch
+from tests.simulation.around import Around, session_of
+from tests.simulation.books import Books
+from tests.simulation.clocks import SimClock
+from tests.simulation.driving import drive
+from tests.simulation.network import CENTRAL, Letter
+from tests.simulation.perils import Killed, Perils
+from tests.simulation.scheduler import SECOND_US
+
+_WELCOME, _TAG_WITHIN = b"welcome", 12
+"""How a welcome begins."""
+REDIAL_US = 3 * SECOND_US
+_Append = Callable[[Ingest, list[Batch]], Coroutine[Any, Any, set[bytes]]]
+
+
+class UntiringIngest(Ingest):
+    """The shipped ingest without the waits of its retries: a simulated disk is never busy."""
+
+    _append: _Append = Ingest._append.__wrapped__  # type: ignore[assignment]
+
+
+@dataclasses.dataclass(kw_only=True)
+class Process:
+    ledger: Ledger
+    publisher: Publisher
+    ingest: Ingest
+
+
+class CentralNode:
+    """``on_commit`` is told of every commit, before anyone else."""
+
+    def __init__(self, books: Books, around: Around, on_commit: Callable[[Committed], None]) -> None:
+        self.name = self.client_id = CENTRAL
+        self.line: int | None = None
+        self.books = books
+        self.perils = Perils()
+        self.process: Process | None = None
+        self.death: tuple[bool, int] = (False, SECOND_US)
+        self.work_us = (500, 3_000)
+        self.around = around
+        self._on_commit = on_commit
+        self._inbox: deque[Letter] = deque()
+        self._is_working = False
+        self._sessions = around.random("sessions/central")
+        self._chance = around.random("central")
+        self._disk = around.random("disk/central")
+
+    @property
+    def is_up(self) -> bool:
+        return self.line is not None
+
+    def send(self, topic: str, data: bytes) -> None:
+        self.perils.point("central.answer")
+        if topic == topics.BROADCAST:
+            self.around.network.publish(self, "all", "", data)
+        else:
+            is_doubled = self.around.is_strict or _WELCOME not in data[:_TAG_WITHIN]
+            self.around.network.publish(self, "down", topic.rsplit("/", 2)[1], data, is_doubled=is_doubled)
+
+    def on(self, kind: str, arg: Any) -> None:
+        try:
+            self._serve(kind, arg)
+        except Killed:
+            self.die(is_power=self.death[0], down_us=self.death[1])
+
+    def act(self, work: Callable[[Transaction], None]) -> None:
+        """One of central's own acts."""
+        assert self.process is not None, "asked of a running central only"
+        try:
+            self.process.ledger.commit(work)
+        except Killed:
+            self.die(is_power=self.death[0], down_us=self.death[1])
+
+    def die(self, *, is_power: bool, down_us: int) -> None:
+        self.books.crashed(self._disk, is_power=is_power)
+        if self.process is not None:
+            self.books.close()
+            self.process = None
+        self.perils.disarm()
+        self._inbox.clear()
+        self._is_working = False
+        self.around.network.left(self)
+        self.around.scheduler.after(down_us, self, "boot")
+
+    def _serve(self, kind: str, arg: Any) -> None:
+        if kind == "boot":
+            self._boot()
+        elif kind == "hear":
+            self._hear(arg)
+        elif self.process is None:
+            return
+        elif kind == "work":
+            self._work(self.process)
+        elif kind == "dial":
+            self._dial(self.process)
+        elif kind == "cut":
+            self.around.scheduler.after(REDIAL_US, self, "dial")
+
+    def _boot(self) -> None:
+        if self.process is not None:
+            return
+        clock = SimClock(self.around.scheduler)
+        ledger = self.books.open(clock, lambda: session_of(self._sessions), self.perils)
+        ledger.listen(self._on_commit)
+        ledger.listen(lambda _committed: self.perils.point("ledger.synced"))
+        publisher = self.books.publisher(ledger, self)
+        ledger.listen(publisher.broadcast)
+        taking = UntiringIngest(ledger, asyncio.Queue(), publisher, Agents(ledger))
+        self.process = Process(ledger=ledger, publisher=publisher, ingest=taking)
+        self.around.scheduler.after(0, self, "dial")
+
+    def _dial(self, process: Process) -> None:
+        if self.line is not None:
+            return
+        if self.around.network.connect(self):
+            process.publisher.ring()
+        else:
+            self.around.scheduler.after(REDIAL_US, self, "dial")
+
+    def _hear(self, letter: Letter) -> None:
+        if letter.line is not None:
+            self.around.network.taken(letter)
+        if self.process is None or self.line is None or len(self._inbox) >= link.INBOX:
+            return
+        self._inbox.append(letter)
+        if not self._is_working:
+            self._is_working = True
+            self.around.scheduler.after(self._chance.randint(*self.work_us), self, "work")
+
+    def _work(self, process: Process) -> None:
+        letters = [self._inbox.popleft() for _ in range(min(ingest.COALESCED, len(self._inbox)))]
+        self._is_working = bool(self._inbox)
+        if self._is_working:
+            self.around.scheduler.after(self._chance.randint(*self.work_us), self, "work")
+        drive(process.ingest.take([link.Letter(device=letter.device, data=letter.data) for letter in letters]))

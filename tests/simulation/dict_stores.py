@@ -1,0 +1,234 @@
+"""An agent's stores as dictionaries: they answer all that the shipped shell asks of a journal and a replica.
+
+They are not another model of the protocol: what is decided is decided by the shell, the machines and ``Settling``.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, Self, cast
+
+from edge_agent.store.journal import Journal, Touched
+from edge_agent.store.opening import FACTS_FROM, HASH_AT, Line
+from edge_agent.store.replica import Replica
+from edge_agent.store.schema import SEQ_BITS
+from edge_agent.sync.settling import _FIRST_TOUCHED
+from sync_protocol.chain import SessionStart, link
+from sync_protocol.facts import FactId
+from sync_protocol.items import Item
+from sync_protocol.messages import Delta
+from tests.simulation.disk import GONE, Disk, Write
+from tests.simulation.perils import Perils
+
+_Row = tuple[Any, ...]
+
+
+class DictJournal:
+    """Stands in for ``edge_agent.store.journal.Journal``."""
+
+    def __init__(self, disk: Disk, lines: list[Line], perils: Perils) -> None:
+        self.path = Path("journal")
+        self.trouble = ""
+        self.lines = {line.start.session: line for line in lines}
+        self._line = lines[-1]
+        self._disk = disk
+        self._facts = disk.tables["fact"]
+        self._overlay = disk.tables["overlay"]
+        self._perils = perils
+        self._answers: dict[str, Callable[..., list[_Row]]] = {
+            FACTS_FROM: self._facts_from,
+            HASH_AT: self._hash_at,
+            _FIRST_TOUCHED: self._first_touched,
+        }
+
+    @classmethod
+    def open(
+        cls, disk: Disk, *, device: str, session: bytes, started_us: int, perils: Perils, is_resumed: bool
+    ) -> Self:
+        lines = _read_lines(disk)
+        if not (is_resumed and lines):
+            before = lines[-1] if lines else None
+            start = SessionStart(
+                device=device,
+                session=session,
+                parent_session=before.start.session if before else b"",
+                parent_seq=before.head if before else 0,
+                parent_hash=before.head_hash if before else b"",
+                started_us=started_us,
+            )
+            number = before.number + 1 if before else 1
+            disk.write([("session", number, (start, 0, 0))])
+            disk.sync()
+            lines.append(Line(number=number, start=start, head=0, head_hash=start.hash, acked=0, acked_version=0))
+        return cls(disk, lines, perils)
+
+    @property
+    def start(self) -> SessionStart:
+        return self._line.start
+
+    @property
+    def head(self) -> int:
+        return self._line.head
+
+    @property
+    def head_hash(self) -> bytes:
+        return self._line.head_hash
+
+    def commit(self, bodies: Sequence[bytes], touched: Iterable[Touched]) -> tuple[FactId, ...]:
+        line, start = self._line, self._line.start
+        previous, seq, first = line.head_hash, line.head, line.position(line.head + 1)
+        writes: list[Write] = []
+        for body in bodies:
+            seq += 1
+            previous = link(previous, body)
+            writes.append(("fact", line.position(seq), (body, previous)))
+        writes += [("overlay", change.item.code, (change.item, first + change.index)) for change in touched]
+        self._commit("journal", writes)
+        first_seq, line.head, line.head_hash = line.head + 1, seq, previous
+        return tuple(FactId(device=start.device, session=start.session, seq=n) for n in range(first_seq, seq + 1))
+
+    def settle(self, session: bytes, through: int, version: int) -> None:
+        line = self.lines[session]
+        self._commit("settle", [("session", line.number, (line.start, through, version))])
+        line.acked, line.acked_version = through, version
+
+    def forget_settled(self, session: bytes, through: int, limit: int) -> int:
+        line = self.lines[session]
+        first, last = line.position(0), line.position(through)
+        codes = [code for code, (_, position) in self._overlay.items() if first <= position <= last][:limit]
+        if codes:
+            self._commit("forget", [("overlay", code, GONE) for code in codes])
+        return len(codes)
+
+    def query(self, statement: str, *values: Any) -> list[_Row]:
+        """The statements of the code that asks, by name; a new one needs its answer here."""
+        return self._answers[statement](*values)
+
+    def _commit(self, name: str, writes: list[Write]) -> None:
+        self._perils.point(f"{name}.write")
+        self._disk.write(writes)
+        self._perils.point(f"{name}.sync")
+        self._disk.sync()
+        self._perils.point(f"{name}.synced")
+
+    def _facts_from(self, first: int, last: int, limit: int) -> list[_Row]:
+        found = []
+        for position in range(first, min(last + 1, first + limit)):
+            row = self._facts.get(position)
+            if row is None:
+                break
+            found.append((position, *row))
+        return found
+
+    def _hash_at(self, position: int) -> list[_Row]:
+        row = self._facts.get(position)
+        return [(row[1],)] if row else []
+
+    def _first_touched(self) -> list[_Row]:
+        return [(min((position for _, position in self._overlay.values()), default=None),)]
+
+
+def _read_lines(disk: Disk) -> list[Line]:
+    facts = disk.tables["fact"]
+    heads: dict[int, int] = {}
+    for position in facts:
+        number = position >> SEQ_BITS
+        heads[number] = max(heads.get(number, 0), position)
+    lines = []
+    for number, (start, acked, version) in sorted(disk.tables["session"].items()):
+        position = heads.get(number)
+        head, head_hash = (position & ((1 << SEQ_BITS) - 1), facts[position][1]) if position else (0, start.hash)
+        lines.append(
+            Line(number=number, start=start, head=head, head_hash=head_hash, acked=acked, acked_version=version)
+        )
+    return lines
+
+
+class DictReplica:
+    """Stands in for ``edge_agent.store.replica.Replica``. Holds items: the workload has no other rows."""
+
+    is_trusting = False
+    """For mutants: takes any delta, wherever it starts."""
+
+    def __init__(self, disk: Disk, perils: Perils) -> None:
+        self.is_damaged = False
+        self._disk = disk
+        self._perils = perils
+        self.items = disk.tables["item"]
+        self.version, self.as_of_us = disk.tables["cursor"].get(1, (0, 0))
+
+    async def apply(self, delta: Delta, *, as_of_us: int) -> None:
+        assert self.is_trusting or delta.after == self.version, "the downlink machine applies a delta only at its start"
+        self._perils.point("replica.write")
+        writes: list[Write] = [("item", item.code, item) for item in delta.rows.items]
+        self._disk.write([*writes, ("cursor", 1, (delta.to, as_of_us))])
+        self.sync()
+        self._perils.point("replica.written")
+        self.version, self.as_of_us = delta.to, as_of_us
+
+    def sync(self) -> None:
+        self._disk.sync()
+
+    def confirm(self, *, as_of_us: int) -> None:
+        self._disk.write([("cursor", 1, (self.version, as_of_us))])
+        self.as_of_us = as_of_us
+
+    def reset(self) -> None:
+        for rows in self._disk.tables.values():
+            rows.clear()
+        self._disk.sync()
+        self.version, self.as_of_us = 0, 0
+
+
+class DictStores:
+    def __init__(self, journal: DictJournal, replica: DictReplica, overlay: dict[str, tuple[Item, int]]) -> None:
+        self.journal = cast("Journal", journal)
+        self.replica = cast("Replica", replica)
+        self._overlay = overlay
+        self._items: dict[str, Item] = replica.items
+
+    def item(self, code: str) -> Item | None:
+        touched = self._overlay.get(code)
+        return touched[0] if touched else self._items.get(code)
+
+    def overlay(self) -> dict[str, int]:
+        return {code: position for code, (_, position) in self._overlay.items()}
+
+    def touched_at(self, code: str) -> int | None:
+        touched = self._overlay.get(code)
+        return touched[1] if touched else None
+
+    def shown(self) -> Mapping[str, Item]:
+        return self._items
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class DictMedium:
+    """Two disks, as the shipped agent has two files."""
+
+    def __init__(self, journal: Disk | None = None, replica: Disk | None = None) -> None:
+        self._journal = journal or Disk("session", "fact", "overlay")
+        self._replica = replica or Disk("item", "cursor")
+
+    def open(self, *, device: str, session: bytes, started_us: int, perils: Perils, is_resumed: bool) -> DictStores:
+        journal = DictJournal.open(
+            self._journal,
+            device=device,
+            session=session,
+            started_us=started_us,
+            perils=perils,
+            is_resumed=is_resumed,
+        )
+        return DictStores(journal, DictReplica(self._replica, perils), self._journal.tables["overlay"])
+
+    def crashed(self, random: Random, *, is_power: bool) -> None:
+        for disk in (self._journal, self._replica):
+            if is_power:
+                disk.lose_power(random)
+            else:
+                disk.sync()
+
+    def image(self, folder: Path) -> "DictMedium":  # noqa: ARG002 -- files need one
+        return DictMedium(self._journal.image(), self._replica.image())

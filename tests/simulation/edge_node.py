@@ -1,0 +1,294 @@
+"""One agent: a disk, a line to the broker, and, while it runs, the shipped shell with its machines."""
+
+import dataclasses
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from edge_agent.clock import Watch
+from edge_agent.errors import LinkDownError
+from edge_agent.sync.link import Heard, LinkDown, LinkEvent, LinkUp
+from edge_agent.sync.shell import SyncShell
+from sync_protocol.codec import encode_fact
+from sync_protocol.facts import Fact, FactId, Moment
+from tests.simulation import scanning
+from tests.simulation.around import Around, session_of, spoken
+from tests.simulation.clocks import SimClock
+from tests.simulation.driving import drive
+from tests.simulation.media import Medium, Stores
+from tests.simulation.network import CENTRAL, Letter
+from tests.simulation.perils import Killed, Perils
+from tests.simulation.scheduler import SECOND_US
+
+ZONE = ZoneInfo("Asia/Shanghai")
+_FIRST_WAIT_S, _LONGEST_WAIT_S, _SETTLED_S = 0.2, 10.0, 5.0
+"""As ``edge_agent.sync.link`` waits."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Process:
+    """What is gone when the agent dies."""
+
+    stores: Stores
+    shell: SyncShell
+    watch: Watch
+    clock: SimClock
+
+    @property
+    def wake_us(self) -> int | None:
+        """When, by its own clock, the shell wants to be woken: what ``SyncShell._next`` waits for."""
+        shell = self.shell
+        due = [us for us in (shell._uplink.wake_us, shell._downlink.wake_us, shell._settling.wake_us) if us is not None]
+        return min(due) if due else None
+
+
+class EdgeNode:
+    """``written``: the facts that its disk holds, in order, by the simulator's own account."""
+
+    def __init__(self, name: str, device: str, location: str, medium: Medium, around: Around) -> None:
+        self.name = name
+        self.client_id = device
+        self.location = location
+        self.medium = medium
+        self.line: int | None = None
+        self.perils = Perils()
+        self.process: Process | None = None
+        self.written: list[FactId] = []
+        self.touched: dict[str, FactId] = {}
+        """By item, the last fact of this device that changed it, until the ledger is seen to show it."""
+        self.acked: dict[bytes, int] = {}
+        """How far the journal was seen to believe each session to be committed."""
+        self.skew_us = 0
+        self.drift = 0.0
+        self.death: tuple[bool, int] = (False, SECOND_US)
+        """How it dies at an armed point: with the power or not, and for how long."""
+        self.is_resumed_next = False
+        self.around = around
+        self._attempts: list[FactId] = []
+        self._sessions = around.random(f"sessions/{name}")
+        self._disk = around.random(f"disk/{name}")
+        self._waits: Random = around.random(f"waits/{name}")
+        self._paused_us = 0
+        self._held: list[tuple[str, Any]] = []
+        self._timer_us: int | None = None
+        self._wait_s = _FIRST_WAIT_S
+        self._began_us = 0
+        self._has_dial = False
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self._paused_us <= self.around.scheduler.now_us
+
+    def on(self, kind: str, arg: Any) -> None:
+        if kind == "resume":
+            self._resume()
+            return
+        if self._paused_us > self.around.scheduler.now_us:
+            self._held.append((kind, arg))
+            return
+        try:
+            self._serve(kind, arg)
+        except Killed:
+            self.die(is_power=self.death[0], down_us=self.death[1])
+        self._set_timer()
+
+    def put_in(self, medium: Medium, written: list[FactId], *, is_resumed: bool) -> None:
+        """Another disk, with what the simulator knows to be on it. For a node that is down."""
+        assert self.process is None, "a disk is put in while the machine is off"
+        self.medium, self.written, self.acked = medium, list(written), {}
+        self.is_resumed_next = is_resumed
+
+    def pause(self, until_us: int) -> None:
+        """Everything of the process stands still; the world does not."""
+        self._paused_us = until_us
+        self.around.scheduler.at(until_us, self, "resume")
+
+    def heal(self) -> None:
+        """No more faults: it runs, or starts now."""
+        self.perils.disarm()
+        self._paused_us = 0
+        self.around.scheduler.after(0, self, "resume")
+        self.around.scheduler.after(1, self, "boot")
+
+    def die(self, *, is_power: bool, down_us: int) -> None:
+        """The process is gone now, and comes back after a while."""
+        self.medium.crashed(self._disk, is_power=is_power)
+        if self.process is not None:
+            self.process.stores.close()
+            self.process = None
+        self.perils.disarm()
+        self.around.network.left(self)
+        self.around.scheduler.after(down_us, self, "boot")
+
+    def record(self, facts: Sequence[Fact], *, is_physical: bool, bodies: Sequence[bytes] = ()) -> bool:
+        """Somebody did something here. False: it does not fit what the screen says, and was not done.
+
+        ``bodies``: write these bytes in the place of the facts' own.
+        """
+        process = self.process
+        assert process is not None, "asked of a running agent only"
+        checked = scanning.check(process.stores, facts)
+        if not checked.fits and not is_physical:
+            return False
+        try:
+            self._commit(process, checked, bodies)
+            process.shell.committed()
+            self._drain(process)
+        except Killed:
+            self.die(is_power=self.death[0], down_us=self.death[1])
+        self._set_timer()
+        return True
+
+    def moment(self) -> Moment:
+        assert self.process is not None, "asked of a running agent only"
+        return self.process.watch.moment()
+
+    def send(self, data: bytes) -> None:
+        if self.line is None:
+            raise LinkDownError("no connection to the broker")
+        self.perils.point("edge.send")
+        self.around.network.publish(self, "up", CENTRAL, data)
+
+    async def run(self, hear: object) -> None:
+        """Nobody waits for it here: events come from the scheduler."""
+
+    def _commit(self, process: Process, checked: scanning.Checked, bodies: Sequence[bytes]) -> None:
+        is_readable = not bodies
+        bodies = bodies or [encode_fact(fact) for fact in checked.facts]
+        truth = self.around.truth
+        identities = scanning.attempt(truth, process.stores, checked, bodies, is_readable=is_readable)
+        self._attempts = identities
+        process.stores.journal.commit(bodies, checked.touched.values())
+        self._confirm(len(identities))
+
+    def _confirm(self, count: int) -> None:
+        """So many of the attempts are on the disk: they have happened."""
+        truth = self.around.truth
+        for identity in self._attempts[:count]:
+            known = truth.confirm(identity)
+            self.written.append(identity)
+            self.touched.update(dict.fromkeys(known.touched, identity))
+            self.around.scheduler.note(f"{self.name} records {spoken(identity)} {known.fact and known.fact.what}")
+            if known.fact is not None:
+                self.around.world.happened(known.fact, self.location)
+        for identity in self._attempts[count:]:
+            truth.deny(identity)
+        self._attempts = []
+
+    def _serve(self, kind: str, arg: Any) -> None:
+        if kind == "boot":
+            self._boot()
+        elif self.process is None:
+            if kind == "hear":
+                self._taken(arg)
+        elif kind == "hear":
+            self._hear(self.process, arg)
+        elif kind == "tick":
+            if arg == self._timer_us:
+                self._timer_us = None
+                self._step(self.process, None)
+        elif kind == "dial":
+            self._dial(self.process)
+        elif kind == "cut":
+            self._step(self.process, LinkDown(cause="cut"))
+            self._dial_later()
+
+    def _boot(self) -> None:
+        if self.process is not None:
+            return
+        now_us = self.around.scheduler.now_us
+        clock = SimClock(self.around.scheduler, skew_us=self.skew_us, drift=self.drift, boot_us=now_us)
+        stores = self.medium.open(
+            device=self.client_id,
+            session=session_of(self._sessions),
+            started_us=clock.wall_us(),
+            perils=self.perils,
+            is_resumed=self.is_resumed_next,
+        )
+        self.is_resumed_next = False
+        self._find_attempts(stores)
+        self._remember_touched()
+        watch = Watch(clock, ZONE)
+        shell = SyncShell(
+            link=self,
+            journal=stores.journal,
+            replica=stores.replica,
+            watch=watch,
+            tell=lambda _rows: None,
+            software="simulation",
+        )
+        self.process = Process(stores=stores, shell=shell, watch=watch, clock=clock)
+        self._timer_us, self._wait_s, self._has_dial = None, _FIRST_WAIT_S, False
+        self._dial_later()
+
+    def _find_attempts(self, stores: Stores) -> None:
+        """What was being written when the process died: it is on the disk, or it never was."""
+        lines = stores.journal.lines
+        count = sum(one.session in lines and lines[one.session].head >= one.seq for one in self._attempts)
+        self._confirm(count)
+
+    def _remember_touched(self) -> None:
+        """After a start everything that the disk holds must be shown again."""
+        self.touched = {}
+        for identity in self.written:
+            known = self.around.truth.facts[identity]
+            self.touched.update(dict.fromkeys(known.touched, identity))
+
+    def _dial_later(self) -> None:
+        if self._has_dial:
+            return
+        now_us = self.around.scheduler.now_us
+        is_settled = now_us - self._began_us > _SETTLED_S * SECOND_US
+        self._wait_s = _FIRST_WAIT_S if is_settled else min(_LONGEST_WAIT_S, self._wait_s * 2)
+        self._has_dial = True
+        self.around.scheduler.after(self._wait_s * self._waits.uniform(0.5, 1.0) * SECOND_US, self, "dial")
+
+    def _dial(self, process: Process) -> None:
+        self._has_dial = False
+        if self.line is not None:
+            return
+        self._began_us = self.around.scheduler.now_us
+        if self.around.network.connect(self):
+            self._step(process, LinkUp())
+        else:
+            self._dial_later()
+
+    def _hear(self, process: Process, letter: Letter) -> None:
+        self._taken(letter)
+        if self.line is None or (letter.line is not None and letter.line != self.line):
+            return
+        self._step(process, Heard(data=letter.data))
+
+    def _taken(self, letter: Letter) -> None:
+        if letter.line is not None:
+            self.around.network.taken(letter)
+
+    def _step(self, process: Process, event: LinkEvent | None) -> None:
+        drive(process.shell._handle(event))
+        drive(process.shell._keep_house())
+        self._drain(process)
+
+    def _drain(self, process: Process) -> None:
+        inbox = process.shell._inbox
+        while not inbox.empty():
+            drive(process.shell._handle(inbox.get_nowait()))
+            drive(process.shell._keep_house())
+
+    def _resume(self) -> None:
+        if self._paused_us > self.around.scheduler.now_us:
+            return
+        held, self._held = self._held, []
+        for kind, arg in held:
+            self.on(kind, arg)
+
+    def _set_timer(self) -> None:
+        process = self.process
+        wake_us = process.wake_us if process is not None else None
+        if process is None or wake_us is None:
+            return
+        scheduler = self.around.scheduler
+        when_us = max(scheduler.now_us + 1, process.clock.virtual_us(wake_us))
+        if self._timer_us is None or when_us < self._timer_us:
+            self._timer_us = when_us
+            scheduler.at(when_us, self, "tick", when_us)

@@ -1,0 +1,134 @@
+"""Looks at the agents: is what they believe what the ledger says, and is nothing of their own hidden from them?"""
+
+from collections.abc import Sequence
+
+from sync_protocol.codec import MAX_MESSAGE
+from sync_protocol.facts import FactId
+from sync_protocol.items import Item
+from sync_protocol.machines.uplink import WINDOW
+from tests.simulation.around import Around, spoken
+from tests.simulation.books import Books
+from tests.simulation.edge_node import EdgeNode, Process
+from tests.simulation.ledger_watch import LedgerWatch, Violation
+from tests.simulation.network import QUEUE
+
+_WINDOW = WINDOW
+"""As shipped: mutants may change the machine's."""
+
+
+class FleetWatch:
+    def __init__(self, around: Around, nodes: Sequence[EdgeNode], books: Books, ledger: LedgerWatch) -> None:
+        self._around = around
+        self._nodes = nodes
+        self._books = books
+        self._ledger = ledger
+        self._turn = 0
+
+    def look(self) -> None:
+        """Cheap checks of every agent, and one agent's whole replica. Raises Violation."""
+        for node in self._nodes:
+            if node.process is not None:
+                self._check_acks(node, node.process)
+                self._check_own(node, node.process)
+        self._turn += 1
+        node = self._nodes[self._turn % len(self._nodes)]
+        if node.process is not None:
+            self.check_replica(node, node.process)
+        self._check_bounds()
+
+    def check_replica(self, node: EdgeNode, process: Process) -> None:
+        """REQ-05: a replica at version v shows every item as it was at v.
+
+        Where a pull was cut into pages an item that changed again after v may still be in an older state.
+        """
+        version, shown = process.stores.replica.version, process.stores.shown()
+        if version > self._books.version():
+            raise Violation("REQ-05", f"{node.name}: replica at {version}, the ledger at {self._books.version()}")
+        for code, states in self._ledger.history.items():
+            expected = _at(states, version)
+            found = shown.get(code)
+            if found == expected:
+                continue
+            is_late = states[-1][0] > version and (found is None or any(found == item for _, item in states))
+            if not is_late:
+                raise Violation(
+                    "REQ-05",
+                    f"{node.name} at version {version}: {code} is {_said(found)}, in the ledger {_said(expected)}",
+                )
+
+    def _check_acks(self, node: EdgeNode, process: Process) -> None:
+        """REQ-01, I8: nothing is believed to be committed that is not, and belief never shrinks."""
+        if node.client_id in self._around.truth.resumed:
+            return
+        sessions = self._books.sessions()
+        believed = {session: line.acked for session, line in process.stores.journal.lines.items()}
+        for session, sending in process.shell._uplink._lines.items():
+            believed[session] = max(sending.acked, believed.get(session, 0))
+        for session, acked in believed.items():
+            state = sessions.get(session)
+            through = state.through if state else 0
+            if acked > through:
+                raise Violation(
+                    "REQ-01", f"{node.name} believes {acked} facts of {session.hex()[:6]} acked, {through} are"
+                )
+        for session, line in process.stores.journal.lines.items():
+            if line.acked < node.acked.get(session, 0):
+                raise Violation("I8", f"{node.name}: acked went from {node.acked[session]} back to {line.acked}")
+            node.acked[session] = line.acked
+
+    def _check_own(self, node: EdgeNode, process: Process) -> None:
+        """I3: what this device did to an item is never hidden from it by an older state."""
+        stores = process.stores
+        shown, version = stores.shown(), stores.replica.version
+        for code, identity in list(node.touched.items()):
+            if stores.touched_at(code) is not None:
+                continue
+            at = self._ledger.where.get(identity)
+            if code not in shown and version < (at or 0):
+                continue  # the replica was deleted and is not filled yet: unknown is not wrong
+            if at is None or at > version:
+                if node.client_id in self._around.truth.resumed:
+                    continue
+                raise Violation(
+                    "I3", f"{node.name} forgot {self._fact(identity)} on {code}, which its replica does not show"
+                )
+            if not _is_past(self._ledger.history.get(code, []), shown.get(code), at):
+                raise Violation("I3", f"{node.name} shows {code} as it was before its own {self._fact(identity)}")
+            del node.touched[code]
+
+    def _check_bounds(self) -> None:
+        """I10."""
+        for node in self._nodes:
+            if node.process is not None and len(node.process.shell._uplink._in_flight) > _WINDOW:
+                raise Violation("I10", f"{node.name} has more than {_WINDOW} batches in flight")
+        network = self._around.network
+        if network.largest > MAX_MESSAGE:
+            raise Violation("I10", f"a message of {network.largest} bytes")
+        if max(network.waiting.values(), default=0) > QUEUE:
+            raise Violation("I10", "the broker's queue is past its bound")
+
+    def _fact(self, identity: FactId) -> str:
+        known = self._around.truth.facts[identity]
+        return f"{spoken(identity)} {known.fact.what if known.fact else 'unreadable'}"
+
+
+def _at(states: list[tuple[int, Item]], version: int) -> Item | None:
+    for at, item in reversed(states):
+        if at <= version:
+            return item
+    return None
+
+
+def _is_past(states: list[tuple[int, Item]], found: Item | None, version: int) -> bool:
+    """Whether the item is shown in a state that it had at ``version`` or later."""
+    if not states or states[0][0] > version:
+        return True
+    for n, (_, item) in enumerate(states):
+        until = states[n + 1][0] if n + 1 < len(states) else None
+        if item == found and (until is None or until > version):
+            return True
+    return False
+
+
+def _said(item: Item | None) -> str:
+    return "unknown" if item is None else f"{item.state} ({item.location}, {item.order or 'no order'})"

@@ -1,0 +1,222 @@
+"""Mutants of central: what it admits, when it acks, what becomes of what does not fit."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from central.ledger import transaction as commits
+from central.ledger.transaction import Transaction
+from central.sync import ingest, link
+from central.sync.ingest import Ingest
+from sync_protocol import lifecycle
+from sync_protocol.chain import seal
+from sync_protocol.codec import decode_up
+from sync_protocol.facts import Fact, SealedFact, What
+from sync_protocol.items import Item, State
+from sync_protocol.lifecycle import MOVES, Outcome, fold, units_of
+from sync_protocol.machines.ingest import Admission, SessionState, admit, begin
+from sync_protocol.messages import Ack, Batch, Position, Welcome
+from tests.simulation import dict_ledger
+from tests.simulation.dict_ledger import DictLedger
+from tests.simulation.mutant import Mutant
+
+
+def _sealed(batch: Batch, state: SessionState, *, after: int) -> Admission:
+    """The facts of a batch past ``after``, sealed onto whatever the batch says."""
+    facts: list[SealedFact] = []
+    previous = batch.previous_hash
+    for seq, body in enumerate(batch.bodies, start=batch.first_seq):
+        sealed = seal(batch.start, seq, previous, body)
+        previous = sealed.hash
+        if seq > after:
+            facts.append(sealed)
+    through = max(state.through, batch.last_seq)
+    return Admission(facts=tuple(facts), state=SessionState(start=state.start, through=through, head=previous))
+
+
+def _admit_again(batch: Batch, committed: SessionState | None) -> Admission:
+    state = committed or begin(batch.start)
+    return _sealed(batch, state, after=0) if batch.first_seq <= state.through + 1 else admit(batch, committed)
+
+
+def _admit_gap(batch: Batch, committed: SessionState | None) -> Admission:
+    state = committed or begin(batch.start)
+    return _sealed(batch, state, after=state.through)
+
+
+def _admit_fork(batch: Batch, committed: SessionState | None) -> Admission:
+    """Goes by numbers alone."""
+    state = committed or begin(batch.start)
+    if batch.first_seq > state.through + 1 or batch.last_seq <= state.through:
+        return admit(batch, committed)
+    return _sealed(batch, state, after=state.through)
+
+
+_take = Ingest.take
+
+
+async def _ack_first(taking: Ingest, letters: Iterable[link.Letter]) -> None:
+    letters = list(letters)
+    for letter in letters:
+        message = decode_up(letter.data)
+        if isinstance(message, Batch) and message.first_seq <= taking._through(message.start.session) + 1:
+            ack = Ack(session=message.start.session, through=message.last_seq, version=taking._ledger.version + 1)
+            taking._publisher.tell(letter.device, ack)
+    await _take(taking, letters)
+
+
+def _ack_highest(taking: Ingest, batches: list[Batch]) -> None:
+    for batch in batches:
+        ack = Ack(session=batch.start.session, through=batch.last_seq, version=taking._ledger.version)
+        taking._publisher.tell(batch.start.device, ack)
+
+
+_acknowledge = Ingest._acknowledge
+
+
+def _ack_without_exceptions(taking: Ingest, batches: list[Batch]) -> None:
+    """Waits with the ack until a person has looked at what did not fit."""
+    refused = {row[0].session for row in taking._ledger.connection.misfits.values()}  # type: ignore[attr-defined]
+    _acknowledge(taking, [batch for batch in batches if batch.start.session not in refused])
+
+
+def _ack_old_version(taking: Ingest, batches: list[Batch]) -> None:
+    for batch in batches:
+        session = batch.start.session
+        taking._publisher.tell(batch.start.device, Ack(session=session, through=taking._through(session), version=1))
+
+
+def _welcome_with_hopes(taking: Ingest, device: str, hello: Any) -> None:
+    """Says that everything the agent has is committed."""
+    head = hello.head.seq if hello.head else 0
+    positions = [*hello.pending, Position(session=hello.start.session, through=head)]
+    version = taking._ledger.version
+    taking._publisher.tell(device, Welcome(positions=tuple(positions), version=version, echo_us=hello.sent_us))
+
+
+def _all_or_nothing(fact: Fact, stock: Mapping[str, Item]) -> Outcome:
+    outcome = fold(fact, stock)
+    return Outcome(items=(), refusals=outcome.refusals) if outcome.refusals else outcome
+
+
+def _without_verdict(fact: Fact, stock: Mapping[str, Item]) -> Outcome:
+    return Outcome(items=fold(fact, stock).items, refusals=())
+
+
+def _one_unit_short(box: Item) -> tuple[Item, ...]:
+    return units_of(box)[:-1]
+
+
+def _every_box_twice(fact: Fact, stock: Mapping[str, Item]) -> Outcome:
+    """Creates the units again where a box is opened a second time."""
+    if fact.what is What.PRESCANNED:
+        stock = {
+            code: msgspec.structs.replace(item, state=State.IN_STOCK) if item.state is State.OPENED else item
+            for code, item in stock.items()
+        }
+    return fold(fact, stock)
+
+
+_file = Transaction._file
+
+
+def _skip_unreadable(commit: Transaction, sealed: SealedFact, fact: Fact | None, cause: str) -> None:
+    if fact is not None:
+        _file(commit, sealed, fact, cause)
+
+
+def _write_unsynced(ledger: DictLedger, commit: dict_ledger.DictTransaction) -> None:
+    ledger._disk, disk = _Unsynced(ledger._disk), ledger._disk  # type: ignore[assignment]
+    try:
+        _write(ledger, commit)
+    finally:
+        ledger._disk = disk
+
+
+class _Unsynced:
+    """A disk that says that it has synced."""
+
+    def __init__(self, disk: Any) -> None:
+        self.write = disk.write
+
+    def sync(self) -> None:
+        """Left to the operating system."""
+
+
+_write = DictLedger._write
+_dispensed = MOVES[What.DISPENSED]
+_AGAIN = msgspec.structs.replace(_dispensed, source=_dispensed.source | {State.DISPENSED})
+
+CENTRAL = (
+    Mutant(
+        name="no_dedupe", wrong="a batch that comes twice is filed twice", patches=((ingest, "admit", _admit_again),)
+    ),
+    Mutant(name="admits_gap", wrong="facts behind a gap are admitted", patches=((ingest, "admit", _admit_gap),)),
+    Mutant(
+        name="fork_accepted",
+        wrong="facts that do not follow from the ledger's chain are admitted",
+        patches=((ingest, "admit", _admit_fork),),
+    ),
+    Mutant(
+        name="fork_unseen",
+        wrong="two children of one parent raise nothing",
+        patches=((ingest, "_look_at_parent", lambda _transaction, _start: None),),
+    ),
+    Mutant(name="ack_before_commit", wrong="the ack leaves before the commit", patches=((Ingest, "take", _ack_first),)),
+    Mutant(
+        name="ack_highest",
+        wrong="the ack names the highest seq seen, not the contiguous one",
+        patches=((Ingest, "_acknowledge", _ack_highest),),
+    ),
+    Mutant(
+        name="ack_old_version",
+        wrong="the ack names a ledger version that lacks the facts",
+        patches=((Ingest, "_acknowledge", _ack_old_version),),
+    ),
+    Mutant(
+        name="exception_blocks_ack",
+        wrong="a fact that does not fit is not acked",
+        patches=((Ingest, "_acknowledge", _ack_without_exceptions),),
+    ),
+    Mutant(
+        name="welcome_with_hopes",
+        wrong="the welcome states what the agent has, not what is committed",
+        patches=((Ingest, "_greet", _welcome_with_hopes),),
+    ),
+    Mutant(
+        name="ledger_not_synced",
+        wrong="acked facts are not on central's disk",
+        patches=((DictLedger, "_write", _write_unsynced),),
+    ),
+    Mutant(
+        name="all_codes_or_none",
+        wrong="one bad code drops the other codes of its fact",
+        patches=((commits, "fold", _all_or_nothing),),
+    ),
+    Mutant(
+        name="misfit_unsaid",
+        wrong="what does not fit is not put on the work list",
+        patches=((commits, "fold", _without_verdict),),
+    ),
+    Mutant(
+        name="unreadable_dropped",
+        wrong="a fact that cannot be read is acked and not kept",
+        patches=((Transaction, "_file", _skip_unreadable),),
+    ),
+    Mutant(
+        name="unit_lost_in_prescan",
+        wrong="an opened box becomes one unit too few",
+        patches=((lifecycle, "units_of", _one_unit_short), (dict_ledger, "imbalance", lambda _box, _units: None)),
+    ),
+    Mutant(
+        name="box_opened_twice",
+        wrong="a second opening of a box puts its units back in stock",
+        patches=((commits, "fold", _every_box_twice),),
+    ),
+    Mutant(
+        name="dispensed_twice",
+        wrong="a unit that is with a patient can be handed out again",
+        patches=((MOVES, What.DISPENSED, _AGAIN),),
+    ),
+)

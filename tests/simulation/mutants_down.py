@@ -1,0 +1,124 @@
+"""Mutants of the way down: deltas, cursors, pulls, the replica's own promises."""
+
+from sync_protocol.machines import downlink
+from sync_protocol.machines.downlink import Applied, Apply, Arrived, Downlink, Effect
+from sync_protocol.messages import Delta
+from tests.simulation.dict_ledger import DictPublisher
+from tests.simulation.dict_stores import DictReplica
+from tests.simulation.disk import Write
+from tests.simulation.mutant import Mutant
+
+
+class StaleDelta(Downlink):
+    """Applies what it is past of."""
+
+    def _arrived(self, event: Arrived) -> list[Effect]:
+        if event.delta.rows.count and event.delta.to <= self._cursor:
+            return [Apply(delta=event.delta)]
+        return super()._arrived(event)
+
+
+class OffCursor(Downlink):
+    """Applies what starts beyond its cursor."""
+
+    def _arrived(self, event: Arrived) -> list[Effect]:
+        if event.delta.after > self._cursor:
+            return [Apply(delta=event.delta)]
+        return super()._arrived(event)
+
+
+class CursorRuns(Downlink):
+    """Takes the ledger's version for its own once anything was applied."""
+
+    def _applied(self, event: Applied) -> list[Effect]:
+        super()._applied(event)
+        self._cursor = self._latest
+        return []
+
+
+class WaitsForAnswer(Downlink):
+    """Asks once, and waits for the answer for ever."""
+
+    @property
+    def wake_us(self) -> int | None:
+        return None if self._pulling_since_us is not None else super().wake_us
+
+
+class NeverPolls(Downlink):
+    """Trusts that it hears of every commit."""
+
+    @property
+    def wake_us(self) -> int | None:
+        return None if self._pulling_since_us is None else super().wake_us
+
+
+class ForgetsGap(Downlink):
+    """Passes over a broadcast that does not start at its cursor and asks for nothing, not even when it is quiet."""
+
+    def _arrived(self, event: Arrived) -> list[Effect]:
+        if event.delta.after > self._cursor:
+            self._pulling_since_us = None
+            self._quiet_since_us = event.now_us
+            return []
+        return super()._arrived(event)
+
+    @property
+    def wake_us(self) -> int | None:
+        return None
+
+
+async def _cursor_first(replica: DictReplica, delta: Delta, *, as_of_us: int) -> None:
+    """The cursor in one transaction, the rows in the next."""
+    replica._disk.write([("cursor", 1, (delta.to, as_of_us))])
+    replica.sync()
+    replica._perils.point("replica.write")
+    rows: list[Write] = [("item", item.code, item) for item in delta.rows.items]
+    replica._disk.write(rows)
+    replica.sync()
+    replica._perils.point("replica.written")
+    replica.version, replica.as_of_us = delta.to, as_of_us
+
+
+def _no_sync(_replica: DictReplica) -> None:
+    """Left to the operating system."""
+
+
+_delta = DictPublisher.delta
+
+
+def _late_delta(publisher: DictPublisher, after: int) -> Delta:
+    """Begins one commit too late, and says that it did not."""
+    found = _delta(publisher, min(after + 1, publisher._ledger.version))
+    return Delta(after=after, to=found.to, rows=found.rows, latest=found.latest)
+
+
+def _downlink(name: str, wrong: str, machine: type[Downlink], *, is_trusting: bool = False) -> Mutant:
+    patches = ((downlink, "Downlink", machine), (DictReplica, "is_trusting", is_trusting))
+    return Mutant(name=name, wrong=wrong, patches=patches)
+
+
+DOWN = (
+    _downlink("stale_delta", "a delta that ends before the cursor is applied", StaleDelta, is_trusting=True),
+    _downlink("off_cursor", "a delta that starts beyond the cursor is applied", OffCursor, is_trusting=True),
+    _downlink(
+        "cursor_runs", "the cursor follows what was heard of, not what was applied", CursorRuns, is_trusting=True
+    ),
+    _downlink("waits_for_answer", "a pull whose answer is lost is not repeated", WaitsForAnswer),
+    _downlink("never_polls", "a lost broadcast is never asked for", NeverPolls),
+    _downlink("forgets_gap", "a gap in the broadcasts is passed over", ForgetsGap),
+    Mutant(
+        name="cursor_before_rows",
+        wrong="the cursor is committed before the rows",
+        patches=((DictReplica, "apply", _cursor_first),),
+    ),
+    Mutant(
+        name="replica_not_synced",
+        wrong="the overlay is let go while the replica's rows are not on the disk",
+        patches=((DictReplica, "sync", _no_sync),),
+    ),
+    Mutant(
+        name="delta_begins_late",
+        wrong="the answer to a pull lacks the first commit",
+        patches=((DictPublisher, "delta", _late_delta),),
+    ),
+)

@@ -1,0 +1,135 @@
+"""Carries out what goes wrong. Everything that it breaks heals by itself after a while, or at the end of the faults."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from sync_protocol.facts import FactId
+from tests.simulation.around import Around
+from tests.simulation.central_node import CentralNode
+from tests.simulation.clocks import SUMMER_2026_US
+from tests.simulation.edge_node import EdgeNode
+from tests.simulation.media import Medium
+from tests.simulation.plan import Decision
+
+HOUR_US = 3_600_000_000
+CENTURY_US = 100 * 365 * 24 * HOUR_US
+SINCE_1970_US = 48 * HOUR_US
+EDGE_POINTS = (
+    "journal.write",
+    "journal.sync",
+    "journal.synced",
+    "settle.write",
+    "settle.synced",
+    "forget.write",
+    "forget.synced",
+    "replica.write",
+    "replica.written",
+    "edge.send",
+)
+CENTRAL_POINTS = ("ledger.write", "ledger.sync", "ledger.synced", "central.answer")
+_Add = Callable[[EdgeNode, Medium, list[FactId]], None]
+
+
+class Nemesis:
+    """``add``: makes a second machine from a copy of a disk."""
+
+    def __init__(
+        self,
+        nodes: Sequence[EdgeNode],
+        central: CentralNode,
+        around: Around,
+        add: _Add,
+    ) -> None:
+        self._nodes = nodes
+        self._central = central
+        self._around = around
+        self._network = around.network
+        self._scheduler = around.scheduler
+        self._truth = around.truth
+        self._add = add
+        self._images: dict[str, tuple[Medium, list[FactId]]] = {}
+
+    def do(self, decision: Decision) -> None:
+        act: Callable[[EdgeNode, Decision], None] = getattr(self, f"_{decision.what}")
+        act(self._nodes[decision.who % len(self._nodes)], decision)
+
+    def _kill_edge(self, node: EdgeNode, decision: Decision) -> None:
+        is_power = decision.more > 0.5
+        node.death = (is_power, decision.long_us)
+        point = int(decision.pick * len(EDGE_POINTS) * 1.3)
+        if point < len(EDGE_POINTS):
+            node.perils.arm(EDGE_POINTS[point], 1 + int(decision.more * 8) % 4)
+        elif node.process is not None:
+            node.die(is_power=is_power, down_us=decision.long_us)
+
+    def _kill_central(self, _node: EdgeNode, decision: Decision) -> None:
+        is_power = decision.more > 0.5
+        self._central.death = (is_power, decision.long_us)
+        point = int(decision.pick * len(CENTRAL_POINTS) * 1.3)
+        if point < len(CENTRAL_POINTS):
+            self._central.perils.arm(CENTRAL_POINTS[point], 1 + int(decision.more * 8) % 4)
+        elif self._central.process is not None:
+            self._central.die(is_power=is_power, down_us=decision.long_us)
+
+    def _pause(self, node: EdgeNode, decision: Decision) -> None:
+        node.pause(self._scheduler.now_us + decision.long_us)
+
+    def _partition(self, node: EdgeNode, decision: Decision) -> None:
+        directions = ("u", "d", "ud")[int(decision.pick * 3)]
+        self._network.block(node.name, directions, self._scheduler.now_us + decision.long_us)
+
+    def _central_alone(self, _node: EdgeNode, decision: Decision) -> None:
+        directions = ("u", "d", "ud")[int(decision.pick * 3)]
+        self._network.block(self._central.name, directions, self._scheduler.now_us + decision.long_us)
+
+    def _swizzle(self, _node: EdgeNode, decision: Decision) -> None:
+        """Clog some lines and let them go in another order."""
+        chance = Random(f"swizzle/{decision.pick}")
+        names = [node.name for node in self._nodes] + [self._central.name]
+        for name in chance.sample(names, chance.randint(1, len(names))):
+            self._network.clog(name, self._scheduler.now_us + int(chance.random() * decision.long_us))
+
+    def _kill_broker(self, _node: EdgeNode, decision: Decision) -> None:
+        self._network.kill(self._scheduler.now_us + decision.long_us)
+
+    def _clock(self, node: EdgeNode, decision: Decision) -> None:
+        """A jump of up to a day, back to 1970, or a quartz that runs wrong from the next start on."""
+        node.skew_us = int((decision.pick - 0.5) * 48 * HOUR_US)
+        if decision.more > 0.9:
+            node.skew_us = -CENTURY_US if self._around.is_strict else SINCE_1970_US - SUMMER_2026_US
+        node.drift = (decision.more - 0.5) * 0.0004
+        if node.process is not None:
+            node.process.clock.skew_us = node.skew_us
+
+    def _cut_line(self, node: EdgeNode, decision: Decision) -> None:
+        self._network.block(node.name, "ud", self._scheduler.now_us + decision.long_us)
+        self._network.cut(node)
+
+    def _image(self, node: EdgeNode, decision: Decision) -> None:
+        folder = self._around.folder / f"image-{node.name}-{decision.at_us}"
+        self._images[node.name] = (node.medium.image(folder), list(node.written))
+
+    def _restore(self, node: EdgeNode, decision: Decision) -> None:
+        self._put_back(node, decision, is_resumed=False)
+
+    def _wake(self, node: EdgeNode, decision: Decision) -> None:
+        """A machine goes on from a snapshot, in the session that it was in."""
+        if node.name in self._images:
+            self._truth.resumed.add(node.client_id)
+            self._put_back(node, decision, is_resumed=True)
+
+    def _put_back(self, node: EdgeNode, decision: Decision, *, is_resumed: bool) -> None:
+        image = self._images.pop(node.name, None)
+        if image is None:
+            return
+        if node.process is not None:
+            node.die(is_power=False, down_us=decision.long_us)
+        medium, written = image
+        self._truth.copied.add(node.client_id)
+        self._truth.lost.update(set(node.written) - set(written))
+        node.put_in(medium, written, is_resumed=is_resumed)
+
+    def _clone(self, node: EdgeNode, decision: Decision) -> None:
+        folder = self._around.folder / f"clone-{node.name}-{decision.at_us}"
+        self._truth.copied.add(node.client_id)
+        self._add(node, node.medium.image(folder), list(node.written))

@@ -1,0 +1,220 @@
+"""A run as a list of decisions: who does what when, and what goes wrong. Made from a seed, or read from a file.
+
+A decision says where to pick by a fraction, not what to take: if others are left out it still finds something to do.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from random import Random
+
+import msgspec
+
+from tests.simulation.network import Weather
+from tests.simulation.scheduler import MINUTE_US, SECOND_US, stream
+
+
+class Decision(msgspec.Struct, frozen=True, array_like=True):
+    """``who``: of which node. ``pick``, ``more``: which and how, as fractions. ``long_us``: how long it lasts."""
+
+    at_us: int
+    what: str
+    who: int = 0
+    pick: float = 0.0
+    more: float = 0.0
+    long_us: int = 0
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of the code under test, made small in some runs so that rare ways become common (buggify)."""
+
+    batch_facts: int = 500
+    coalesced: int = 16
+    budget: int = 10_000
+    delta_rows: int = 5_000
+    settling_slice: int = 500
+    linger_us: int = 250_000
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    seed: int
+    edges: int
+    locations: int
+    minutes: float
+    weather: Weather
+    bounds: Bounds
+    decisions: tuple[Decision, ...]
+    is_strict: bool = False
+    """With the faults of ``OPEN``."""
+    nemeses: tuple[str, ...] = ()
+    """Kinds that this seed turned on, for the reader."""
+
+
+WORK = {
+    "receive": 3.0,
+    "prescan": 4.0,
+    "hand_out": 6.0,
+    "late_scan": 4.0,
+    "bring_back": 2.0,
+    "take": 2.0,
+    "put_back": 2.0,
+    "send_off": 1.0,
+    "arrive": 1.5,
+    "write_off": 0.4,
+    "count": 1.0,
+    "again": 3.0,
+    "unreadable": 0.3,
+    "stocktake": 0.4,
+}
+"""What people do at workplaces, by how often."""
+OFFICE = {"announce": 3.0, "order": 5.0, "cancel": 1.0, "freeze": 0.7, "release": 0.7, "destroy": 0.3}
+"""What central does by itself."""
+
+_Nemesis = Callable[[Random, int, int], list[Decision]]
+"""(chance, edges, end of the safety phase) -> decisions."""
+_SECONDS_PER_ACT = (4.0, 12.0)
+_OFFICE_SECONDS = 9.0
+_BACKLOG = 0.15
+
+
+OPEN = (
+    "a welcome comes twice, the second time late: the shell takes it for an answer to its last HELLO",
+    "the clock falls to 1970 while an estimate of its error stands: central takes such facts for unreadable",
+    "a pull is cut into pages: between two pages an item may be shown as it was before the device's own fact",
+)
+"""What a strict run does and the shipped shells do not survive yet."""
+
+
+def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
+    random = stream(seed, "plan")
+    locations = random.choice((1, 2, 2, 3))
+    edges = random.randint(max(2, locations), 5)
+    minutes = random.choice((8, 12, 20))
+    decisions = [*_work(stream(seed, "workload"), edges, minutes), *_office(stream(seed, "office"), minutes)]
+    nemeses = _choose_nemeses(random)
+    for name in nemeses:
+        decisions += NEMESES[name](stream(seed, f"nemesis/{name}"), edges, minutes * MINUTE_US)
+    return Plan(
+        seed=seed,
+        edges=edges,
+        locations=locations,
+        minutes=minutes,
+        weather=_weather(random),
+        bounds=_bounds(random, is_strict=is_strict),
+        is_strict=is_strict,
+        decisions=tuple(sorted(decisions, key=lambda decision: decision.at_us)),
+        nemeses=nemeses,
+    )
+
+
+def _weather(random: Random) -> Weather:
+    return Weather(
+        loss=random.choice((0.0, 0.0, 0.02, 0.1, 0.3)),
+        duplicate=random.choice((0.0, 0.0, 0.05, 0.3)),
+        delay_us=random.choice((500, 5_000, 50_000, 500_000)),
+        late=random.choice((0.0, 0.0, 0.01)),
+    )
+
+
+def _bounds(random: Random, *, is_strict: bool) -> Bounds:
+    if random.random() < 0.4:
+        return Bounds()
+    return Bounds(
+        batch_facts=random.choice((1, 2, 5, 500)),
+        coalesced=random.choice((1, 3, 16)),
+        budget=random.choice((1, 5, 10_000)),
+        delta_rows=random.choice((3, 20, 5_000)) if is_strict else 5_000,
+        settling_slice=random.choice((1, 4, 500)),
+        linger_us=random.choice((0, 250_000, 5_000_000)),
+    )
+
+
+def _work(random: Random, edges: int, minutes: float) -> Iterator[Decision]:
+    names, weights = list(WORK), list(WORK.values())
+    mean_us = random.uniform(*_SECONDS_PER_ACT) * SECOND_US
+    burst = 20 if random.random() > _BACKLOG else 600
+    for edge in range(edges):
+        at_us = 0.0
+        while (at_us := at_us + random.expovariate(1.0) * mean_us) < minutes * MINUTE_US:
+            (what,) = random.choices(names, weights)
+            size = random.randint(2, burst) if what == "stocktake" else 0
+            yield Decision(int(at_us), what, edge, random.random(), random.random(), size)
+
+
+def _office(random: Random, minutes: float) -> Iterator[Decision]:
+    names, weights = list(OFFICE), list(OFFICE.values())
+    for n in range(4):
+        yield Decision(n * 1_000, "announce", 0, random.random(), random.random())
+    at_us = 0.0
+    while (at_us := at_us + random.expovariate(1.0) * _OFFICE_SECONDS * SECOND_US) < minutes * MINUTE_US:
+        (what,) = random.choices(names, weights)
+        yield Decision(int(at_us), what, 0, random.random(), random.random())
+
+
+def _choose_nemeses(random: Random) -> tuple[str, ...]:
+    """A random subset: faults that mask one another are not always on together (swarm testing)."""
+    share = random.choice((0.15, 0.4, 0.7))
+    chosen = [name for name in NEMESES if name not in _RARE and random.random() < share]
+    chosen += [name for name in _RARE if random.random() < share * 0.3]
+    return tuple(chosen)
+
+
+def _times(random: Random, end_us: int, mean: float) -> Iterator[int]:
+    """About ``mean`` moments of a run, at least one."""
+    for _ in range(max(1, round(random.expovariate(1.0) * mean))):
+        yield random.randint(5 * SECOND_US, end_us)
+
+
+def _some(what: str, mean: float, shortest_s: float, longest_s: float) -> _Nemesis:
+    def decide(random: Random, edges: int, end_us: int) -> list[Decision]:
+        return [
+            Decision(
+                at_us,
+                what,
+                random.randrange(edges),
+                random.random(),
+                random.random(),
+                int(math.exp(random.uniform(math.log(shortest_s), math.log(longest_s))) * SECOND_US),
+            )
+            for at_us in _times(random, end_us, mean)
+        ]
+
+    return decide
+
+
+def _flap(random: Random, edges: int, end_us: int) -> list[Decision]:
+    """Up for 5 s, down for 2, for a while."""
+    who, start_us = random.randrange(edges), random.randrange(end_us)
+    return [
+        Decision(start_us + n * 7 * SECOND_US, "cut_line", who, 0.0, 0.0, 2 * SECOND_US)
+        for n in range(random.randint(3, 20))
+    ]
+
+
+def _old_disk(what: str) -> _Nemesis:
+    def decide(random: Random, edges: int, end_us: int) -> list[Decision]:
+        who, taken_us = random.randrange(edges), random.randrange(end_us)
+        back_us = random.randint(taken_us, end_us)
+        return [
+            Decision(taken_us, "image", who),
+            Decision(back_us, what, who, random.random(), random.random(), random.randint(1, 30) * SECOND_US),
+        ]
+
+    return decide
+
+
+NEMESES: dict[str, _Nemesis] = {
+    "kill_edge": _some("kill_edge", 5, 0.5, 120),
+    "kill_central": _some("kill_central", 4, 0.5, 60),
+    "pause": _some("pause", 2, 2, 600),
+    "partition": _some("partition", 3, 3, 400),
+    "central_alone": _some("central_alone", 1, 3, 200),
+    "swizzle": _some("swizzle", 2, 5, 120),
+    "kill_broker": _some("kill_broker", 2, 0.5, 60),
+    "clock": _some("clock", 3, 1, 2),
+    "flap": _flap,
+    "hello": _some("cut_line", 6, 0.001, 0.002),
+    "restore": _old_disk("restore"),
+    "clone": _some("clone", 1, 1, 30),
+    "wake": _old_disk("wake"),
+}
+_RARE = ("restore", "clone", "wake")

@@ -1,0 +1,132 @@
+"""The simulated fleet; and that the simulation can be trusted: it repeats itself and finds what is wrong.
+
+`make simulate` and `make mutants` do the same at length.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+
+from tests.simulation import cases
+from tests.simulation.disk import GONE, Disk
+from tests.simulation.mutants import MUTANTS, hunt
+from tests.simulation.nemesis import CENTRAL_POINTS, EDGE_POINTS
+from tests.simulation.plan import NEMESES, OFFICE, WORK, Plan, make_plan
+from tests.simulation.run import Task, main, run_task
+from tests.simulation.shrink import shrink
+from tests.simulation.simulation import Report, Simulation, run_plan
+
+RUN = Path(__file__).with_name("run.py")
+CASES = cases.load()
+QUICKLY_FOUND = ("puback_is_ack", "ack_highest", "no_dedupe", "off_cursor", "overlay_dropped_on_ack", "dispensed_twice")
+
+
+@pytest.mark.parametrize("seed", range(1_001, 1_013))
+def test_nothing_is_lost_doubled_or_forgotten_whatever_goes_wrong(seed: int) -> None:
+    report = run_plan(make_plan(seed))
+    assert report.rule == "", report.detail
+    assert report.facts > 0
+
+
+@pytest.mark.parametrize("seed", [2_001, 2_002, 2_003])
+def test_the_shipped_stores_hold_too(seed: int) -> None:
+    report = run_plan(make_plan(seed), store="sqlite")
+    assert report.rule == "", report.detail
+    assert report.facts > 0
+
+
+def test_a_seed_is_a_run_in_any_process() -> None:
+    def run(hash_seed: str) -> Report:
+        done = subprocess.run(
+            [sys.executable, RUN, "--seed", "13"],
+            env=os.environ | {"PYTHONHASHSEED": hash_seed},
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=60,
+        )
+        return msgspec.json.decode(done.stdout, type=Report)
+
+    first, second = run("1"), run("2")
+    assert first == second
+    assert first.trace_hash != run_plan(make_plan(14)).trace_hash
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_failed_once_does_not_fail_again(name: str) -> None:
+    case = CASES[name]
+    report = run_plan(case.plan, store=case.store)
+    assert report.rule == "", report.detail
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.mutant])
+def test_the_few_decisions_of_a_case_still_find_its_mutant(name: str) -> None:
+    case = CASES[name]
+    mutant = MUTANTS[case.mutant]
+    with mutant.applied():
+        report = run_plan(case.plan, store=case.store, arm=mutant.arm)
+    assert report.rule == case.rule
+
+
+@pytest.mark.parametrize("name", QUICKLY_FOUND)
+def test_a_wrong_protocol_is_found(name: str) -> None:
+    kill = hunt(name, first=1, most=5)
+    assert kill.seeds, f"{name} lives: {MUTANTS[name].wrong}"
+
+
+def test_a_failing_run_is_made_small() -> None:
+    task = Task(seed=1, store="dict", is_strict=False, mutant="misfit_unsaid")
+    whole = task.plan()
+    plan = msgspec.structs.replace(whole, decisions=whole.decisions[:120])
+    rule = run_task(task, plan).rule
+    assert rule
+
+    def breaks(candidate: Plan) -> bool:
+        return run_task(task, candidate).rule == rule
+
+    small = shrink(plan, breaks, seconds=20)
+    assert breaks(small)
+    assert len(small.decisions) <= 12
+    assert not run_plan(small).rule
+
+
+def test_every_step_where_a_process_may_die_is_on_the_way() -> None:
+    seen: list[Simulation] = []
+    run_plan(make_plan(1_001), arm=seen.append)
+    passed = set(seen[0].central.perils.passed)
+    for node in seen[0].nodes:
+        passed |= set(node.perils.passed)
+    assert passed >= {*EDGE_POINTS, *CENTRAL_POINTS}
+
+
+def test_every_act_and_every_fault_is_chosen_by_some_seed() -> None:
+    plans = [make_plan(seed) for seed in range(1, 101)]
+    chosen = {decision.what for plan in plans for decision in plan.decisions}
+    assert chosen >= {*WORK, *OFFICE}
+    assert {name for plan in plans for name in plan.nemeses} == set(NEMESES)
+
+
+def test_a_disk_without_power_keeps_whole_transactions_from_the_front() -> None:
+    for chance in range(20):
+        disk = Disk("table")
+        disk.write([("table", "a", 1), ("table", "b", 1)])
+        disk.sync()
+        disk.write([("table", "a", 2), ("table", "b", GONE)])
+        disk.write([("table", "c", 3)])
+        disk.lose_power(Random(chance))
+        assert disk.tables["table"] in ({"a": 1, "b": 1}, {"a": 2}, {"a": 2, "c": 3})
+
+
+def test_the_command_says_its_figures_last_and_fails_only_if_a_seed_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "2", "--first", "3", "--jobs", "1"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(r"seeds=2 events=\d+ failures=0 events_per_min=\d+", last)
+    assert main(["--seeds", "1", "--jobs", "1", "--mutant", "ack_highest"]) == 1
+    assert "failures=1" in capsys.readouterr().out
+    assert main(["--mutants", "ack_highest", "--jobs", "1"]) == 0
+    assert "killed after   1" in capsys.readouterr().out

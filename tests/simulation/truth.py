@@ -1,0 +1,56 @@
+"""What was really recorded: every fact that any device was told is safe, kept by the simulator and not by the code."""
+
+import msgspec
+
+from sync_protocol.facts import Fact, FactId
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact as its device recorded it. ``fact`` is None for bytes that this version cannot read.
+
+    ``unfit``: codes that it did not fit by its device's own check; ``touched``: items that it changed by that.
+    ``base``: by code, the ledger version that the device's belief came from; ``before``: the device's own earlier
+    fact that the belief also came from.
+    """
+
+    body: bytes
+    fact: Fact | None
+    unfit: frozenset[str]
+    touched: frozenset[str]
+    base: dict[str, int]
+    before: dict[str, FactId]
+
+
+class Truth:
+    """``lost``: facts on media that are gone for good. ``attempts``: written when the process died, and nobody told."""
+
+    def __init__(self) -> None:
+        self.facts: dict[FactId, Known] = {}
+        self.attempts: dict[FactId, Known] = {}
+        self.lost: set[FactId] = set()
+        self.copied: set[str] = set()
+        """Devices whose disk was restored from an image, resumed or cloned."""
+        self.other_lives: dict[FactId, list[Known]] = {}
+        """Facts whose identity another fact was given before, by a life of the machine that it was woken from."""
+        self.resumed: set[str] = set()
+        """Devices that were woken from a snapshot and go on in a session whose facts they gave before."""
+
+    def attempt(self, identity: FactId, known: Known) -> None:
+        self.attempts[identity] = known
+
+    def confirm(self, identity: FactId) -> Known:
+        """The fact is on its disk."""
+        known = self.attempts.pop(identity)
+        if self.facts.setdefault(identity, known).body != known.body:
+            self.other_lives.setdefault(identity, []).append(known)
+        return known
+
+    def of(self, identity: FactId, body: bytes) -> Known | None:
+        """The fact with this identity and these bytes."""
+        known = self.facts.get(identity)
+        lives = [known, *self.other_lives.get(identity, [])] if known is not None else []
+        return next((life for life in lives if life.body == body), None)
+
+    def deny(self, identity: FactId) -> None:
+        """The fact never reached the disk."""
+        self.attempts.pop(identity, None)
