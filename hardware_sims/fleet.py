@@ -21,10 +21,11 @@ _POLL_S = 0.1
 _ANSWER = aiohttp.ClientTimeout(total=5)
 
 
-def choose_doors() -> Doors:
-    """The usual ports, each replaced by a free one where somebody has it."""
+def choose_doors(*, is_for_people: bool) -> Doors:
+    """For people the usual ports, each replaced by a free one where somebody has it; else any free ones."""
     usual = (USUAL_DOORS.central, USUAL_DOORS.station, USUAL_DOORS.cabinet, USUAL_DOORS.packager)
-    central, station, cabinet, packager = (port if is_free(port) else free_port() for port in usual)
+    ports = (port if is_for_people and is_free(port) else free_port() for port in usual)
+    central, station, cabinet, packager = ports
     return Doors(central=central, station=station, cabinet=cabinet, packager=packager)
 
 
@@ -32,10 +33,18 @@ class Fleet:
     """Use as an async context manager: all that was started is stopped, whatever happens inside."""
 
     def __init__(
-        self, directory: Path, *, brand: Brand, wires: Wires, insurer: str, language: str, http: aiohttp.ClientSession
+        self,
+        directory: Path,
+        *,
+        doors: Doors,
+        brand: Brand,
+        wires: Wires,
+        insurer: str,
+        language: str,
+        http: aiohttp.ClientSession,
     ) -> None:
         self.directory = directory
-        self.doors = choose_doors()
+        self.doors = doors
         self._logs = directory / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
         self.broker = Broker(brand, self._logs)
@@ -92,9 +101,11 @@ class Fleet:
                 raise ProcessDiedError(program, "ended while the morning was played")
 
     async def _start(self, program: ManagedProcess, url: str) -> None:
+        told = program.log.stat().st_size if program.log.exists() else 0
         await program.start()
         deadline = asyncio.get_running_loop().time() + _READY_S
-        while not await self._answers(url):
+        # By its own word: what answers at the address may be the program of another demo that took the port first.
+        while not (_says_ready(program.log, told) and await self._answers(url)):
             if program.has_died:
                 raise ProcessDiedError(program, "ended while starting")
             if asyncio.get_running_loop().time() > deadline:
@@ -136,3 +147,10 @@ class Fleet:
                 wires=wires,
             )
             self._settings(agent).write_text(settings, encoding="utf-8")
+
+
+def _says_ready(log: Path, since: int) -> bool:
+    """Whether the log, from byte ``since`` on, says that its program serves."""
+    with log.open("rb") as file:
+        file.seek(since)
+        return b'"event": "ready"' in file.read()

@@ -14,7 +14,7 @@ from hardware_sims.books.report import DIARY, SALES, TRUTH, Diary
 from hardware_sims.broker import Brand
 from hardware_sims.catalogue import CATALOGUE, Role
 from hardware_sims.equipment import Equipment, plugged_in
-from hardware_sims.fleet import Fleet
+from hardware_sims.fleet import Fleet, choose_doors
 from hardware_sims.platforms.hospital import HospitalSystem
 from hardware_sims.platforms.insurer import Insurer, seeded_troubles
 from hardware_sims.platforms.serving import served
@@ -86,7 +86,13 @@ async def _stage(demo: Demo, diary: Diary) -> AsyncIterator[Stage]:
         served(insurer.application()) as insurer_url,
         plugged_in(equipment, wires_at, seed=demo.seed) as wires,
         Fleet(
-            demo.directory, brand=demo.brand, wires=wires, insurer=insurer_url, language=demo.language, http=http
+            demo.directory,
+            doors=choose_doors(is_for_people=not demo.is_once),
+            brand=demo.brand,
+            wires=wires,
+            insurer=insurer_url,
+            language=demo.language,
+            http=http,
         ) as fleet,
         ScannerSeat(fleet.agent_url(STATION), equipment.scanner) as station_page,
         CabinetPage(fleet.agent_url(CABINET)) as cabinet_page,
