@@ -150,8 +150,9 @@ class DictReplica:
     is_trusting = False
     """For mutants: takes any delta, wherever it starts."""
 
-    def __init__(self, disk: Disk, perils: Perils) -> None:
+    def __init__(self, disk: Disk, perils: Perils, *, is_lazy: bool) -> None:
         self.is_damaged = False
+        self._is_lazy = is_lazy
         self._disk = disk
         self._perils = perils
         self.items = disk.tables["item"]
@@ -167,7 +168,8 @@ class DictReplica:
         self.version, self.as_of_us = delta.to, as_of_us
 
     def sync(self) -> None:
-        self._disk.sync()
+        if not self._is_lazy:
+            self._disk.sync()
 
     def confirm(self, *, as_of_us: int) -> None:
         self._disk.write([("cursor", 1, (self.version, as_of_us))])
@@ -206,9 +208,10 @@ class DictStores:
 
 
 class DictMedium:
-    """Two disks, as the shipped agent has two files."""
+    """Two disks, as the shipped agent has two files. ``is_lazy``: the replica's is synced when nobody looks."""
 
-    def __init__(self, journal: Disk | None = None, replica: Disk | None = None) -> None:
+    def __init__(self, journal: Disk | None = None, replica: Disk | None = None, *, is_lazy: bool = False) -> None:
+        self._is_lazy = is_lazy
         self._journal = journal or Disk("session", "fact", "overlay")
         self._replica = replica or Disk("item", "cursor")
 
@@ -221,7 +224,9 @@ class DictMedium:
             perils=perils,
             is_resumed=is_resumed,
         )
-        return DictStores(journal, DictReplica(self._replica, perils), self._journal.tables["overlay"])
+        return DictStores(
+            journal, DictReplica(self._replica, perils, is_lazy=self._is_lazy), self._journal.tables["overlay"]
+        )
 
     def crashed(self, random: Random, *, is_power: bool) -> None:
         for disk in (self._journal, self._replica):
@@ -231,4 +236,4 @@ class DictMedium:
                 disk.sync()
 
     def image(self, folder: Path) -> "DictMedium":  # noqa: ARG002 -- files need one
-        return DictMedium(self._journal.image(), self._replica.image())
+        return DictMedium(self._journal.image(), self._replica.image(), is_lazy=self._is_lazy)

@@ -144,7 +144,10 @@ class Simulation:
             self._nemesis.do(decision)
 
     def _medium(self, n: int) -> Medium:
-        return DictMedium() if self._store == "dict" else _files().FileMedium(self.around.folder / f"edge-{n}")
+        if self._store == "dict":
+            return DictMedium(is_lazy=self.plan.is_strict)
+        medium: Medium = _files().FileMedium(self.around.folder / f"edge-{n}")
+        return medium
 
     def _add(self, name: str, device: str, location: str, medium: Medium) -> EdgeNode:
         node = EdgeNode(name, device, location, medium, self.around)
