@@ -17,6 +17,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
     session: bytes
     through: int
+    safe: int = 0
+    """REQ-02: from central only; the part of ``through`` that a verified backup holds."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="hello"):
@@ -31,6 +33,10 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="hel
     schema: int = SCHEMA
     software: str = ""
     sent_us: int = 0
+    incarnation: int = 0
+    """REQ-03: the highest incarnation of central that the agent has met; 0: none."""
+    recall_version: int = 0
+    """REQ-07: the recall set that the agent holds."""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="welcome"):
@@ -42,6 +48,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="w
     echo_us: int = 0
     """``sent_us`` of the HELLO, for the clock estimate."""
     central_us: int = 0
+    incarnation: int = 0
+    recall_version: int = 0
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="batch"):
@@ -73,6 +81,11 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="ack")
     version: int
     """A replica at this ledger version contains the effect of every fact up to ``through``."""
     exceptions: tuple[Verdict, ...] = ()
+    incarnation: int = 0
+    safe: int = 0
+    recall_version: int = 0
+    credit: int = 0
+    """REQ-10: batches that central is ready to take beyond those it has answered; 0: as many as the window."""
 
 
 class Pull(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="pull"):
@@ -103,6 +116,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="del
     rows: Rows
     latest: int
     """The ledger's version when this was made: more is to pull if it is above ``to``."""
+    incarnation: int = 0
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="refused"):

@@ -52,6 +52,17 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     now_us: int
 
 
+class Adopted(msgspec.Struct, frozen=True, kw_only=True):
+    """The new incarnation is written down, and every fact still in the journal counts as not acked again.
+
+    ``lines``: (session, head, first seq kept minus one) of every session in the journal, oldest first.
+    """
+
+    incarnation: int
+    lines: tuple[tuple[bytes, int, int], ...]
+    now_us: int
+
+
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
     now_us: int
 
@@ -75,6 +86,20 @@ class Settle(msgspec.Struct, frozen=True, kw_only=True):
     through: int
     version: int
     exceptions: tuple[Verdict, ...] = ()
+    safe: int = 0
+    """REQ-02: facts up to here are in a verified backup and may be pruned when they are old."""
+
+
+class Adopt(msgspec.Struct, frozen=True, kw_only=True):
+    """REQ-03: central was restored. Write its incarnation down, forget all acks, answer with Adopted."""
+
+    incarnation: int
+
+
+class Refilled(msgspec.Struct, frozen=True, kw_only=True):
+    """The restored ledger has all that this journal held when it was adopted: its state may be copied now."""
+
+    incarnation: int
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,8 +108,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
 
 
-Event = Connected | Disconnected | Committed | Welcomed | Acked | Sent | Tick
-Effect = SendHello | SendBatch | Settle | Alarm
+Event = Connected | Disconnected | Committed | Welcomed | Acked | Sent | Adopted | Tick
+Effect = SendHello | SendBatch | Settle | Adopt | Refilled | Alarm
 
 
 class _Line(msgspec.Struct, kw_only=True):
@@ -96,16 +121,26 @@ class _Line(msgspec.Struct, kw_only=True):
 
 
 class Uplink:
-    """State machine of one agent. ``lines``: for every session with unacked facts, oldest first, (head, acked)."""
+    """State machine of one agent.
 
-    def __init__(self, current: bytes, lines: Iterable[tuple[bytes, int, int]] = ()) -> None:
+    ``lines``: for every session with unacked facts, oldest first, (head, acked). ``incarnation``: of the central that
+    this agent last adopted; 0 if it has met none.
+    """
+
+    def __init__(self, current: bytes, lines: Iterable[tuple[bytes, int, int]] = (), *, incarnation: int = 0) -> None:
         self._lines = {session: _Line(head=head, acked=acked, sent=acked) for session, head, acked in lines}
         self._current = current
         self._lines.setdefault(current, _Line(head=0, acked=0, sent=0))
+        self._incarnation = incarnation
+        self._owed: dict[bytes, int] = {}
         self._is_welcome = False
         self._in_flight: list[tuple[bytes, int]] = []
         self._waiting_since_us: int | None = None
         self._patience_us = RESEND_AFTER_US
+
+    @property
+    def incarnation(self) -> int:
+        return self._incarnation
 
     @property
     def wake_us(self) -> int | None:
@@ -129,6 +164,8 @@ class Uplink:
                 return self._acked(event)
             case Sent():
                 return self._sent(event)
+            case Adopted():
+                return self._adopted(event)
             case Tick():
                 return self._tick(event)
 
@@ -142,7 +179,37 @@ class Uplink:
         pending = (Position(session=session, through=line.acked) for session, line in self._lines.items())
         return SendHello(pending=tuple(pending))
 
+    def _stranger(self, told: int) -> list[Effect] | None:
+        """None if this incarnation said it; what to do about another one otherwise (REQ-03)."""
+        if told == self._incarnation:
+            return None
+        self._is_welcome = False
+        self._forget_flight()
+        if told < self._incarnation:
+            return [Alarm(cause=f"an older central answers: incarnation {told}, already met {self._incarnation}")]
+        return [Adopt(incarnation=told)]
+
+    def _adopted(self, event: Adopted) -> list[Effect]:
+        """Offer everything that the journal still holds: the restored ledger says what it lacks."""
+        self._incarnation = event.incarnation
+        self._lines = {session: _Line(head=head, acked=kept, sent=kept) for session, head, kept in event.lines}
+        self._lines.setdefault(self._current, _Line(head=0, acked=0, sent=0))
+        self._owed = {session: line.head for session, line in self._lines.items() if line.head > line.acked}
+        self._waiting_since_us = event.now_us
+        refilled = [] if self._owed else [Refilled(incarnation=self._incarnation)]
+        return [*refilled, self._hello()]
+
+    def _paid(self, session: bytes, through: int) -> list[Effect]:
+        """What the ledger lacked when it was adopted, and has now."""
+        if through < self._owed.get(session, through + 1):
+            return []
+        del self._owed[session]
+        return [] if self._owed else [Refilled(incarnation=self._incarnation)]
+
     def _welcomed(self, event: Welcomed) -> list[Effect]:
+        stranger = self._stranger(event.welcome.incarnation)
+        if stranger is not None:
+            return stranger
         self._forget_flight()
         self._is_welcome = True
         effects: list[Effect] = []
@@ -154,12 +221,23 @@ class Uplink:
                 effects.append(Alarm(cause=f"central has {position.through} facts, this journal has {line.head}"))
                 continue
             line.acked = line.sent = position.through
-            effects.append(Settle(session=position.session, through=position.through, version=event.welcome.version))
+            effects.append(
+                Settle(
+                    session=position.session,
+                    through=position.through,
+                    version=event.welcome.version,
+                    safe=position.safe,
+                )
+            )
+            effects += self._paid(position.session, position.through)
         self._drop_done()
         return effects + self._send(event.now_us)
 
     def _acked(self, event: Acked) -> list[Effect]:
         ack = event.ack
+        stranger = self._stranger(ack.incarnation)
+        if stranger is not None:
+            return stranger
         line = self._lines.get(ack.session)
         if line is None or ack.through > line.head or ack.through < line.acked:
             return []
@@ -175,8 +253,14 @@ class Uplink:
             self._patience_us = RESEND_AFTER_US
             self._waiting_since_us = event.now_us if self._in_flight else None
         self._drop_done()
-        settle = Settle(session=ack.session, through=ack.through, version=ack.version, exceptions=ack.exceptions)
-        return [settle, *self._send(event.now_us)]
+        settle = Settle(
+            session=ack.session,
+            through=ack.through,
+            version=ack.version,
+            exceptions=ack.exceptions,
+            safe=min(ack.safe, ack.through),
+        )
+        return [settle, *self._paid(ack.session, ack.through), *self._send(event.now_us)]
 
     def _sent(self, event: Sent) -> list[Effect]:
         line = self._lines[event.session]

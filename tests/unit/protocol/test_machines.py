@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from sync_protocol.chain import SessionStart, link
 from sync_protocol.machines import downlink, uplink
+from sync_protocol.machines.incarnation import Mark, wake
 from sync_protocol.machines.ingest import SessionState, admit, begin
 from sync_protocol.machines.uplink import Alarm, SendBatch, SendHello, Settle, Uplink
 from sync_protocol.messages import Ack, Batch, Delta, Position, Rows, Welcome
@@ -222,3 +223,111 @@ class TestDownlink:
         machine.handle(downlink.Disconnected())
         assert machine.wake_us is None
         assert machine.handle(delta(7, 8)) == []
+
+
+def restored(*positions: tuple[bytes, int], incarnation: int = 7) -> uplink.Welcomed:
+    told = tuple(Position(session=session, through=through) for session, through in positions)
+    return uplink.Welcomed(welcome=Welcome(positions=told, version=1, incarnation=incarnation), now_us=0)
+
+
+class TestIncarnation:
+    """REQ-03: a restored central is recognised, and refilled with whatever it lacks."""
+
+    def adopted(self) -> Uplink:
+        machine = Uplink(NOW, [(NOW, 4, 4)], incarnation=6)
+        machine.handle(uplink.Connected(now_us=0))
+        assert machine.handle(restored((NOW, 2))) == [uplink.Adopt(incarnation=7)]
+        return machine
+
+    def test_nothing_is_sent_to_a_new_incarnation_before_it_is_written_down(self) -> None:
+        machine = self.adopted()
+        assert machine.handle(uplink.Committed(session=NOW, through=5, now_us=0)) == []
+
+    def test_sessions_long_done_are_offered_again(self) -> None:
+        machine = self.adopted()
+        lines = ((OLD, 9, 3), (NOW, 4, 0))
+        [hello] = machine.handle(uplink.Adopted(incarnation=7, lines=lines, now_us=0))
+        assert hello == SendHello(pending=(Position(session=OLD, through=3), Position(session=NOW, through=0)))
+        effects = machine.handle(restored((OLD, 5), (NOW, 2)))
+        assert effects[-1] == SendBatch(session=OLD, after=5, limit=500)
+
+    def test_it_says_once_when_the_ledger_has_all_that_was_owed(self) -> None:
+        machine = self.adopted()
+        machine.handle(uplink.Adopted(incarnation=7, lines=((OLD, 3, 0), (NOW, 4, 0)), now_us=0))
+        effects = machine.handle(restored((OLD, 3), (NOW, 2)))
+        assert uplink.Refilled(incarnation=7) not in effects
+        done = machine.handle(uplink.Acked(ack=Ack(session=NOW, through=4, version=9, incarnation=7), now_us=0))
+        assert uplink.Refilled(incarnation=7) in done
+        machine.handle(uplink.Committed(session=NOW, through=5, now_us=0))
+        later = machine.handle(uplink.Acked(ack=Ack(session=NOW, through=5, version=10, incarnation=7), now_us=0))
+        assert uplink.Refilled(incarnation=7) not in later
+
+    def test_an_older_central_is_refused_with_an_alarm(self) -> None:
+        machine = Uplink(NOW, incarnation=7)
+        machine.handle(uplink.Connected(now_us=0))
+        [alarm] = machine.handle(restored((NOW, 0), incarnation=6))
+        assert isinstance(alarm, Alarm)
+        assert machine.handle(uplink.Committed(session=NOW, through=1, now_us=0)) == []
+
+    def test_an_old_ack_settles_nothing(self) -> None:
+        machine = Uplink(NOW, [(NOW, 4, 0)], incarnation=7)
+        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(restored((NOW, 0)))
+        effects = machine.handle(uplink.Acked(ack=Ack(session=NOW, through=4, version=9, incarnation=6), now_us=0))
+        assert [type(effect) for effect in effects] == [Alarm]
+
+    @pytest.mark.parametrize(
+        ("ledger", "outside", "is_new"),
+        [
+            (Mark(incarnation=5, position=10, head=b"a"), Mark(incarnation=5, position=10, head=b"a"), False),
+            (Mark(incarnation=5, position=12, head=b"c"), Mark(incarnation=5, position=10, head=b"a"), False),
+            (Mark(incarnation=5, position=9, head=b"x"), Mark(incarnation=5, position=10, head=b"a"), True),
+            (Mark(incarnation=5, position=10, head=b"x"), Mark(incarnation=5, position=10, head=b"a"), True),
+            (Mark(incarnation=4, position=10, head=b"a"), Mark(incarnation=5, position=10, head=b"a"), True),
+            (Mark(incarnation=5, position=10, head=b"a"), None, True),
+        ],
+    )
+    def test_a_restored_ledger_wakes_with_a_higher_incarnation(
+        self, ledger: Mark, outside: Mark | None, *, is_new: bool
+    ) -> None:
+        woken = wake(ledger, outside, now_us=0)
+        assert (woken > max(ledger.incarnation, outside.incarnation if outside else 0)) is is_new
+        assert is_new or woken == ledger.incarnation
+
+    def test_of_two_restored_lives_the_later_begun_is_higher(self) -> None:
+        lost = Mark(incarnation=5, position=1, head=b"")
+        assert wake(lost, None, now_us=2_000) > wake(lost, None, now_us=1_000)
+
+
+class TestRebuild:
+    """REQ-06: the old replica serves until the new one is complete."""
+
+    def of(self, after: int, to: int, latest: int, incarnation: int = 7) -> downlink.Arrived:
+        told = Delta(after=after, to=to, rows=Rows(), latest=latest, incarnation=incarnation)
+        return downlink.Arrived(delta=told, now_us=0)
+
+    def test_pages_go_beside_the_old_replica_until_the_last_and_then_take_its_place(self) -> None:
+        machine = downlink.Downlink(50, incarnation=6)
+        machine.handle(downlink.Connected(version=50, now_us=0))
+        assert machine.handle(downlink.Rebuild(incarnation=7, now_us=0)) == [downlink.SendPull(after=0)]
+        [first] = machine.handle(self.of(0, 30, latest=40))
+        assert isinstance(first, downlink.Apply)
+        assert first.is_rebuild
+        assert machine.handle(downlink.Applied(version=30, now_us=0)) == [downlink.SendPull(after=30)]
+        assert machine.cursor == 50
+        machine.handle(self.of(30, 40, latest=40))
+        assert machine.handle(downlink.Applied(version=40, now_us=0)) == [downlink.Swap()]
+        assert machine.cursor == 50
+        assert machine.handle(downlink.Swapped(now_us=0)) == []
+        assert (machine.cursor, machine.is_rebuilding) == (40, False)
+
+    def test_an_empty_ledger_is_swapped_in_too(self) -> None:
+        machine = downlink.Downlink(50, incarnation=6)
+        machine.handle(downlink.Connected(version=50, now_us=0))
+        machine.handle(downlink.Rebuild(incarnation=7, now_us=0))
+        assert machine.handle(self.of(0, 0, latest=0)) == [downlink.Swap()]
+
+    def test_a_delta_of_another_life_is_ignored(self) -> None:
+        machine = downlink.Downlink(50, incarnation=7)
+        machine.handle(downlink.Connected(version=50, now_us=0))
+        assert machine.handle(self.of(50, 51, latest=51, incarnation=6)) == []
