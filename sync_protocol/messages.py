@@ -7,6 +7,7 @@ from sync_protocol.documents import DeliveryNote, Order, Person, Product
 from sync_protocol.facts import FactId
 from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
+from sync_protocol.recalls import SignedRecalls
 
 SCHEMA = 1
 """Version of facts and messages that this code writes. It reads every version up to it."""
@@ -126,5 +127,15 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="r
     advice: str
 
 
-Up = Hello | Batch | Pull
-Down = Welcome | Ack | Delta | Refused
+class AskRecalls(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="ask_recalls"):
+    """REQ-07: either side asks for the recall set that the other holds."""
+
+
+class Confirm(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="confirm"):
+    """REQ-07: the agent holds this recall set on its disk, in force."""
+
+    recall_version: int
+
+
+Up = Hello | Batch | Pull | AskRecalls | Confirm | SignedRecalls
+Down = Welcome | Ack | Delta | Refused | SignedRecalls
