@@ -47,7 +47,7 @@ def decode_fact(body: bytes) -> Fact:
         if isinstance(error.__cause__, FactError):
             raise error.__cause__ from error
         raise FactError("fact", str(error), "the fields of a fact") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise WireError(f"fact: {error}") from error
 
 
@@ -71,7 +71,7 @@ def decode_down(data: bytes) -> Down:
 def _decode(data: bytes, decoder: msgspec.msgpack.Decoder[_M]) -> _M:
     try:
         return decoder.decode(_unpack(data))
-    except (msgspec.MsgspecError, zstandard.ZstdError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, zstandard.ZstdError) as error:
         raise WireError(f"message: {error}") from error
 
 
