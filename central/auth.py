@@ -132,19 +132,23 @@ class PinCheck:
 
     def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
         self._hasher = hasher or argon2.PasswordHasher()
-        self._nobody = self._hasher.hash(secrets.token_urlsafe(16))
+        self._nobody = ""
         self._slots = asyncio.Semaphore(2)
 
     async def fits(self, verifier: str, pin: str) -> bool:
         """An empty verifier (nobody, or nobody with a PIN) takes as long as a real one and never fits."""
         async with self._slots:
-            return await asyncio.to_thread(self._compare, verifier or self._nobody, pin) and bool(verifier)
+            return await asyncio.to_thread(self._compare, verifier, pin) and bool(verifier)
 
     def _compare(self, verifier: str, pin: str) -> bool:
         try:
-            return self._hasher.verify(verifier, pin)
+            return self._hasher.verify(verifier or self._verifier_of_nobody(), pin)
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
+
+    def _verifier_of_nobody(self) -> str:
+        self._nobody = self._nobody or self._hasher.hash(secrets.token_urlsafe(16))
+        return self._nobody
 
 
 def is_same_site(*, fetch_site: str | None, origin: str | None, host: str, is_from_browser: bool) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import secrets
 import socket
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
@@ -21,6 +22,7 @@ from edge_agent.health import Health
 from edge_agent.notify import Change, Notifier
 from edge_agent.people import People
 from edge_agent.recorder import Recorder
+from edge_agent.screens import routes
 from edge_agent.store import folder
 from edge_agent.store.folder import DataFolder
 from edge_agent.store.journal import Journal
@@ -30,13 +32,10 @@ from edge_agent.sync.link import MqttLink
 from edge_agent.sync.shell import SyncShell
 from edge_agent.workflows.bench import Bench
 from edge_agent.workflows.cabinet import Cabinet
-from edge_agent.workflows.desk import Desk, Steps, Tally
 from edge_agent.workflows.door import Settings
-from edge_agent.workflows.handout import HandOut
 from edge_agent.workflows.orders import Orders
 from edge_agent.workflows.packaging import Packaging
-from edge_agent.workflows.prescan import Prescan
-from edge_agent.workflows.receive import Receive
+from edge_agent.workflows.station import Station
 from sync_protocol.documents import Route
 from sync_protocol.items import Item
 from sync_protocol.messages import Rows
@@ -109,28 +108,29 @@ class Agent:
 
     def application(self) -> web.Application:
         """The screens of this workplace."""
-        return web.Application()
+        parts = routes.Parts(
+            bench=self._bench,
+            people=self.people,
+            health=self.health,
+            work=self.workplace,
+            language=self._config.screen.language,
+            new_key=lambda: secrets.token_urlsafe(24),
+        )
+        return routes.build(parts)
 
     def tasks(self) -> dict[str, Coroutine[None, None, None]]:
         """What runs until the agent is stopped, by name."""
         devices = {f"device {device.name}": device.run() for device in self._config.devices.values()}
         own = {"sync": self._shell.run(), "journal": self.recorder.watch_journal(), "reserve": self._keep_reserve()}
-        return devices | own | {"workplace": self._work()}
+        return devices | own | {"workplace": self.workplace.run()}
 
-    def _workplace(self) -> Desk | Cabinet | Packaging:
+    def _workplace(self) -> Station | Cabinet | Packaging:
         devices = self._config.devices
         match self._config.workplace:
-            case StationConfig():
-                orders = Orders(self._bench, route=Route.STATION)
-                steps = Steps(
-                    bench=self._bench,
-                    receive=Receive(self._bench),
-                    prescan=Prescan(self._bench),
-                    orders=orders,
-                    handout=HandOut(self._bench, orders),
-                    tally=Tally(),
-                )
-                return Desk(steps, people=self.people)
+            case StationConfig() as station:
+                scanner = devices[station.scanner]
+                assert isinstance(scanner, Scanner), "the configuration was checked"
+                return Station(self._bench, people=self.people, scanner=scanner)
             case CabinetConfig() as cabinet:
                 settings = Settings(
                     quiet_rounds=cabinet.quiet_rounds, max_rounds=cabinet.max_rounds, round_s=cabinet.round_s
@@ -143,16 +143,6 @@ class Agent:
                 machine = devices[packager.packager]
                 assert isinstance(machine, Packager), "the configuration was checked"
                 return Packaging(self._bench, Orders(self._bench, route=Route.PACKAGER), packager=machine)
-
-    async def _work(self) -> None:
-        match self.workplace, self._config.workplace:
-            case (Desk() as desk, StationConfig() as station):
-                scanner = self._config.devices[station.scanner]
-                assert isinstance(scanner, Scanner), "the configuration was checked"
-                async for scan in scanner.scans():
-                    await desk.scan(scan)
-            case (Cabinet() | Packaging() as workplace, _):
-                await workplace.run()
 
     def _tell_of_items(self, _items: Sequence[Item]) -> None:
         self._shell.committed()

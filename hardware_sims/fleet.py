@@ -40,8 +40,8 @@ class Fleet:
         self._logs.mkdir(parents=True, exist_ok=True)
         self.broker = Broker(brand, self._logs)
         self._http = http
-        self._central = self._program("central", CENTRAL, "central.cli")
-        self._agents = {agent: self._program(agent, agent, "edge_agent.cli") for agent in AGENTS}
+        self._central = self._program("central", CENTRAL, "codepool-central")
+        self._agents = {agent: self._program(agent, agent, "codepool-edge") for agent in AGENTS}
         self._write_settings(wires, insurer, language)
 
     @property
@@ -108,9 +108,10 @@ class Fleet:
                 return True
         return False
 
-    def _program(self, name: str, folder: str, module: str) -> ManagedProcess:
+    def _program(self, name: str, folder: str, command_name: str) -> ManagedProcess:
         (self.directory / folder).mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", module, "run", "--config", str(self._settings(name))]
+        # The command that was installed with this one, whatever the PATH says.
+        command = [str(Path(sys.executable).with_name(command_name)), "run", "--config", str(self._settings(name))]
         return ManagedProcess(name, command, self._logs / f"{name}.log")
 
     def _settings(self, name: str) -> Path:

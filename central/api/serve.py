@@ -1,5 +1,6 @@
 """The table of routes on aiohttp: token, scope, query and body are checked here, once for all."""
 
+import functools
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -20,12 +21,16 @@ JSON = "application/json"
 def add_routes(app: web.Application, services: Services, clients: Clients) -> None:
     for route in ROUTES:
         app.router.add_route(route.method, PREFIX + route.path, _handler(route, services, clients))
-    document = msgspec.json.encode(document_of(ROUTES))
 
     async def openapi(_request: web.Request) -> web.Response:
-        return web.Response(body=document, content_type=JSON)
+        return web.Response(body=_document(), content_type=JSON)
 
     app.router.add_get(f"{PREFIX}/openapi.json", openapi)
+
+
+@functools.cache
+def _document() -> bytes:
+    return msgspec.json.encode(document_of(ROUTES))
 
 
 def client_of(request: web.Request, clients: Clients, scope: Scope) -> Client:

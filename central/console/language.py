@@ -1,5 +1,6 @@
 """Which language a browser reads the console in. English is the language of the message ids."""
 
+import functools
 import gettext
 import pathlib
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ class Language(msgspec.Struct, frozen=True, kw_only=True):
         return self.translations.ngettext(one, many, n) % ({"n": n} | values)
 
 
+@functools.cache
 def languages() -> Mapping[str, Language]:
     return {code: _language(code, catalogue) for code, catalogue in _CATALOGUES.items()}
 

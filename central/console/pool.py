@@ -10,7 +10,7 @@ from central.ledger import read_console
 from central.ledger.read_api import ItemFilter
 from central.ledger.read_console import IN_POOL, ProductCount
 from central.ledger.schema import item
-from sync_protocol.items import Item, Kind, State
+from sync_protocol.items import Kind, State
 
 PAGE = 100
 SOON_DAYS = 90
@@ -78,14 +78,9 @@ async def show(visit: Visit) -> View:
         "kinds": list(Kind),
         "states": list(State),
         "soon_days": SOON_DAYS,
-        "place": place_of,
+        "people": await read_console.people_names(engine, {found.holder for found in codes}),
     }
     return View(template="pool.html", values=values)
-
-
-def place_of(found: Item) -> str:
-    """Whom or what an item is set aside for."""
-    return found.order or found.holder or found.pouch
 
 
 def _shown(by_product: list[ProductCount]) -> list[State]:

@@ -77,7 +77,7 @@ def troubles_of(visit: Visit, agent: AgentRow) -> list[Trouble]:
         cause = say("Not heard of for %(span)s.", span=visit.span(_silent_s(visit, agent)))
         action = say("Look at power and network of the workplace. It goes on working and sends everything later.")
         found.append(Trouble(cause=cause, action=action))
-    if agent.facts_waiting:
+    elif agent.facts_waiting:
         cause = visit.language.count("%(n)d fact is on its way.", "%(n)d facts are on their way.", agent.facts_waiting)
         action = say(
             "Nothing to do: they are safe at the workplace. If it stays for minutes, look at broker and network."

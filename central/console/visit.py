@@ -100,6 +100,17 @@ class Visit:
         parts = [self._term(part) for part in text.split(", ")]
         return self.language.say(", ").join(parts)
 
+    def why(self, reason: str) -> str:
+        """The reason of a fact; of an allocation its rule and lots (sync_protocol.allocation), else as it was said."""
+        rule, mark, rest = reason.partition(": ")
+        if not mark or rule not in words.RULES:
+            return reason
+        return f"{self.word('rule', rule)} ({rest.partition(';')[0]})"
+
+    def known(self, text: str) -> str:
+        """A cause or an advice in the language of the page, where the catalogue has it."""
+        return self.language.say(text)
+
     def _term(self, value: str) -> str:
         table = next((name for name in ("state", "kind") if value in words.EVERY[name]), "")
         return self.word(table, value) if table else value
@@ -126,4 +137,6 @@ class Visit:
             "named": self.named,
             "product_names": self.product_names,
             "terms": self.terms,
+            "known": self.known,
+            "why": self.why,
         }

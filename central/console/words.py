@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from sync_protocol.allocation import Rule
 from sync_protocol.documents import OrderKind, OrderState
 from sync_protocol.facts import How, What
 from sync_protocol.items import Kind, State
@@ -106,6 +107,12 @@ ADVICE: Mapping[str, str] = {
     "chain_conflict": message("Stop the device: two histories claim to be it. Do not restore its disk again."),
     "session_fork": message("Ask who restored or copied this computer, and enrol it again."),
 }
+RULES: Mapping[str, str] = {
+    Rule.LOT_HELD: message("the lot that the order has already"),
+    Rule.ONE_LOT: message("first lot to expire that covers the order"),
+    Rule.SEVERAL_LOTS: message("several lots, first expiry first"),
+    Rule.NOTHING_FREE: message("nothing is free"),
+}
 ORDER_KINDS: Mapping[str, str] = {
     OrderKind.LONG_TERM: message("long-term"),
     OrderKind.STAT: message("stat"),
@@ -140,6 +147,18 @@ _PHRASES = (
 )
 PHRASES: Mapping[str, str] = {phrase: phrase for phrase in _PHRASES}
 """What ``sync_protocol.lifecycle`` expects, where it is no value of the ledger."""
+CONDITIONS = (
+    message("see the cause"),
+    message("start the broker, or correct [mqtt] url; agents keep their facts"),
+    message("keep the data folder of the agents named and look at the exceptions"),
+    message("check the platform and [insurer]; rows wait and are sent by themselves"),
+    message("more facts arrive than can be written"),
+    message("not connected yet"),
+    message("the broker closed the connection"),
+    message("the disk of the ledger is full: free space on it; agents keep their facts meanwhile"),
+    message("another process holds the ledger locked: end the backup or tool that does"),
+)
+"""Causes and advice of the parts of central that are known beforehand; others are shown as they come."""
 EVERY: Mapping[str, Mapping[str, str]] = {
     "state": STATES,
     "kind": KINDS,
@@ -147,6 +166,7 @@ EVERY: Mapping[str, Mapping[str, str]] = {
     "how": HOWS,
     "reason": REASONS,
     "advice": ADVICE,
+    "rule": RULES,
     "order_kind": ORDER_KINDS,
     "order_state": ORDER_STATES,
     "insurer_state": INSURER_STATES,

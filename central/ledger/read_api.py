@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import sqlalchemy.exc
 from sqlalchemy import ColumnElement, Executable, RowMapping, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from central.errors import BusyError
 from central.ledger.read_rows import (
     AgentRow,
     Event,
@@ -193,6 +195,10 @@ async def matching(engine: AsyncEngine, wanted: ItemFilter) -> int:
 
 
 async def rows_of(engine: AsyncEngine, query: Executable) -> Sequence[RowMapping]:
-    async with engine.connect() as connection:
-        rows: Sequence[RowMapping] = (await connection.execute(query)).mappings().all()
-        return rows
+    """Raises BusyError if no reader became free."""
+    try:
+        async with engine.connect() as connection:
+            rows: Sequence[RowMapping] = (await connection.execute(query)).mappings().all()
+            return rows
+    except sqlalchemy.exc.TimeoutError as error:
+        raise BusyError("all readers of the ledger are busy") from error

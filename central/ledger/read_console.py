@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, case, distinct, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, case, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.ledger.read_api import ItemFilter, rows_of, with_codes
@@ -115,7 +115,7 @@ async def code_by_tag(engine: AsyncEngine, tag: str) -> str:
 
 
 async def locations(engine: AsyncEngine) -> list[str]:
-    query = select(distinct(item.c.location).label("location")).order_by(item.c.location).limit(_MAX_NAMES)
+    query = select(item.c.location).distinct().order_by(item.c.location).limit(_MAX_NAMES)
     return [row["location"] for row in await rows_of(engine, query) if row["location"]]
 
 

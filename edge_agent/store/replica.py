@@ -53,6 +53,8 @@ class Replica:
         try:
             connections = _open_whole(self.path)
         except sqlite3.Error as error:
+            if sqlite.is_outage(error):  # a full disk must not cost the copy that works without it
+                raise _explained(self.path, error) from error
             _log.warning("replica_dropped", path=str(self.path), cause=str(error))
             _delete(self.path)
             try:

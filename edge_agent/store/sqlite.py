@@ -9,6 +9,18 @@ from edge_agent.errors import JournalCorruptError, StoreError, StoreFullError
 
 BUSY_MS = 2_000
 _PRIMARY = 0xFF
+_OUTAGES = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -43,6 +55,11 @@ def is_full(error: sqlite3.Error) -> bool:
 def is_input_output(error: sqlite3.Error) -> bool:
     """The disk failed, so that nobody knows what of the last transaction it holds."""
     return primary_code(error) in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+
+
+def is_outage(error: sqlite3.Error) -> bool:
+    """The disk or another program stands in the way: it says nothing about what is in the file."""
+    return primary_code(error) in _OUTAGES
 
 
 def corrupt(path: Path, detail: str) -> JournalCorruptError:

@@ -58,6 +58,7 @@ class MqttLink:
         self._device = device
         self._random = random
         self._outgoing: asyncio.Queue[bytes] | None = None
+        self._broker = f"broker {host}:{port}"
         self._log = _log.bind(broker=f"{host}:{port}")
 
     def send(self, data: bytes) -> None:
@@ -83,7 +84,7 @@ class MqttLink:
 
     async def _serve(self, hear: Callable[[LinkEvent], Awaitable[None]]) -> str:
         """One connection; why it ended."""
-        cause = "the broker closed the connection"
+        cause = f"{self._broker}: the connection was closed"
         try:
             async with self._client() as client:
                 await client.subscribe([(topics.down(self._device), 1), (topics.BROADCAST, 0)])
@@ -94,7 +95,7 @@ class MqttLink:
                     tasks.create_task(self._send_all(client, self._outgoing), name="link: send")
                     tasks.create_task(_hear_all(client, hear), name="link: hear")
         except* (aiomqtt.MqttError, OSError, TimeoutError) as losses:
-            cause = _first_line(losses)
+            cause = f"{self._broker}: {_first_line(losses)}"
         finally:
             self._outgoing = None
         return cause

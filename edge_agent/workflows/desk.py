@@ -65,6 +65,8 @@ class Desk:
         self.verdicts: deque[Verdict] = deque(maxlen=VERDICTS_KEPT)
         self.done = 0
         """Verdicts in the journal since the person signed in."""
+        self.active_us = 0
+        """When something was last scanned or confirmed here, by the monotonic clock."""
 
     def sign_in(self, person: Person | None) -> None:
         """Seat a person, or None: the desk is left as it was found."""
@@ -86,10 +88,15 @@ class Desk:
     async def scan(self, scan: Scan) -> Verdict:
         """Answer one frame of a scanner, in the order in which they come."""
         today = self.steps.bench.today()
-        return await self._answer(scan.data, _read(lambda: code_of_scan(scan, today=today)), source=scan.source)
+        code = _read(lambda: code_of_scan(scan, today=today))
+        if scan.data and (self.person is None or isinstance(code, CodeRefused)):
+            verdict = await self._badge(scan.data, code)
+            if verdict is not None:
+                return verdict
+        return await self._answer(scan.data, code, source=scan.source)
 
     async def enter(self, text: str, *, source: str) -> Verdict:
-        """Answer one code that a PDA or the keyboard sent."""
+        """Answer one code that a PDA or the keyboard sent. A badge is no code there: anyone could send its text."""
         today = self.steps.bench.today()
         data = text.encode("utf-8", "surrogatepass")
         return await self._answer(data, _read(lambda: code_of_entry(text, today=today)), source=source)
@@ -106,19 +113,24 @@ class Desk:
             lambda person: self.steps.receive.finish(note, _act(person, source)), code="", note=note
         )
 
+    def refuse(self, refuse: Refuse, *, order: str = "") -> Verdict:
+        """Show that a step was refused before it began."""
+        return self._show(msgspec.structs.replace(self._refused(refuse, ""), order=order))
+
+    async def _badge(self, data: bytes, code: Code | CodeRefused) -> Verdict | None:
+        """Seat the person whose badge was scanned, also in the middle of a colleague's step; None if it was none."""
+        try:
+            self.sign_in(await self._people.by_badge(_text(data)))
+        except SignInRefusedError as error:
+            is_code = not isinstance(code, CodeRefused)
+            if is_code or (self.person is not None and error.reason == SignInFlaw.UNKNOWN_BADGE):
+                return None
+            return self._show(self._refused(Refuse(SignInFlaw(error.reason)), _legible(data)))
+        return self._show(Verdict(result=Result.DONE, step=self.step))
+
     async def _answer(self, data: bytes, code: Code | CodeRefused, *, source: str) -> Verdict:
-        text = data.decode("ascii", "replace").strip()
-        if text and (self.person is None or isinstance(code, CodeRefused)):
-            # A colleague's badge takes the seat over in the middle of a step, too.
-            try:
-                self.sign_in(await self._people.by_badge(text))
-            except SignInRefusedError as error:
-                if isinstance(code, CodeRefused) and (self.person is None or error.reason == SignInFlaw.INACTIVE):
-                    return self._show(self._refused(Refuse(SignInFlaw(error.reason)), _legible(data)))
-            else:
-                return self._show(Verdict(result=Result.DONE, step=self.step))
         key = _legible(data) if isinstance(code, CodeRefused) else code.key
-        return await self._guarded(lambda person: self._take(text, code, _act(person, source)), code=key)
+        return await self._guarded(lambda person: self._take(_text(data), code, _act(person, source)), code=key)
 
     async def _take(self, text: str, code: Code | CodeRefused, act: Act) -> Verdict:
         if self.step is Step.RECEIVE and self.steps.bench.stock.note(text) is not None:
@@ -196,10 +208,12 @@ class Desk:
 
     def _show(self, verdict: Verdict) -> Verdict:
         self._number += 1
+        moment = self.steps.bench.recorder.moment()
+        self.active_us = moment.mono_us
         verdict = msgspec.structs.replace(
             verdict,
             number=self._number,
-            at_us=self.steps.bench.recorder.moment().wall_us,
+            at_us=moment.wall_us,
             person=verdict.person or (self.person.name if self.person else ""),
         )
         self.verdicts.appendleft(verdict)
@@ -218,6 +232,10 @@ def _read(parse: Callable[[], Code]) -> Code | CodeRefused:
 
 def _act(person: Person, source: str, witness: str = "") -> Act:
     return Act(operator=person.id, witness=witness, source=source)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("ascii", "replace").strip()
 
 
 def _legible(data: bytes) -> str:

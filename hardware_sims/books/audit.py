@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from hardware_sims.books.papers import Entry, Journal, Ledger
+from hardware_sims.books.papers import Entry, Journal, Ledger, Replica
 from hardware_sims.books.refold import Story, refold
 from hardware_sims.platforms.insurer_counter import SaleRow
 from hardware_sims.truth import Box, Spot, Truth
@@ -55,6 +55,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     story: Story
     conservation: tuple[str, ...]
     state: tuple[str, ...]
+    replicas: tuple[str, ...]
     truth: tuple[str, ...]
     insurer: tuple[str, ...]
     upload_rate: float
@@ -62,17 +63,20 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def has_balanced(self) -> bool:
         delivery = self.delivery
-        flaws = (delivery.lost, delivery.twice, delivery.altered, self.conservation, self.state, self.truth)
-        return not any(flaws) and not self.insurer and self.upload_rate == 1.0
+        flaws = (delivery.lost, delivery.twice, delivery.altered, self.conservation, self.state, self.replicas)
+        return not any(flaws) and not self.truth and not self.insurer and self.upload_rate == 1.0
 
 
-def audit(journals: list[Journal], ledger: Ledger, truth: Truth, sales: list[SaleRow]) -> Findings:
+def audit(
+    journals: list[Journal], replicas: list[Replica], ledger: Ledger, truth: Truth, sales: list[SaleRow]
+) -> Findings:
     story = refold(ledger.entries)
     return Findings(
         delivery=_delivery(journals, ledger),
         story=story,
         conservation=tuple(_unbalanced(ledger, truth)),
         state=tuple(_misfolded(ledger, story)),
+        replicas=tuple(text for replica in replicas for text in _behind(replica, ledger)),
         truth=tuple(_untrue(ledger, truth)),
         insurer=tuple(_misreported(ledger, sales, truth)),
         upload_rate=upload_rate(ledger, sales, truth),
@@ -147,6 +151,17 @@ def _misfolded(ledger: Ledger, story: Story) -> Iterator[str]:
                 yield f"{code}: {name} is {found!r} in the ledger, its facts say {expected!r}"
     if sum(ledger.exceptions.values()) != len(story.misfits):
         yield f"exceptions: found {sum(ledger.exceptions.values())}, the facts say {len(story.misfits)}"
+
+
+def _behind(replica: Replica, ledger: Ledger) -> Iterator[str]:
+    """Where an agent believes other than the ledger says, once both were at rest."""
+    if replica.version != ledger.version:
+        yield f"{replica.device}: replica at version {replica.version}, the ledger is at {ledger.version}"
+    rows = {row.code: (row.kind, row.product, row.state, row.location, row.order) for row in ledger.items.values()}
+    for code in sorted(rows.keys() | replica.items.keys()):
+        found, expected = replica.items.get(code), rows.get(code)
+        if found != expected:
+            yield f"{replica.device}: {code} is {found} in its replica, {expected} in the ledger"
 
 
 def _untrue(ledger: Ledger, truth: Truth) -> Iterator[str]:

@@ -15,6 +15,7 @@ import msgspec
 
 LEDGER = "ledger.db"
 JOURNAL = "journal.db"
+REPLICA = "replica.db"
 _SEQ_BITS = 32
 _SEQ_MASK = 2**_SEQ_BITS - 1
 
@@ -26,7 +27,9 @@ _LEDGER_FACTS = "SELECT position, device, session, seq, body, hash FROM fact ORD
 _LEDGER_ITEMS = "SELECT code, kind, product, lot, state, location, order_id, holder, box, units, pouch FROM item"
 _LEDGER_ORDERS = "SELECT id, product, quantity, state FROM orders"
 _LEDGER_EXCEPTIONS = "SELECT reason, count(*) FROM exception GROUP BY reason"
-_INSURER_ROWS = "SELECT state, count(*) FROM insurer_row GROUP BY state"
+_LEDGER_VERSION = "SELECT value FROM meta WHERE key = 'version'"
+_REPLICA_VERSION = "SELECT version FROM cursor"
+_REPLICA_ITEMS = "SELECT code, kind, product, state, location, order_id FROM item"
 
 
 class PaperError(Exception):
@@ -83,7 +86,15 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     items: dict[str, ItemRow]
     orders: dict[str, OrderRow]
     exceptions: dict[str, int]
-    insurer_rows: dict[str, int]
+    version: int
+
+
+class Replica(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent's copy of the ledger. ``items`` by code: kind, product, state, location, order."""
+
+    device: str
+    version: int
+    items: dict[str, tuple[str, ...]]
 
 
 def read_journal(path: Path) -> Journal:
@@ -118,7 +129,17 @@ def read_ledger(path: Path) -> Ledger:
             items={row[0]: _row(ItemRow, row) for row in connection.execute(_LEDGER_ITEMS)},
             orders={row[0]: _row(OrderRow, row) for row in connection.execute(_LEDGER_ORDERS)},
             exceptions=dict(connection.execute(_LEDGER_EXCEPTIONS).fetchall()),
-            insurer_rows=dict(connection.execute(_INSURER_ROWS).fetchall()),
+            version=int(connection.execute(_LEDGER_VERSION).fetchone()[0]),
+        )
+
+
+def read_replica(device: str, path: Path) -> Replica:
+    """Raises PaperError."""
+    with _reading(path) as connection:
+        return Replica(
+            device=device,
+            version=int(connection.execute(_REPLICA_VERSION).fetchone()[0]),
+            items={code: tuple(row) for code, *row in connection.execute(_REPLICA_ITEMS)},
         )
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from hardware_sims.books.audit import Findings, audit
-from hardware_sims.books.papers import JOURNAL, LEDGER, PaperError, read_journal, read_ledger
+from hardware_sims.books.papers import JOURNAL, LEDGER, REPLICA, PaperError, read_journal, read_ledger, read_replica
 from hardware_sims.platforms.insurer_counter import SaleRow
 from hardware_sims.truth import Truth
 
@@ -64,6 +64,7 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     orders_repeated: int
     facts_altered: int
     ledger_state_mismatches: int
+    replica_mismatches: int
     truth_mismatches: int
     insurer_mismatches: int
     problems: list[str]
@@ -77,7 +78,8 @@ def check(directory: Path) -> Books:
     sales = _load(directory / SALES, list[SaleRow])
     journals = [read_journal(directory / agent / JOURNAL) for agent in diary.agents]
     ledger = read_ledger(directory / CENTRAL / LEDGER)
-    findings = audit(journals, ledger, truth, sales)
+    replicas = [read_replica(agent, directory / agent / REPLICA) for agent in diary.agents]
+    findings = audit(journals, replicas, ledger, truth, sales)
     states = [order.state for order in ledger.orders.values()]
     return _books(diary, findings, rows=len(sales), exceptions=ledger.exceptions, states=states)
 
@@ -116,6 +118,7 @@ def _books(diary: Diary, findings: Findings, *, rows: int, exceptions: dict[str,
         orders_repeated=diary.orders_repeated,
         facts_altered=len(delivery.altered),
         ledger_state_mismatches=len(findings.state),
+        replica_mismatches=len(findings.replicas),
         truth_mismatches=len(findings.truth),
         insurer_mismatches=len(findings.insurer),
         problems=problems(findings),
@@ -132,6 +135,7 @@ def problems(findings: Findings) -> list[str]:
         *(f"altered: {text}" for text in delivery.altered),
         *(f"conservation: {text}" for text in findings.conservation),
         *(f"ledger: {text}" for text in findings.state),
+        *(f"replica: {text}" for text in findings.replicas),
         *(f"truth: {text}" for text in findings.truth),
         *(f"insurer: {text}" for text in findings.insurer),
     ]

@@ -36,10 +36,10 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 STAFF = (
-    Member(id="yp01", name="李晓燕", badge="0006120001", pin="2468", role="药师 pharmacist, station"),
-    Member(id="yp02", name="王志强", badge="0006120002", pin="1357", role="药师 pharmacist, console"),
-    Member(id="hs01", name="张敏", badge="0006120003", pin="8642", role="护士 nurse, cabinet"),
-    Member(id="hs02", name="刘洋", badge="0006120004", pin="7531", role="护士 nurse, cabinet"),
+    Member(id="YP01", name="李晓燕", badge="0006120001", pin="2468", role="药师 pharmacist, station"),
+    Member(id="YP02", name="王志强", badge="0006120002", pin="1357", role="药师 pharmacist, console"),
+    Member(id="HS01", name="张敏", badge="0006120003", pin="8642", role="护士 nurse, cabinet"),
+    Member(id="HS02", name="刘洋", badge="0006120004", pin="7531", role="护士 nurse, cabinet"),
 )
 
 
@@ -110,6 +110,25 @@ class _Lot(msgspec.Struct, frozen=True, kw_only=True):
     expiry: dt.date
 
 
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A small delivery later in the day, and orders that it is enough for."""
+
+    note: dict[str, object]
+    boxes: tuple[Box, ...]
+    orders: tuple[OrderLine, ...]
+
+
+def draw_delivery(seed: int, number: int, *, today: dt.date) -> Delivery:
+    """The ``number``-th delivery (from 1) after the morning of a seed."""
+    random = Random(f"delivery {seed} {number}")
+    goods = random.sample(of_role(Role.STATION), k=2)
+    boxes = tuple(box for good in goods for box in _boxes(good, 2, today, random))
+    desk = _Desk(random, series=f"YZ{number:04d}-")
+    orders = tuple(desk.line(good, random.randint(1, 3)) for good in goods for _ in range(2))
+    note = _note(f"SN-YP-{number + 1:04d}", "国药控股股份有限公司", PHARMACY, "box", boxes)
+    return Delivery(note=note, boxes=boxes, orders=orders)
+
+
 def _boxes(good: Good, count: int, today: dt.date, random: Random, *, is_expired: bool = False) -> list[Box]:
     """Boxes of one product, three of a lot."""
     lots = [_lot(today, random, is_expired=is_expired) for _ in range(0, count, _BOXES_OF_A_LOT)]
@@ -178,8 +197,9 @@ def _note(
 class _Desk:
     """Writes order lines with running numbers."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, *, series: str = "YZ") -> None:
         self._random = random
+        self._series = series
         self._kinds = cycle(("long_term", "long_term", "stat", "discharge"))
         self._written = 0
 
@@ -187,7 +207,7 @@ class _Desk:
         self._written += 1
         patient = self._random.randrange(100_000)
         return OrderLine(
-            id=f"YZ{self._written:06d}",
+            id=f"{self._series}{self._written:06d}",
             kind=next(self._kinds),
             product=good.id,
             quantity=quantity,

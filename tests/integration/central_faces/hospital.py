@@ -1,8 +1,12 @@
 """A hospital on a real ledger and a real server: what the tests of the faces stand on."""
 
+import atexit
 import contextlib
 import datetime as dt
+import functools
 import pathlib
+import shutil
+import tempfile
 import zoneinfo
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,13 +14,14 @@ from typing import Any
 import aiohttp
 import argon2
 from aiohttp import web
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.auth import Client, Scope
 from central.changes import Changes
 from central.clock import HospitalTime, SystemClock
 from central.connectors.queue import enqueue_sales
 from central.ledger import store
+from central.ledger.read import open_reader
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
 from central.stock.exceptions import Exceptions
@@ -68,17 +73,26 @@ def box(n: int, product: int = 1) -> str:
     return f"810000{product}{n:013d}"
 
 
+@functools.cache
+def _new_ledger() -> pathlib.Path:
+    """A ledger as the migrations make it, made once."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="codepool-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return store.prepare(folder, now_us=0)
+
+
 class Hospital:
     """The services over one ledger; ``conditions`` is what /healthz tells."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.time = HospitalTime(SystemClock(), zoneinfo.ZoneInfo("Asia/Shanghai"))
-        self.path = store.prepare(folder, now_us=self.time.now_us())
+        self.path = folder / store.FILE
+        shutil.copyfile(_new_ledger(), self.path)
         self.changes = Changes()
         self._sessions = 0
         self.ledger = Ledger(self.path, self.time, self.changes, self._new_session)
         self.ledger.follow(settle_notes, settle_usages, settle_orders, enqueue_sales)
-        self.read: AsyncEngine = create_async_engine(f"sqlite+aiosqlite:///{self.path}")
+        self.read: AsyncEngine = open_reader(self.path)
         self.conditions: tuple[Condition, ...] = (Condition(part="ledger"), Condition(part="broker"))
         people = People(self.ledger, CHEAP)
         self.services = Services(

@@ -119,16 +119,15 @@ class HandAgent:
 
     def __init__(self, device: str, *, parent: "HandAgent | None" = None, session: bytes = b"") -> None:
         self.device = device
-        after = (parent.start.session, parent.seq, parent.head) if parent else (b"", 0, b"")
-        self.start = SessionStart(
+        self.start: SessionStart = SessionStart(
             device=device,
             session=session or os.urandom(16),
-            parent_session=after[0],
-            parent_seq=after[1],
-            parent_hash=after[2],
+            parent_session=parent.start.session if parent else b"",
+            parent_seq=parent.seq if parent else 0,
+            parent_hash=parent.head if parent else b"",
         )
-        self.seq = 0
-        self.head = self.start.hash
+        self.seq: int = 0
+        self.head: bytes = self.start.hash
 
     def batch(self, *facts: Fact | bytes) -> Batch:
         bodies = tuple(fact if isinstance(fact, bytes) else encode_fact(fact) for fact in facts)

@@ -94,4 +94,6 @@ def test_no_other_choice_of_the_lot_touches_fewer_boxes(free: list[Free], quanti
 
 @given(free=stocks(), quantity=st.integers(1, 12))
 def test_the_same_stock_gives_the_same_choice_in_any_order(free: list[Free], quantity: int) -> None:
-    assert allocate(quantity, free, today=TODAY) == allocate(quantity, sorted(free, key=lambda item: item.code), today=TODAY)
+    assert allocate(quantity, free, today=TODAY) == allocate(
+        quantity, sorted(free, key=lambda item: item.code), today=TODAY
+    )

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from edge_agent.check import Stock
-from edge_agent.clock import Watch
+from edge_agent.clock import Clock, Watch
 from edge_agent.recorder import Recorder
 from edge_agent.store.folder import JOURNAL, REPLICA, DataFolder
 from edge_agent.store.journal import Journal
@@ -104,10 +104,10 @@ def put_back(*numbers: int) -> Fact:
 class Shelf:
     """Opened twice on one folder it is a restart: a new session on the same files."""
 
-    def __init__(self, path: Path, *, device: str = DEVICE, reserve_bytes: int = 0) -> None:
+    def __init__(self, path: Path, *, device: str = DEVICE, reserve_bytes: int = 0, clock: Clock | None = None) -> None:
         self.path = path
         self.clock = HandClock()
-        self.watch = Watch(self.clock, ZoneInfo("Asia/Shanghai"))
+        self.watch = Watch(clock or self.clock, ZoneInfo("Asia/Shanghai"))
         self.data = DataFolder.hold(path, reserve_bytes=reserve_bytes)
         self.journal = Journal.open(path / JOURNAL, device=device, session=os.urandom(16), started_us=NOON_US)
         self.replica = Replica(path / REPLICA)

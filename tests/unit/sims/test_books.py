@@ -34,7 +34,13 @@ CREATE TABLE item(code TEXT, kind TEXT, product TEXT, lot TEXT, state TEXT, loca
     box TEXT, units INTEGER, pouch TEXT);
 CREATE TABLE orders(id TEXT, product TEXT, quantity INTEGER, state TEXT);
 CREATE TABLE exception(reason TEXT);
-CREATE TABLE insurer_row(state TEXT);
+CREATE TABLE meta(key TEXT, value TEXT);
+INSERT INTO meta VALUES ('version', '12');
+"""
+REPLICA_TABLES = """
+CREATE TABLE cursor(version INTEGER);
+INSERT INTO cursor VALUES (12);
+CREATE TABLE item(code TEXT, kind TEXT, product TEXT, state TEXT, location TEXT, order_id TEXT);
 """
 
 
@@ -50,6 +56,8 @@ class Hospital:
             ledger.executescript(LEDGER_TABLES)
         with writing(folder / "station-1/journal.db") as journal:
             journal.executescript(JOURNAL_TABLES)
+        with writing(folder / "station-1/replica.db") as replica:
+            replica.executescript(REPLICA_TABLES)
         self._starts = {
             device: SessionStart(device=device, session=bytes([number]) * 16)
             for number, device in enumerate(("station-1", "central"), start=1)
@@ -78,6 +86,10 @@ class Hospital:
         with writing(self.folder / "central/ledger.db") as ledger:
             values = (code, kind, product, "L1", state, "pharmacy", order, "", box, units, "")
             ledger.execute("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        with writing(self.folder / "station-1/replica.db") as replica:
+            replica.execute(
+                "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?)", (code, kind, product, state, "pharmacy", order)
+            )
 
 
 @contextmanager
@@ -193,6 +205,8 @@ FRAUDS = {
     "a piece is said to be taken": ("central/ledger.db", "UPDATE item SET state = 'taken' WHERE kind = 'piece'"),
     "an order was never placed": ("central/ledger.db", "INSERT INTO orders VALUES ('YZ9', 'YP-1', 1, 'waiting')"),
     "an order is open though handed out": ("central/ledger.db", "UPDATE orders SET state = 'locked' WHERE id = 'YZ2'"),
+    "a replica stayed behind": ("station-1/replica.db", "UPDATE cursor SET version = 11"),
+    "a replica drifted": ("station-1/replica.db", "DELETE FROM item WHERE code LIKE '%#002'"),
     "an exception that no fact explains": ("central/ledger.db", "INSERT INTO exception VALUES ('expired')"),
 }
 NAMED = {
@@ -208,6 +222,8 @@ NAMED = {
     "a piece is said to be taken": ("truth_mismatches", 1),
     "an order was never placed": ("truth_mismatches", 1),
     "an order is open though handed out": ("truth_mismatches", 1),
+    "a replica stayed behind": ("replica_mismatches", 1),
+    "a replica drifted": ("replica_mismatches", 1),
     "an exception that no fact explains": ("ledger_state_mismatches", 1),
 }
 

@@ -1,0 +1,185 @@
+"""What the screens say: for every reason a sentence and what to do about it. Texts are catalogue keys, in English."""
+
+from collections.abc import Mapping
+
+from edge_agent.people import SignInFlaw
+from edge_agent.screens.sentences_of_codes import CODE_SENTENCES
+from edge_agent.screens.wording import About, Say, mark
+from edge_agent.workflows.verdicts import StepReason
+from sync_protocol.lifecycle import Reason
+
+_LIFECYCLE: Mapping[Reason, Say] = {
+    Reason.UNKNOWN_CODE: Say(
+        mark("This code is not in the hospital's records"),
+        mark("Set the package aside. Check that its delivery note has arrived in the system."),
+    ),
+    Reason.ALREADY_KNOWN: Say(
+        mark("This code was announced before"),
+        mark("If a second package carries the same code, set both aside and tell the pharmacist in charge."),
+    ),
+    Reason.ALREADY_RECEIVED: Say(
+        mark("This package was received before"),
+        mark("Put it in its place and scan the next one."),
+    ),
+    Reason.ALREADY_OPENED: Say(
+        mark("This box was pre-scanned before"),
+        mark("Its units are in the code pool already. Scan the next box."),
+    ),
+    Reason.ALREADY_DISPENSED: Say(
+        mark("This package was handed out before"),
+        mark("Do not hand it out again. If a patient brought it back, register the return at the console first."),
+    ),
+    Reason.WRONG_KIND: Say(
+        mark("This step needs another kind of code"),
+        mark("Scan the trace code on the sales box."),
+        About.KIND,
+    ),
+    Reason.WRONG_STATE: Say(
+        mark("This package is not ready for this step"),
+        mark("Do the step before this one first: receive it, or put it back where it belongs."),
+        About.STATE,
+    ),
+    Reason.WRONG_PRODUCT: Say(
+        mark("The product does not agree"),
+        mark("Put this box back and take one of the expected product."),
+        About.PRODUCT,
+    ),
+    Reason.WRONG_ORDER: Say(
+        mark("This box is not the one set aside for this order"),
+        mark("Put it back and scan the box that is named here."),
+        About.CODES,
+    ),
+    Reason.WRONG_DOCUMENT: Say(
+        mark("This package belongs to another document"),
+        mark("Set it aside and open the document that it belongs to."),
+        About.PLAIN,
+    ),
+    Reason.EXPIRED: Say(
+        mark("Expired"),
+        mark("Take it off the shelf and register it as damaged or expired at the console."),
+        About.EXPIRY,
+    ),
+    Reason.FROZEN: Say(
+        mark("Frozen: recalled or under inquiry"),
+        mark("Do not use it. Put it into quarantine and tell the pharmacist in charge."),
+    ),
+    Reason.OUT_FOR_GOOD: Say(
+        mark("Out of circulation for good"),
+        mark("Do not use it. Put it into quarantine and tell the pharmacist in charge."),
+    ),
+    Reason.NOT_BOUND: Say(
+        mark("This loan is not bound to an order yet"),
+        mark("Bind it to its order at the console, then try again."),
+    ),
+    Reason.SECOND_PERSON: Say(
+        mark("Controlled drug: a second person must confirm"),
+        mark("Ask a colleague to enter their own number and PIN at the order, then confirm."),
+    ),
+}
+
+_STEPS: Mapping[StepReason, Say] = {
+    StepReason.NOBODY_SIGNED_IN: Say(
+        mark("Nobody is signed in: the scan was not recorded"),
+        mark("Sign in with your number and PIN, or scan your badge; then scan again."),
+    ),
+    StepReason.NAMES_NO_ITEM: Say(
+        mark("This code names a product, not this one package"),
+        mark("Scan the other symbol of the package: the one with a serial number, or the 20-digit trace code."),
+    ),
+    StepReason.NO_NOTE_CHOSEN: Say(
+        mark("No delivery note is chosen"),
+        mark("Choose the delivery note from the list, or scan its number; then scan the boxes."),
+    ),
+    StepReason.NOTE_GONE: Say(
+        mark("This delivery note is not open here"),
+        mark("It was received already, or is for another place. Choose one from the list."),
+        About.PLAIN,
+    ),
+    StepReason.NOT_ON_NOTE: Say(
+        mark("This package is not on this delivery note"),
+        mark("Set it aside as extra; it can be received with the note that it belongs to."),
+        About.PLAIN,
+    ),
+    StepReason.WRONG_LOT: Say(
+        mark("The lot does not agree with the records"),
+        mark("Set the package aside and tell the pharmacist in charge: label and delivery note differ."),
+        About.PLAIN,
+    ),
+    StepReason.WRONG_EXPIRY: Say(
+        mark("The expiry date does not agree with the records"),
+        mark("Set the package aside and tell the pharmacist in charge: label and delivery note differ."),
+        About.PLAIN,
+    ),
+    StepReason.NOT_SPLIT: Say(
+        mark("Whole-box drug: no pre-scan needed"),
+        mark("Put the box straight into its bin. It is scanned when it is handed out."),
+    ),
+    StepReason.UNKNOWN_PRODUCT: Say(
+        mark("The catalogue here lacks this product"),
+        mark("Wait for the next synchronisation, or ask the pharmacist in charge to add it to the catalogue."),
+        About.PLAIN,
+    ),
+    StepReason.ELSEWHERE: Say(
+        mark("This package is booked at another place"),
+        mark("Bring it back there, or have it transferred here first."),
+        About.PLAIN,
+    ),
+    StepReason.NO_ORDER_CHOSEN: Say(
+        mark("This box is not locked to an order"),
+        mark("Choose an order from the list first; for a box that was not pre-scanned use Late scan."),
+    ),
+    StepReason.ORDER_GONE: Say(
+        mark("This order is not open here"),
+        mark("It was handed out or cancelled meanwhile. Choose the next one from the list."),
+        About.PLAIN,
+    ),
+    StepReason.NEEDS_NO_SCAN: Say(
+        mark("This order needs no scan"),
+        mark("Its units are locked already. Press Hand out."),
+    ),
+    StepReason.SCAN_MISSING: Say(
+        mark("Not every package was scanned"),
+        mark("No scan, no go: scan the packages that are still missing."),
+        About.CODES,
+    ),
+    StepReason.NOT_STORED: Say(
+        mark("Not recorded: the disk of this computer does not take it"),
+        mark("Nothing has happened yet. Call the IT department and scan again when it is mended."),
+    ),
+    StepReason.CABINET_BUSY: Say(
+        mark("The cabinet is in use"),
+        mark("Wait until the reading has ended."),
+        About.PLAIN,
+    ),
+    StepReason.POUCH_GONE: Say(
+        mark("This pouch is not waiting any more"),
+        mark("Look at the list again: it was made meanwhile, or its order was cancelled."),
+    ),
+}
+
+_SIGN_IN: Mapping[SignInFlaw, Say] = {
+    SignInFlaw.WRONG: Say(
+        mark("Number or PIN is wrong"), mark("Try again. After five wrong PINs the number is locked for a while.")
+    ),
+    SignInFlaw.LOCKED: Say(
+        mark("Locked after too many wrong PINs"), mark("Wait for the time shown here, or use your badge.")
+    ),
+    SignInFlaw.UNKNOWN_BADGE: Say(
+        mark("This badge is not known"), mark("Sign in with your number and PIN, or ask the administrator.")
+    ),
+    SignInFlaw.INACTIVE: Say(
+        mark("This person may not sign in any more"), mark("Ask the administrator if this is a mistake.")
+    ),
+}
+
+SENTENCES: Mapping[str, Say] = {
+    str(reason): say
+    for sentences in (_LIFECYCLE, _STEPS, _SIGN_IN, CODE_SENTENCES)
+    for reason, say in sentences.items()
+}
+_UNKNOWN = Say(mark("Refused"), mark("Set it aside and tell the pharmacist in charge."))
+
+
+def sentence(reason: str) -> Say:
+    """The sentence of a reason; a general one for a reason of newer software."""
+    return SENTENCES.get(reason, _UNKNOWN)

@@ -1,0 +1,128 @@
+// Scans, sounds and the line to the agent. Everything else is done by the server and htmx.
+"use strict";
+(() => {
+  // 1. A scanner that acts as a keyboard: its keys come faster than any person types. They go to POST /scan, never
+  //    into a text field. Whatever landed there with the first keys is taken out again.
+  const FAST_MS = 35;
+  const SHORTEST = 4;
+  let burst = "";
+  let last = 0;
+  let field = null;
+  let before = "";
+
+  const isText = (element) => element instanceof HTMLInputElement && element.type !== "hidden";
+
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
+    const now = event.timeStamp;
+    if (now - last > FAST_MS) {
+      burst = "";
+      field = isText(event.target) ? event.target : null;
+      before = field ? field.value : "";
+    }
+    last = now;
+    if (event.key.length === 1) {
+      burst += event.key;
+      if (!field || burst.length >= SHORTEST) {
+        event.preventDefault();
+        if (field) field.value = before;
+      }
+    } else if ((event.key === "Enter" || event.key === "Tab") && burst.length >= SHORTEST) {
+      event.preventDefault();
+      event.stopPropagation();
+      if (field) field.value = before;
+      send(burst);
+      burst = "";
+    }
+  }, true);
+
+  function send(code) {
+    const form = document.querySelector("form[data-scan]");
+    if (!form) return;
+    form.elements.code.value = code;
+    htmx.trigger(form, "submit");
+  }
+
+  // 2. Verdicts are heard and felt. Three different shapes of sound: rising for done, a tick for counted, two low
+  //    ones for refused.
+  const TONES = {
+    done: [[880, 0, 0.09], [1320, 0.1, 0.14]],
+    progress: [[1040, 0, 0.07]],
+    repeat: [[620, 0, 0.09], [620, 0.13, 0.09]],
+    refused: [[220, 0, 0.22], [180, 0.27, 0.34]],
+  };
+  const SHAKES = { done: [40], progress: [20], repeat: [30, 40, 30], refused: [180, 80, 180] };
+  let audio = null;
+
+  function sound(name) {
+    if (navigator.vibrate && navigator.userActivation && navigator.userActivation.hasBeenActive) {
+      navigator.vibrate(SHAKES[name]);
+    }
+    try {
+      audio = audio || new AudioContext();
+    } catch {
+      return; // no sound device: the card says it all
+    }
+    if (audio.state === "suspended") audio.resume().catch(() => {});
+    for (const [pitch, start, length] of TONES[name]) {
+      const tone = audio.createOscillator();
+      const volume = audio.createGain();
+      const at = audio.currentTime + start;
+      tone.type = name === "refused" ? "square" : "sine";
+      tone.frequency.value = pitch;
+      volume.gain.setValueAtTime(0.0001, at);
+      volume.gain.exponentialRampToValueAtTime(name === "refused" ? 0.18 : 0.3, at + 0.015);
+      volume.gain.exponentialRampToValueAtTime(0.0001, at + length);
+      tone.connect(volume).connect(audio.destination);
+      tone.start(at);
+      tone.stop(at + length + 0.02);
+    }
+  }
+
+  const heard = new Map();
+  function listen(isFirst) {
+    for (const card of document.querySelectorAll("[data-sound]")) {
+      const place = (card.closest("[id]") || card).id;
+      const mark = card.dataset.sound + card.dataset.number;
+      if (heard.get(place) === mark) continue;
+      heard.set(place, mark);
+      if (!isFirst) sound(card.dataset.sound);
+    }
+  }
+
+  // 3. The line to the agent: cut off, the page says that it is old; back, it fetches everything anew.
+  addEventListener("htmx:sseError", () => { document.getElementById("cut").hidden = false; });
+  addEventListener("htmx:sseOpen", () => {
+    const cut = document.getElementById("cut");
+    if (!cut.hidden) htmx.trigger(document.body, "refresh");
+    cut.hidden = true;
+  });
+  addEventListener("htmx:sendError", () => { document.getElementById("cut").hidden = false; });
+
+  // 4. What is open stays open when a panel is renewed.
+  const open = new Set();
+  addEventListener("toggle", (event) => {
+    if (event.target.id) open[event.target.open ? "add" : "delete"](event.target.id);
+  }, true);
+
+  addEventListener("htmx:afterSettle", () => {
+    for (const id of open) {
+      const details = document.getElementById(id);
+      if (details) details.open = true;
+    }
+    listen(false);
+  });
+
+  // 5. Keys on the cabinet's screen.
+  let target = null;
+  addEventListener("focusin", (event) => { if (isText(event.target)) target = event.target; });
+  addEventListener("click", (event) => {
+    const key = event.target.closest("[data-key]");
+    if (!key) return;
+    if (!target || !target.isConnected) target = document.querySelector("#sign-in input[name=person]");
+    target.value = key.dataset.key === "delete" ? target.value.slice(0, -1) : target.value + key.dataset.key;
+    target.focus();
+  });
+
+  addEventListener("DOMContentLoaded", () => listen(true));
+})();

@@ -1,0 +1,28 @@
+"""A broker and a central as real processes."""
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from hardware_sims.broker import Brand, Broker
+from tests.integration.central_core.processes import CentralProcess
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
+    broker = Broker(Brand.MOSQUITTO, tmp_path)
+    await broker.start()
+    yield broker
+    await broker.stop()
+
+
+@pytest.fixture
+async def central(tmp_path: Path, broker: Broker) -> AsyncIterator[CentralProcess]:
+    central = CentralProcess(tmp_path, broker.url)
+    await central.start()
+    yield central
+    await central.stop()

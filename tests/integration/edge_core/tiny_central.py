@@ -1,0 +1,129 @@
+"""The least that speaks for central: a ledger in memory, acks that can be lost, deltas that can be broadcast or not."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiomqtt
+
+from sync_protocol import codec, topics
+from sync_protocol.facts import SealedFact
+from sync_protocol.items import Item
+from sync_protocol.lifecycle import fold
+from sync_protocol.machines.ingest import SessionState, admit
+from sync_protocol.messages import Ack, Batch, Delta, Hello, Position, Pull, Rows, Up, Welcome
+
+PAGE = 50
+
+
+class TinyCentral:
+    def __init__(self, *items: Item) -> None:
+        self.version = 1
+        self.items = {item.code: (item, 1) for item in items}
+        self.sessions: dict[bytes, SessionState] = {}
+        self.ledger: list[SealedFact] = []
+        self.conflicts: list[str] = []
+        self.heard: list[Up] = []
+        self.acks_to_lose = 0
+        self.is_broadcasting = True
+        self.is_deaf = False
+        self.offset_us = 5_000_000
+        self._client: aiomqtt.Client | None = None
+
+    @contextlib.asynccontextmanager
+    async def on(self, port: int) -> AsyncIterator["TinyCentral"]:
+        """Serve on a broker until left; the ledger stays."""
+        serving = asyncio.create_task(self._serve(port), name="tiny central")
+        try:
+            yield self
+        finally:
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+
+    async def change(self, *items: Item) -> None:
+        """Central changes items by itself."""
+        before = self.version
+        self.version += 1
+        self.items.update((item.code, (item, self.version)) for item in items)
+        await self._broadcast(before)
+
+    async def say(self, device: str, data: bytes) -> None:
+        if self._client is not None:
+            await self._client.publish(topics.down(device), data, qos=1)
+
+    async def _serve(self, port: int) -> None:
+        while True:
+            with contextlib.suppress(aiomqtt.MqttError):
+                async with aiomqtt.Client("127.0.0.1", port, identifier="central", timeout=5) as self._client:
+                    await self._client.subscribe(topics.ALL_UP, qos=1)
+                    async for message in self._client.messages:
+                        await self._take(str(message.topic), message.payload)
+            self._client = None
+            await asyncio.sleep(0.05)
+
+    async def _take(self, topic: str, payload: Any) -> None:
+        if self.is_deaf:
+            return
+        message, device = codec.decode_up(bytes(payload)), topics.device_of(topic)
+        self.heard.append(message)
+        match message:
+            case Hello():
+                positions = (
+                    Position(session=each.session, through=self._through(each.session)) for each in message.pending
+                )
+                await self._answer(
+                    device,
+                    Welcome(
+                        positions=tuple(positions),
+                        version=self.version,
+                        echo_us=message.sent_us,
+                        central_us=message.sent_us + self.offset_us,
+                    ),
+                )
+            case Batch():
+                await self._ingest(device, message)
+            case Pull():
+                await self._answer(device, self._delta(message.after))
+
+    async def _ingest(self, device: str, batch: Batch) -> None:
+        session = batch.start.session
+        admission = admit(batch, self.sessions.get(session))
+        if admission.conflict:
+            self.conflicts.append(admission.conflict)
+            return
+        self.sessions[session] = admission.state
+        before = self.version
+        if admission.facts:
+            self.version += 1
+        for sealed in admission.facts:
+            self.ledger.append(sealed)
+            fact = codec.decode_fact(sealed.body)
+            stock = {code: self.items[code][0] for code in fact.codes if code in self.items}
+            self.items.update((item.code, (item, self.version)) for item in fold(fact, stock).items)
+        if self.acks_to_lose > 0:
+            self.acks_to_lose -= 1
+        else:
+            await self._answer(device, Ack(session=session, through=admission.state.through, version=self.version))
+        if admission.facts:
+            await self._broadcast(before)
+
+    async def _broadcast(self, after: int) -> None:
+        if self.is_broadcasting and self._client is not None:
+            with contextlib.suppress(aiomqtt.MqttError):
+                await self._client.publish(topics.BROADCAST, codec.encode(self._delta(after)), qos=0)
+
+    def _delta(self, after: int) -> Delta:
+        """Rows of whole versions, about a page of them."""
+        changed = sorted((version, item.code) for item, version in self.items.values() if version > after)
+        to = self.version if len(changed) <= PAGE else changed[PAGE][0]
+        rows = tuple(self.items[code][0] for version, code in changed if version <= to)
+        return Delta(after=after, to=max(to, after), rows=Rows(items=rows), latest=self.version)
+
+    async def _answer(self, device: str, message: Welcome | Ack | Delta) -> None:
+        await self.say(device, codec.encode(message))
+
+    def _through(self, session: bytes) -> int:
+        state = self.sessions.get(session)
+        return state.through if state else 0
