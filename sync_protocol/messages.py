@@ -29,8 +29,10 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="hel
     head: FactId | None
     head_hash: bytes
     pending: tuple[Position, ...]
-    """What the agent believes is acked, oldest first, of each session that still has facts to send."""
+    """What the agent knows this incarnation to have committed, oldest first: of sessions that still have facts to
+    send, and of those whose facts are not all known to be in a backup. A ledger that has less went back in time."""
     replica_version: int
+    """Of this incarnation; 0: the replica is of another."""
     schema: int = SCHEMA
     software: str = ""
     sent_us: int = 0
@@ -38,6 +40,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="hel
     """REQ-03: the highest incarnation of central that the agent has met; 0: none."""
     recall_version: int = 0
     """REQ-07: the recall set that the agent holds."""
+    heads: tuple[Position, ...] = ()
+    """How far the journal goes in each session that has facts to send."""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="welcome"):
@@ -93,6 +97,8 @@ class Pull(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="pull
     """The agent asks for all rows changed after its cursor."""
 
     after: int
+    incarnation: int = 0
+    """Whose rows: an agent asks for those of a restored ledger once that has all that the agent held."""
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -40,9 +40,14 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rebuild(msgspec.Struct, frozen=True, kw_only=True):
-    """Begin a new replica, of the central with this incarnation."""
+    """Begin a new replica, of the central with this incarnation. It is complete at ``version`` or later.
+
+    Below that version the ledger lacked facts of this agent, whose overlay rows may be gone: a delta that was made
+    then, and comes late, must not be the whole of a replica.
+    """
 
     incarnation: int
+    version: int
     now_us: int
 
 
@@ -69,6 +74,7 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
 
 class SendPull(msgspec.Struct, frozen=True, kw_only=True):
     after: int
+    incarnation: int
 
 
 Event = Connected | Disconnected | Arrived | Applied | Rebuild | Swapped | Tick
@@ -96,6 +102,11 @@ class Downlink:
     def latest(self) -> int:
         """The highest ledger version heard of."""
         return self._latest
+
+    @property
+    def incarnation(self) -> int:
+        """Of the central whose deltas are taken."""
+        return self._incarnation
 
     @property
     def is_rebuilding(self) -> bool:
@@ -129,8 +140,8 @@ class Downlink:
             case Applied():
                 return self._applied(event)
             case Rebuild():
-                self._incarnation = event.incarnation
-                self._built = self._latest = 0
+                self._incarnation, self._is_connected = event.incarnation, True
+                self._built, self._latest = 0, event.version
                 return self._pull(event.now_us)
             case Swapped():
                 self._cursor, self._built = self._at, None
@@ -149,7 +160,7 @@ class Downlink:
             return [Apply(delta=delta, is_rebuild=self.is_rebuilding)]
         if delta.after == delta.to == self._at:
             self._pulling_since_us = None
-            return [Swap()] if self.is_rebuilding else []
+            return [Swap()] if self.is_rebuilding and self._at >= self._latest else []
         if delta.to <= self._at or self._pulling_since_us is not None:
             return []
         return self._pull(event.now_us)
@@ -169,4 +180,4 @@ class Downlink:
         if not self._is_connected:
             return []
         self._pulling_since_us = now_us
-        return [SendPull(after=self._at)]
+        return [SendPull(after=self._at, incarnation=self._incarnation)]

@@ -10,7 +10,7 @@ import msgspec
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """Where a ledger stands: its incarnation, the number of its facts, and the hash of central's own last fact."""
+    """Where a ledger stands: its incarnation, the number of its commits, and what identifies the last of them."""
 
     incarnation: int
     position: int
