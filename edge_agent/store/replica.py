@@ -2,9 +2,13 @@
 
 Deltas are written by a connection of their own, a slice at a time with the loop free in between; readers see the old
 version until the whole delta and the cursor are committed together (REQ-05).
+
+A replica of another incarnation of central is built in a file beside and takes the place of this one when it is
+complete: never is a part of it read, and a crash at any moment leaves one of the two, whole (REQ-06).
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -23,8 +27,8 @@ from sync_protocol.messages import Delta, Rows
 SLICE = 200
 """Rows written before the loop is given back."""
 
-_CURSOR = "SELECT version, as_of_us FROM cursor"
-_MOVE = "UPDATE cursor SET version = ?, as_of_us = ?"
+_CURSOR = "SELECT version, as_of_us, incarnation FROM cursor"
+_MOVE = "UPDATE cursor SET version = ?, as_of_us = ?, incarnation = ?"
 _PUT_ITEM = (
     "INSERT OR REPLACE INTO item(code, body, product, kind, state, location, order_id) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
@@ -42,11 +46,13 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.replica")
 
 
 class Replica:
-    """To be used on one thread."""
+    """To be used on one thread. ``incarnation``: of the central that this is a copy of; 0: of none yet."""
 
     def __init__(self, path: Path) -> None:
         """Open the replica in ``path``; an empty one, filled by pulling, if that is damaged. Raises StoreError."""
         self.path = path
+        self._built: sqlite3.Connection | None = None
+        self._drop_built()
         self._open()
 
     def _open(self) -> None:
@@ -62,8 +68,8 @@ class Replica:
             except sqlite3.Error as second:
                 raise _explained(self.path, second) from second
         self._reader, self._writer = connections
-        row: tuple[int, int] = self._reader.execute(_CURSOR).fetchone()
-        self.version, self.as_of_us = row
+        row: tuple[int, int, int] = self._reader.execute(_CURSOR).fetchone()
+        self.version, self.as_of_us, self.incarnation = row
         self.is_damaged = False
         """Set by the first read or write that met damage: to be reset and pulled anew."""
 
@@ -78,27 +84,64 @@ class Replica:
         """Take in a delta that starts at ``version`` and move the cursor with it, or neither. Raises StoreError."""
         assert delta.after == self.version, "the downlink machine applies a delta only at its start"
         try:
-            self._writer.execute("BEGIN IMMEDIATE")
-            for statement, rows in _writes(delta.rows):
-                self._writer.executemany(statement, rows)
-                await asyncio.sleep(0)
-            self._writer.execute(_MOVE, (delta.to, as_of_us))
-            self._writer.execute("COMMIT")
+            await _take_in(self._writer, delta, as_of_us)
         except sqlite3.Error as error:
-            self._undo()
             raise self._explain(error) from error
-        except BaseException:
-            self._undo()
-            raise
-        self.version, self.as_of_us = delta.to, as_of_us
+        self.version, self.as_of_us, self.incarnation = delta.to, as_of_us, delta.incarnation
 
     def confirm(self, *, as_of_us: int) -> None:
         """Central said that nothing has changed since ``version``. Raises StoreError."""
         try:
-            self._writer.execute(_MOVE, (self.version, as_of_us))
+            self._writer.execute(_MOVE, (self.version, as_of_us, self.incarnation))
         except sqlite3.Error as error:
             raise self._explain(error) from error
         self.as_of_us = as_of_us
+
+    def build(self) -> None:
+        """Begin an empty replica beside this one, in place of one that was begun before. Raises StoreError."""
+        path = self._beside
+        self._drop_built()
+        try:
+            # No write-ahead log: the file must be whole by itself when it takes the other's name.
+            self._built = sqlite.connect(path, is_durable=False, has_log=False)
+            schema.create_replica(self._built)
+        except (sqlite3.Error, OSError) as error:
+            raise _explained(path, error) from error
+
+    async def build_on(self, delta: Delta, *, as_of_us: int) -> None:
+        """Take a delta into the replica that is being built. Raises StoreError."""
+        assert self._built is not None, "the downlink machine asks for a rebuild first"
+        try:
+            await _take_in(self._built, delta, as_of_us)
+        except sqlite3.Error as error:
+            if sqlite.is_damage(error):  # begun again: nothing of it is in use
+                self.build()
+            raise _explained(self._beside, error) from error
+
+    def swap(self, *, as_of_us: int) -> None:
+        """Put the replica that was built in the place of this one. Raises StoreError: then this one still serves.
+
+        A log that stays behind would be replayed into the file that takes the name, so the old replica gives up its
+        log first; that needs the file to itself, and while another program reads it the swap is tried again later.
+        """
+        assert self._built is not None, "the downlink machine asks for a rebuild first"
+        try:
+            self._built.execute("UPDATE cursor SET as_of_us = ?", (as_of_us,))
+            self._built.close()
+            self._built = None
+            _sync(self._beside)
+            self._reader.close()
+            self._writer.execute("PRAGMA busy_timeout = 0")  # the loop does not stand still for a reader
+            (mode,) = self._writer.execute("PRAGMA journal_mode = DELETE").fetchone()
+            if mode != "delete":
+                raise StoreError(f"{self.path}: another program reads it; the new copy waits for it to end")
+            self._writer.close()
+            self._beside.replace(self.path)
+            _sync(self.path.parent)
+        except (sqlite3.Error, OSError) as error:
+            raise _explained(self.path, error) from error
+        finally:
+            self._reopen()
 
     def reset(self) -> None:
         """Forget everything: it is not a copy of this ledger. Raises StoreError."""
@@ -107,17 +150,56 @@ class Replica:
         self._open()
 
     def close(self) -> None:
+        self._drop_built()
         self._writer.close()
         self._reader.close()
+
+    @property
+    def _beside(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.new")
+
+    def _reopen(self) -> None:
+        """After a swap, or one that failed: whichever of the two has the name, and the other as it was."""
+        self._reader.close()
+        self._writer.close()
+        self._open()
+        if self._beside.exists():
+            self._built = sqlite.connect(self._beside, is_durable=False, has_log=False)
+
+    def _drop_built(self) -> None:
+        if self._built is not None:
+            self._built.close()
+            self._built = None
+        _delete(self._beside)
 
     def _explain(self, error: sqlite3.Error) -> StoreError:
         self.is_damaged = self.is_damaged or sqlite.is_damage(error)
         return _explained(self.path, error)
 
-    def _undo(self) -> None:
+
+async def _take_in(writer: sqlite3.Connection, delta: Delta, as_of_us: int) -> None:
+    """Rows and cursor together, or neither. Raises sqlite3.Error."""
+    try:
+        writer.execute("BEGIN IMMEDIATE")
+        for statement, rows in _writes(delta.rows):
+            writer.executemany(statement, rows)
+            await asyncio.sleep(0)
+        writer.execute(_MOVE, (delta.to, as_of_us, delta.incarnation))
+        writer.execute("COMMIT")
+    except BaseException:
         with suppress(sqlite3.Error):
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+        raise
+
+
+def _sync(path: Path) -> None:
+    """Onto the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _open_whole(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
@@ -144,12 +226,13 @@ def _check(connection: sqlite3.Connection) -> None:
 
 
 def _delete(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _explained(path: Path, error: sqlite3.Error) -> StoreError:
-    advice = "it is fetched anew" if sqlite.is_damage(error) else f"check the disk of {path.parent} and its free space"
+def _explained(path: Path, error: sqlite3.Error | OSError) -> StoreError:
+    is_damage = isinstance(error, sqlite3.Error) and sqlite.is_damage(error)
+    advice = "it is fetched anew" if is_damage else f"check the disk of {path.parent} and its free space"
     return StoreError(f"{path}: the copy of central's state: {error}; {advice}")
 
 

@@ -220,19 +220,6 @@ async def test_a_replica_larger_than_a_delta_is_pulled_in_pieces(tmp_path: Path,
             assert _heard(central, Pull) >= 5
 
 
-async def test_a_replica_ahead_of_the_ledger_is_not_of_this_ledger_and_built_anew(
-    tmp_path: Path, broker: Broker, central: TinyCentral
-) -> None:
-    for _ in range(3):
-        await _stocked(tmp_path / "a")
-    async with Agent(tmp_path / "a", broker.port) as agent:
-        assert agent.shelf.replica.version == 3
-        async with central.on(broker.port):
-            await until(lambda: agent.shelf.replica.version == 1)
-            assert agent.shelf.stock.item(code(PIECES)) is None
-            assert agent.shelf.stock.item(code(1)) == piece(1)
-
-
 async def test_a_replica_damaged_under_the_running_agent_is_built_anew(
     tmp_path: Path, broker: Broker, central: TinyCentral
 ) -> None:
