@@ -30,9 +30,11 @@ from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Services
 from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
+from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
 from central.sync.link import INBOX, Letter, MqttLink
 from central.sync.publish import Publisher
+from central.sync.refill import Refill
 from sync_protocol.facts import SESSION_BYTES
 
 _log = structlog.get_logger("central")
@@ -55,7 +57,9 @@ class Central:
         self.publisher = Publisher(self.ledger, self.link)
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
-        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents)
+        self.refill = Refill(self.ledger, self.agents, limit_s=config.refill_s, on_end=self._on_link_up)
+        greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill)
+        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, greeting)
         self.insurer = self._insurer(changes, time)
         people = People(self.ledger)
         self.services = Services(
@@ -102,6 +106,7 @@ class Central:
                 tasks.create_task(self.link.run(), name="link"),
                 tasks.create_task(self.ingest.run(), name="ingest"),
                 tasks.create_task(self.agents.run(is_link_up=lambda: self.link.is_up), name="agents"),
+                tasks.create_task(self.refill.run(), name="refill"),
             ]
             if self.insurer is not None:
                 running.append(tasks.create_task(self.insurer.run(), name="insurer"))
