@@ -35,6 +35,7 @@ from central.sync.ingest import Ingest
 from central.sync.link import INBOX, Letter, MqttLink
 from central.sync.publish import Publisher
 from central.sync.refill import Refill
+from central.sync.safe import Safe
 from sync_protocol.facts import SESSION_BYTES
 
 _log = structlog.get_logger("central")
@@ -60,6 +61,7 @@ class Central:
         self.refill = Refill(self.ledger, self.agents, limit_s=config.refill_s, on_end=self._on_link_up)
         greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill)
         self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, greeting)
+        self.safe = Safe(self.ledger, self.publisher, config.data)
         self.insurer = self._insurer(changes, time)
         people = People(self.ledger)
         self.services = Services(
@@ -107,6 +109,7 @@ class Central:
                 tasks.create_task(self.ingest.run(), name="ingest"),
                 tasks.create_task(self.agents.run(is_link_up=lambda: self.link.is_up), name="agents"),
                 tasks.create_task(self.refill.run(), name="refill"),
+                tasks.create_task(self.safe.run(), name="safe"),
             ]
             if self.insurer is not None:
                 running.append(tasks.create_task(self.insurer.run(), name="insurer"))

@@ -15,7 +15,7 @@ import structlog
 from central.changes import Changes
 from central.clock import HospitalTime
 from central.errors import BusyError, ConservationError, DiskError
-from central.ledger import mark, signing, statements, store
+from central.ledger import heads, mark, signing, statements, store
 from central.ledger.seal import Seal, State
 from central.ledger.transaction import Transaction, read_session
 from sync_protocol.chain import SessionStart
@@ -59,7 +59,8 @@ class Ledger:
         self._consequences: list[Consequence] = []
         self._listeners: list[Callable[[Committed], None]] = []
         self._connection = store.connect(path)
-        self._seal = Seal(signing.load(path.parent))
+        self._key = signing.load(path.parent)
+        self._seal = Seal(self._key)
         state = self._seal.attach(self._connection)
         self._version = 0
         self._position = 0
@@ -139,9 +140,11 @@ class Ledger:
         incarnation = mint(self.time.now_us(), self.incarnation)
         self._renew(incarnation)
 
-    def sync_mark(self) -> None:
-        """Raises OSError."""
+    def keep_witnesses(self) -> None:
+        """Keep what stands outside the ledger: its mark, and a head for each day. Raises OSError."""
         self._mark.sync()
+        day = self.time.today().isoformat()
+        heads.write(self.path.parent, self._connection, self._key, date=day, now_us=self.time.now_us())
 
     def close(self) -> None:
         self._connection.close()
@@ -187,7 +190,9 @@ class Ledger:
 
     def _write_life(self, connection: sqlite3.Connection) -> None:
         now_us = self.time.now_us()
+        lives = [*heads.lives_of(connection), (self.incarnation, self._position)]
         connection.execute(statements.WRITE_META, ("incarnation", str(self.incarnation)))
+        connection.execute(statements.WRITE_META, ("lives", msgspec.json.encode(lives).decode()))
         if connection.execute(statements.ANY_AGENT).fetchone():
             connection.execute(statements.WRITE_META, ("refill_since_us", str(now_us)))
             connection.execute(statements.NOT_REPORTED_FOR_SURE, (now_us,))
