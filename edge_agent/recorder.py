@@ -5,8 +5,9 @@ that of two who want the same item exactly one gets it, and what the others beli
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import copy
+from collections import ChainMap, deque
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import structlog
@@ -139,7 +140,7 @@ class Recorder:
             _fail(physical, error)
 
     def _stage(self, group: list[_Call]) -> Iterator[_Staged]:
-        believed: dict[str, Item] = {}
+        believed = self._stock.items({code for call in group for fact in call.facts for code in fact.codes})
         index = 0
         for call in group:
             staged = self._check(call, believed, index)
@@ -147,25 +148,22 @@ class Recorder:
                 self.recent_refusals.extend(staged.refusals)
                 call.done.set_exception(Refused(tuple(staged.refusals)))
                 continue
-            believed.update((code, touched.item) for code, touched in staged.touched.items())
+            for code, touched in staged.touched.items():
+                believed[code] = touched.item
             index += len(staged.facts)
             yield staged
 
-    def _check(self, call: _Call, believed: Mapping[str, Item], index: int) -> _Staged:
-        """Fold the call's facts over what earlier calls of the group and this agent's stores say."""
+    def _check(self, call: _Call, believed: dict[str, Item], index: int) -> _Staged:
+        """Fold the call's facts over what this agent's stores and earlier calls of the group say."""
         staged = _Staged(call=call, facts=[], touched={}, refusals=[])
         version = self._stock.version
         for offset, fact in enumerate(call.facts):
-            known: dict[str, Item] = {}
-            for code in fact.codes:
-                mine = staged.touched.get(code)
-                item = mine.item if mine else believed.get(code) or self._stock.item(code)
-                if item is not None:
-                    known[code] = item
-            outcome = fold(fact, known)
-            staged.facts.append(msgspec.structs.replace(fact, checked_at=version))
+            own = {code: staged.touched[code].item for code in fact.codes if code in staged.touched}
+            outcome = fold(fact, ChainMap(own, believed) if own else believed)
+            staged.facts.append(_stamped(fact, version))
             staged.refusals.extend(outcome.refusals)
-            staged.touched.update((item.code, Touched(item=item, index=index + offset)) for item in outcome.items)
+            for item in outcome.items:
+                staged.touched[item.code] = Touched(item=item, index=index + offset)
             if fact.what is What.PRESCANNED:
                 _require_balance(outcome.items)
         return staged
@@ -188,6 +186,13 @@ class Recorder:
         changed = [change.item for change in touched.values()]
         for listener in self._listeners:
             listener(changed)
+
+
+def _stamped(fact: Fact, version: int) -> Fact:
+    """The fact with the replica version of its check. A copy: validating all of it again costs more than the check."""
+    stamped = copy.copy(fact)
+    msgspec.structs.force_setattr(stamped, "checked_at", version)
+    return stamped
 
 
 def _require_balance(items: Sequence[Item]) -> None:

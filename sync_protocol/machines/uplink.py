@@ -182,6 +182,8 @@ class Uplink:
         stranger = self._stranger(welcome.incarnation)
         if stranger is not None:
             return stranger
+        if self._is_welcome:
+            return []  # a second answer, or an old one: acks have moved on since it was made
         self._forget_flight()
         self._is_welcome = True
         effects: list[Effect] = []
@@ -195,24 +197,21 @@ class Uplink:
         line = self._lines.get(position.session)
         if line is None:
             return self._told_of_settled(position, version)
+        effects: list[Effect] = []
         if position.through > line.head:
-            return [Alarm(cause=f"central has {position.through} facts, this journal has {line.head}")]
+            effects.append(Alarm(cause=f"central has {position.through} facts, this journal has {line.head}"))
+            if position.session == self._current:
+                return effects
         line.is_stuck = position.through < line.kept
         if line.is_stuck:
             return [Alarm(cause=f"central lacks facts {position.through + 1} to {line.kept}, which are pruned here")]
-        line.sent = position.through
-        if position.through < line.acked:  # an answer that was late
-            return []
-        line.acked = position.through
-        self._debt.pay(position.session, position.through, version)
-        return [
-            Settle(
-                session=position.session,
-                through=position.through,
-                version=version,
-                safe=min(position.safe, position.through),
-            )
-        ]
+        through = line.sent = min(position.through, line.head)
+        if through < line.acked:  # sent again, but inside an incarnation what was acked stays so (I8)
+            return effects
+        line.acked = through
+        self._debt.pay(position.session, through, version)
+        safe = min(position.safe, through)
+        return [*effects, Settle(session=position.session, through=through, version=version, safe=safe)]
 
     def _told_of_settled(self, position: Position, version: int) -> list[Effect]:
         known = self._settled.get(position.session)
@@ -241,7 +240,7 @@ class Uplink:
             for session, through in self._in_flight
             if session != ack.session or through > ack.through
         ]
-        if has_moved:
+        if has_moved and self._is_welcome:  # an ack to before the HELLO: its welcome is still waited for
             self._patience_us = RESEND_AFTER_US
             self._waiting_since_us = event.now_us if self._in_flight else None
         safe = min(ack.safe, ack.through)
@@ -275,12 +274,19 @@ class Uplink:
         return self._send()
 
     def _send(self) -> list[Effect]:
-        """At most one batch an event: its Sent asks for the next."""
+        """At most one batch an event: its Sent asks for the next.
+
+        A session's facts wait until all of the one before are acked: the ledger takes a device's facts in their order.
+        """
         if not self._is_welcome or len(self._in_flight) >= WINDOW:
             return []
         for session, line in self._lines.items():
             unsent = line.head - line.sent
-            if unsent <= 0 or line.is_stuck:
+            if line.is_stuck:
+                continue
+            if unsent <= 0:
+                if line.acked < line.head:
+                    return []
                 continue
             if self._in_flight and unsent < BATCH_FACTS and session == self._current:
                 return []
