@@ -40,6 +40,8 @@ from sync_protocol.facts import SESSION_BYTES
 
 _log = structlog.get_logger("central")
 SHUTDOWN_S = 2.0
+_OLDER_ADVICE = "two centrals are alive: stop this one, or restore the backup that is meant, with the clock set right"
+_REFILL_ADVICE = "bring the agents back that are waited for; orders wait meanwhile, workplaces go on"
 PROBE_EVERY_S = 2.0
 
 
@@ -55,7 +57,9 @@ class Central:
         self.ledger = Ledger(path, time, changes, new_session)
         self.ledger.follow(settle_usages, settle_notes, settle_orders, enqueue_sales)
         self.inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
-        self.link = MqttLink(config.broker, self.inbox, random=SystemRandom(), on_up=self._on_link_up)
+        # Two centrals on one broker must both be heard of, so that agents can tell the older one.
+        client = f"codepool-central-{self.ledger.incarnation}"
+        self.link = MqttLink(config.broker, self.inbox, client=client, random=SystemRandom(), on_up=self._on_link_up)
         self.publisher = Publisher(self.ledger, self.link)
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
@@ -77,14 +81,20 @@ class Central:
             time=time,
             read=open_reader(path),
             conditions=self.conditions,
+            life=self.refill.life,
+            end_refill=lambda person: self.refill.end(f"ended by {person}"),
         )
 
     def conditions(self) -> tuple[Condition, ...]:
         """How each part is, with what to do where one is not well."""
         stuck = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.ingest.stuck.items()))
         is_full = self.inbox.full()
+        superseded = "agents have met a newer central" if self.refill.superseded else ""
+        refilling = "the ledger was restored, and agents give back what it lacks" if self.refill.is_on else ""
         parts = [
             Condition(part="ledger", cause=self.ledger.trouble, advice=_advice(self.ledger.trouble, "see the cause")),
+            Condition(part="life", cause=superseded, advice=_advice(superseded, _OLDER_ADVICE)),
+            Condition(part="refill", cause=refilling, advice=_advice(refilling, _REFILL_ADVICE)),
             Condition(
                 part="broker",
                 cause=self.link.cause,

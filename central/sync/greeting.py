@@ -6,6 +6,7 @@ import structlog
 
 from central.errors import BusyError
 from central.ledger import statements
+from central.ledger.transaction import read_session
 from central.ledger.write import Ledger
 from central.sync.agents import Agents, heads_of
 from central.sync.lineage import register
@@ -31,9 +32,9 @@ class Greeting:
             return
         try:
             self._look_back(device, hello)
-            held = heads_of(hello)
-            before = self._agents.heads(device)
-            self._ledger.commit(lambda transaction: register(transaction, hello.start, held, before))
+            if read_session(self._ledger.connection, hello.start.session) is None:
+                held, before = heads_of(hello), self._agents.heads(device)
+                self._ledger.commit(lambda transaction: register(transaction, hello.start, held, before))
         except BusyError as error:
             _log.error("hello not answered, the agent says it again", device=device, cause=error.cause)
             return

@@ -16,6 +16,7 @@ from central.errors import BusyError
 from central.ledger import statements
 from central.ledger.write import Ledger
 from central.stock.fulfilment import allocate_waiting
+from central.stock.services import Life
 from central.sync.agents import Agents
 
 ALIVE_US = 7 * 86_400_000_000
@@ -52,6 +53,16 @@ class Refill:
     def ends_us(self) -> int:
         """When it ends at the latest."""
         return self._since_us + self._limit_us
+
+    def life(self) -> Life:
+        """For pages."""
+        return Life(
+            incarnation=self._ledger.incarnation,
+            superseded=self.superseded,
+            is_refilling=self.is_on,
+            waiting_for=self.waiting_for,
+            ends_us=self.ends_us if self.is_on else 0,
+        )
 
     def look(self) -> None:
         """Begin what the ledger says is to be done: since a new incarnation, also through restarts of central."""
