@@ -37,6 +37,7 @@ from sync_protocol.facts import SESSION_BYTES
 
 _log = structlog.get_logger("central")
 SHUTDOWN_S = 2.0
+PROBE_EVERY_S = 2.0
 
 
 class Central:
@@ -102,6 +103,7 @@ class Central:
                 tasks.create_task(self.link.run(), name="link"),
                 tasks.create_task(self.ingest.run(), name="ingest"),
                 tasks.create_task(self.agents.run(is_link_up=lambda: self.link.is_up), name="agents"),
+                tasks.create_task(self._watch_ledger(), name="ledger"),
             ]
             if self.insurer is not None:
                 running.append(tasks.create_task(self.insurer.run(), name="insurer"))
@@ -114,6 +116,11 @@ class Central:
         await self.services.read.dispose()
         self.ledger.close()
         self._lock.close()
+
+    async def _watch_ledger(self) -> None:
+        while True:
+            await asyncio.sleep(PROBE_EVERY_S)
+            self.ledger.probe()
 
     def _on_link_up(self) -> None:
         self.publisher.ring()

@@ -53,7 +53,7 @@ class BusyError(CentralError):
 
 
 class ConservationError(CentralError):
-    """The units of a box would not add up after this commit. It was rolled back; a person must look."""
+    """Units or rows would not add up after this commit. It was rolled back; a person must look."""
 
 
 class StartError(CentralError):

@@ -1,5 +1,7 @@
 """The web site of central: the interface, FHIR, the console, health and metrics on one aiohttp application."""
 
+from collections.abc import Callable
+
 import msgspec
 import structlog
 from aiohttp import web
@@ -10,6 +12,7 @@ from central.api.calls import PREFIX as API
 from central.api.problems import problem_of
 from central.auth import COOKIE, Client, Clients, is_same_site
 from central.console.serve import Console
+from central.errors import StartError
 from central.fhir.answers import outcome_for
 from central.fhir.serve import PREFIX as FHIR
 from central.fhir.serve import Fhir
@@ -41,10 +44,13 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True):
     language: str = "zh-CN"
 
 
-def build_site(services: Services, settings: SiteSettings) -> web.Application:
+def build_site(
+    services: Services, settings: SiteSettings, *, on_fatal: Callable[[StartError], None] | None = None
+) -> web.Application:
+    """``on_fatal`` is told when a request finds that the ledger is lost: the process has to end."""
     metrics = health.Metrics(services)
     console = Console(services, settings.language)
-    app = web.Application(middlewares=[_answering(console, metrics), _same_site], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[_answering(console, metrics, on_fatal), _same_site], client_max_size=MAX_BODY)
     app.on_response_prepare.append(_harden)
     clients = Clients(settings.clients)
     serve.add_routes(app, services, clients)
@@ -61,7 +67,7 @@ def _face(request: web.Request) -> str:
     return "console"
 
 
-def _answering(console: Console, metrics: health.Metrics) -> Middleware:
+def _answering(console: Console, metrics: health.Metrics, on_fatal: Callable[[StartError], None] | None) -> Middleware:
     """Every error becomes an answer in the words of the face that was asked."""
 
     @web.middleware
@@ -73,6 +79,8 @@ def _answering(console: Console, metrics: health.Metrics) -> Middleware:
         except web.HTTPRedirection:
             raise
         except Exception as error:  # noqa: BLE001 -- the boundary of a request: one that fails must not end the others
+            if isinstance(error, StartError) and on_fatal is not None:
+                on_fatal(error)
             known = await _fault(face, request, error, console)
             if known is None:
                 _log.exception("request failed", method=request.method, path=request.path)

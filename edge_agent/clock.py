@@ -11,6 +11,9 @@ from sync_protocol.facts import SESSION_BYTES, Moment
 DISTRUST_AFTER_US = 300_000_000
 """How far behind known times the wall clock may be before it is not believed."""
 
+QUARTER_US = 900_000_000
+SHANGHAI_MIN = 480
+
 
 class Clock(Protocol):
     def wall_us(self) -> int:
@@ -43,6 +46,7 @@ class Watch:
         self._known_us = known_us
         self._offset_us: int | None = None
         self._round_trip_us = 0
+        self._quarter, self._offset_min = -1, SHANGHAI_MIN
 
     @property
     def offset_us(self) -> int | None:
@@ -83,9 +87,15 @@ class Watch:
         return abs(now_us + self._offset_us - central_us) > self._round_trip_us + DISTRUST_AFTER_US
 
     def _zone_min(self, wall_us: int) -> int:
-        try:
-            moment = dt.datetime.fromtimestamp(wall_us / 1e6, self._zone)
-        except (OverflowError, ValueError, OSError):  # a clock beyond what a calendar can say
-            return 480
-        offset = moment.utcoffset()
-        return int(offset.total_seconds() // 60) if offset is not None else 480
+        quarter = wall_us // QUARTER_US  # no zone changes its offset within a quarter of an hour
+        if quarter != self._quarter:
+            self._quarter, self._offset_min = quarter, _offset_min(quarter * QUARTER_US, self._zone)
+        return self._offset_min
+
+
+def _offset_min(wall_us: int, zone: ZoneInfo) -> int:
+    try:
+        offset = dt.datetime.fromtimestamp(wall_us / 1e6, zone).utcoffset()
+    except (OverflowError, ValueError, OSError):  # a clock beyond what a calendar can say
+        offset = None
+    return SHANGHAI_MIN if offset is None else int(offset.total_seconds() // 60)

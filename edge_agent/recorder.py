@@ -5,6 +5,7 @@ that of two who want the same item exactly one gets it, and what the others beli
 """
 
 import asyncio
+import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -163,7 +164,7 @@ class Recorder:
                 if item is not None:
                     known[code] = item
             outcome = fold(fact, known)
-            staged.facts.append(msgspec.structs.replace(fact, checked_at=version))
+            staged.facts.append(_stamped(fact, version))
             staged.refusals.extend(outcome.refusals)
             staged.touched.update((item.code, Touched(item=item, index=index + offset)) for item in outcome.items)
             if fact.what is What.PRESCANNED:
@@ -188,6 +189,13 @@ class Recorder:
         changed = [change.item for change in touched.values()]
         for listener in self._listeners:
             listener(changed)
+
+
+def _stamped(fact: Fact, version: int) -> Fact:
+    """The fact with the replica version of its check. A copy: validating all of it again costs more than the check."""
+    stamped = copy.copy(fact)
+    msgspec.structs.force_setattr(stamped, "checked_at", version)
+    return stamped
 
 
 def _require_balance(items: Sequence[Item]) -> None:

@@ -19,11 +19,13 @@ from hardware_sims.broker import Brand, BrokerMissingError
 from hardware_sims.platforms.hospital import HospitalError
 from hardware_sims.process import ProcessDiedError
 from hardware_sims.scenarios.demo import Demo, play
-from hardware_sims.scenarios.errors import PlayError
+from hardware_sims.scenarios.errors import PlayError, first_of
 from hardware_sims.settings import INSTITUTION
 from hardware_sims.truth import PhysicsError
 
 OK, UNBALANCED, BROKEN, UNUSABLE = 0, 1, 70, 69
+# asyncio turns Ctrl-C into a cancellation, and not always back into what it was.
+_ENOUGH = (KeyboardInterrupt, asyncio.CancelledError)
 _UNUSABLE = (BrokerMissingError, PaperError, OSError)
 _TOLD = (*_UNUSABLE, ProcessDiedError, PlayError, HospitalError, PhysicsError)
 
@@ -59,13 +61,13 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _run(options)
-    except KeyboardInterrupt:
+    except _ENOUGH:
         return OK
     except _TOLD as error:
         return _told(error)
     except ExceptionGroup as group:
         # Hands that worked side by side: what stopped one of them first stopped the play.
-        told = _first(group)
+        told = first_of(group, _TOLD)
         if told is None:
             raise
         return _told(told)
@@ -76,15 +78,6 @@ def _told(error: Exception) -> int:
     return UNUSABLE if isinstance(error, _UNUSABLE) else BROKEN
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> Exception | None:
-    """The first error that says what to do; None if any is a fault of this software, to be shown whole."""
-    known, rest = group.split(_TOLD)
-    found: BaseException | None = known if rest is None else None
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found if isinstance(found, Exception) else None
-
-
 def _run(options: argparse.Namespace) -> int:
     match options.command:
         case "demo":
@@ -92,7 +85,7 @@ def _run(options: argparse.Namespace) -> int:
         case "books":
             return _books(options.dir, options.json)
         case _:
-            with contextlib.suppress(KeyboardInterrupt):
+            with contextlib.suppress(*_ENOUGH):
                 asyncio.run(_device(options))
             return OK
 
@@ -109,14 +102,19 @@ def _demo(options: argparse.Namespace) -> int:
         language=options.language,
         is_once=options.once,
     )
-    asyncio.run(play(demo, _say))
-    if not options.once:
-        return OK
-    status = _books(directory, options.json)
-    if status == OK and options.dir is None and not options.keep:
-        shutil.rmtree(directory)
-    else:
-        _say(f"files kept in {directory}")
+    is_done_with = False
+    try:
+        asyncio.run(play(demo, _say))
+        status = _books(directory, options.json)
+        is_done_with = status == OK
+    except _ENOUGH:
+        is_done_with = True
+        raise
+    finally:
+        if is_done_with and options.dir is None and not options.keep:
+            shutil.rmtree(directory)
+        else:
+            _say(f"files kept in {directory}")
     return status
 
 

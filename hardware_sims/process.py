@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
+_LEASH = (sys.executable, "-m", "hardware_sims.leash")
 _STOP_S = 8.0
 _LOG_TAIL = 25
 
@@ -45,6 +47,8 @@ class ManagedProcess:
     async def start(self) -> None:
         with self.log.open("ab") as log:
             self._running = await asyncio.create_subprocess_exec(
+                *_LEASH,
+                str(os.getpid()),
                 *self.command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,

@@ -19,7 +19,9 @@ class Imbalance(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 def imbalance(box: Item, units: Iterable[Item]) -> Imbalance | None:
-    """None if every unit of an opened box is in exactly one place; ``units`` are all units known of any box."""
+    """None if every unit that a box became is in exactly one place; ``units`` are all units known of any box.
+
+    A box that was opened keeps its units whatever becomes of the empty carton: it may be frozen or written off.
+    """
     found = len({unit.code for unit in units if unit.box == box.code and unit.state in PLACES})
-    expected = box.units if box.state is State.OPENED else 0
-    return None if found == expected else Imbalance(box=box.code, expected=expected, found=found)
+    return None if found == box.units else Imbalance(box=box.code, expected=box.units, found=found)

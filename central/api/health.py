@@ -1,6 +1,6 @@
 """GET /healthz and GET /metrics: for the watcher of the machine, without a token and without a word about a patient."""
 
-from collections.abc import Callable
+import time
 from http import HTTPStatus
 
 import msgspec
@@ -8,6 +8,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from central.ledger import read_api, read_console
+from central.ledger.transaction import Transaction
+from central.ledger.write import Committed
 from central.stock.services import Condition, Services
 
 # Seconds; an fsync is a tenth of a millisecond on a good disk and seconds on a failing one.
@@ -36,15 +38,23 @@ class Metrics:
         self._rows = self._gauge("codepool_insurer_rows", "Rows for the insurer", "state")
         self._parts = self._gauge("codepool_part_up", "1 while the part of central is well", "part")
         self._commits = Histogram(
-            "codepool_commit_seconds", "Time of a ledger commit", buckets=_BUCKETS, registry=self._registry
+            "codepool_commit_seconds",
+            "From the last rule of a commit until it is on the disk",
+            buckets=_BUCKETS,
+            registry=self._registry,
         )
+        self._commit_began_s = 0.0
+        services.ledger.follow(self._commit_begins)
+        services.ledger.listen(self._commit_ended)
         self._requests = Counter(
             "codepool_http_requests", "Requests answered", ("face", "status"), registry=self._registry
         )
 
-    @property
-    def observe_commit(self) -> Callable[[float], None]:
-        return self._commits.observe
+    def _commit_begins(self, _transaction: Transaction) -> None:
+        self._commit_began_s = time.perf_counter()
+
+    def _commit_ended(self, _committed: Committed) -> None:
+        self._commits.observe(time.perf_counter() - self._commit_began_s)
 
     def answered(self, face: str, status: int) -> None:
         self._requests.labels(face, str(status)).inc()

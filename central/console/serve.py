@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from central.api.decode import MalformedError
+from central.api.decode import MalformedError, Mistake
 from central.api.problems import status_of
 from central.auth import COOKIE, SESSION_IDLE_S, Lockout, PinCheck, Session, Sessions
 from central.console import exceptions, insurer, orders, pool, sync, timeline
@@ -59,12 +59,10 @@ class Console:
 
     async def fault(self, request: web.Request, error: Exception) -> web.Response | None:
         """The page of an error that the person can do something about; None: it is ours."""
+        visit = self._visit(request, self._session(request))
         match error:
             case MalformedError():
-                status, details = (
-                    HTTPStatus.BAD_REQUEST,
-                    [_sentence(m.field, m.found, m.expected) for m in error.mistakes],
-                )
+                status, details = HTTPStatus.BAD_REQUEST, [_sentence(visit, mistake) for mistake in error.mistakes]
             case RequestError():
                 status, details = status_of(error), [str(error)]
             case BusyError():
@@ -73,7 +71,6 @@ class Console:
                 status, details = HTTPStatus(error.status), [error.text or ""]
             case _:
                 return None
-        visit = self._visit(request, self._session(request))
         return visit.render(View(template="fault.html", values={"status": status, "details": details}, status=status))
 
     def _page(self, page: Page) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -184,5 +181,7 @@ def _refused(visit: Visit, person: str, cause: str, following: str, status: HTTP
     return visit.render(View(template="sign_in.html", values=values, status=status))
 
 
-def _sentence(field: str, found: str, expected: str) -> str:
-    return f"{field}: {found} → {expected}"
+def _sentence(visit: Visit, mistake: Mistake) -> str:
+    found = visit.language.say("found %(found)s", found=mistake.found)
+    expected = visit.language.say("expected %(expected)s", expected=mistake.expected)
+    return f"{mistake.field}: {found} · {expected}"

@@ -86,11 +86,15 @@ class Visit:
         return [(str(value), self.word(table, value) if table else str(value)) for value in values]
 
     def product_names(self, products: Mapping[str, Product]) -> list[tuple[str, str]]:
-        is_english = self.language.code == "en"
-        return [
-            (key, f"{(is_english and entry.name_en) or entry.name} {entry.spec}".strip())
-            for key, entry in products.items()
-        ]
+        return [(key, self.full(products, key)) for key in products]
+
+    def full(self, products: Mapping[str, Product], key: str) -> str:
+        """Name and spec of a product in the language of the page; its id where the catalogue has none."""
+        entry = products.get(key)
+        if entry is None:
+            return key
+        name = (self.language.code == "en" and entry.name_en) or entry.name
+        return f"{name} {entry.spec}".strip()
 
     def terms(self, text: str) -> str:
         """What a refusal found or expected, in words: a phrase, or states and kinds in a list."""
@@ -136,6 +140,7 @@ class Visit:
             "days_left": self.days_left,
             "named": self.named,
             "product_names": self.product_names,
+            "full": self.full,
             "terms": self.terms,
             "known": self.known,
             "why": self.why,

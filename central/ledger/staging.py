@@ -33,34 +33,18 @@ class Staging:
 
     def add_fact(self, position: int, sealed: SealedFact, fact: Fact) -> None:
         known = (fact.at.wall_us, fact.operator, fact.document, fact.order)
-        self._facts.append(self._fact_row(position, sealed, fact.what, known))
+        self._add_fact(position, sealed, fact.what, known)
         self._fact_codes.extend([(code, position) for code in fact.codes])
 
     def add_unreadable(self, position: int, sealed: SealedFact, cause: str) -> None:
-        self._facts.append(self._fact_row(position, sealed, UNREADABLE, (0, "", "", "")))
-        self.add_exception(
-            position,
-            sealed,
-            reason=UNREADABLE,
-            what=UNREADABLE,
-            found=cause,
-            expected="a fact that this software reads",
-        )
+        self._add_fact(position, sealed, UNREADABLE, (0, "", "", ""))
+        expected = "a fact that this software reads"
+        self.add_exception(position, sealed, reason=UNREADABLE, what=UNREADABLE, found=cause, expected=expected)
 
-    def _fact_row(self, position: int, sealed: SealedFact, what: str, known: rows.Row) -> rows.Row:
+    def _add_fact(self, position: int, sealed: SealedFact, what: str, known: rows.Row) -> None:
         identity = sealed.id
-        stamps = (self._version, self._now_us)
-        return (
-            position,
-            identity.session,
-            identity.seq,
-            identity.device,
-            what,
-            sealed.body,
-            sealed.hash,
-            *stamps,
-            *known,
-        )
+        who = (position, identity.session, identity.seq, identity.device)
+        self._facts.append((*who, what, sealed.body, sealed.hash, self._version, self._now_us, *known))
 
     def add_refusal(self, position: int, sealed: SealedFact, refusal: Refusal) -> None:
         self.add_exception(

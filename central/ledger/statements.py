@@ -116,6 +116,7 @@ ADD_USAGE = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 USAGE = "SELECT code, order_id, patient, operator, wall_us FROM usage WHERE id = ? ORDER BY code"
+ANY_WAITING_USAGE = "SELECT 1 FROM usage WHERE state = 'waiting' LIMIT 1"
 WAITING_USAGES = (
     "SELECT id, code, order_id, operator, wall_us FROM usage WHERE state = 'waiting' AND code IN ({codes}) "
     "ORDER BY received_us, id"

@@ -20,6 +20,7 @@ _PRAGMAS = (
     "PRAGMA cache_size=-65536",
     "PRAGMA temp_store=MEMORY",
 )
+_DAMAGE = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 _SALVAGE = (
     "Nothing was changed. Stop, copy the whole data folder, restore the last backup beside it and compare;\n"
     "every agent still holds its own facts and sends again what the restored ledger lacks."
@@ -91,6 +92,12 @@ def is_passing(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_BUSY"))
 
 
+def refuse_damage(path: pathlib.Path, error: sqlite3.Error) -> None:
+    """Raises LedgerCorruptError if that is what the error says."""
+    if getattr(error, "sqlite_errorname", "").startswith(_DAMAGE):
+        raise LedgerCorruptError(f"ledger {path} is damaged: {error}\n{_SALVAGE}") from error
+
+
 def _refuse_remains(path: pathlib.Path) -> None:
     """A log without its database, or an empty database, is what is left of a ledger: not a reason for a new one."""
     is_gone = not path.exists() and path.with_name(path.name + "-wal").exists()
@@ -121,7 +128,7 @@ def _sign(path: pathlib.Path, now_us: int) -> None:
 
 
 def _start_error(path: pathlib.Path, error: sqlite3.DatabaseError) -> Exception:
-    name = getattr(error, "sqlite_errorname", "")
-    if name in {"SQLITE_NOTADB", "SQLITE_CORRUPT"} or not isinstance(error, sqlite3.OperationalError):
+    is_damage = getattr(error, "sqlite_errorname", "").startswith(_DAMAGE)
+    if is_damage or not isinstance(error, sqlite3.OperationalError):
         return LedgerCorruptError(f"ledger {path} is damaged: {error}\n{_SALVAGE}")
     return DiskError(f"ledger {path}: {cause_of(error)}.\nThen start again.")

@@ -93,7 +93,7 @@ class Transaction:
         if not missing:
             return
         self.originals.update(dict.fromkeys(missing))
-        for row in in_chunks(self._connection, statements.ITEMS, missing):
+        for row in in_chunks(self._connection, statements.ITEMS, sorted(missing)):
             item = rows.item_of(row)
             self.stock[item.code] = self.originals[item.code] = item
 
@@ -154,7 +154,9 @@ class Transaction:
         self.folded.append(Folded(position=self.position, fact=fact, outcome=outcome))
 
     def _stage(self, items: tuple[Item, ...]) -> None:
-        self.load([item.code for item in items])
+        new = [item.code for item in items if item.code not in self.originals]
+        if new:  # units of a box that was opened
+            self.load(new)
         for item in items:
             code = item.code
             self.stock[code] = self.changed[code] = item

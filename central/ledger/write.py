@@ -80,7 +80,7 @@ class Ledger:
         """Run ``work`` in one transaction with all its consequences.
 
         Raises BusyError if the disk or another process does not let it (nothing was changed), ConservationError if
-        the units of a box would not add up, and whatever ``work`` raises.
+        it would not add up, LedgerCorruptError or DiskError if the file is lost, and whatever ``work`` raises.
         """
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -94,12 +94,13 @@ class Ledger:
             transaction.finish()
             self._connection.execute(statements.WRITE_META, ("version", str(transaction.version)))
             self._connection.execute("COMMIT")
+        except sqlite3.IntegrityError as error:
+            self._roll_back()
+            raise ConservationError(f"rows of the ledger would contradict each other: {error}") from error
         except sqlite3.Error as error:
             raise self._failed(error) from error
-        except BaseException as error:
+        except BaseException:
             self._roll_back()
-            if isinstance(error, ConservationError):
-                _log.critical("units do not add up, commit rolled back", cause=str(error))
             raise
         self._committed(transaction)
         return result
@@ -118,6 +119,16 @@ class Ledger:
         self.trouble = ""
         self._changes.announce()
         return result
+
+    def probe(self) -> None:
+        """While there is trouble: write a little, to learn whether it is over."""
+        if not self.trouble:
+            return
+        row = ("probed_us", str(self.time.now_us()))
+        try:
+            self.write(lambda connection: connection.execute(statements.WRITE_META, row))
+        except BusyError:
+            return  # it is not over
 
     def close(self) -> None:
         self._connection.close()
@@ -147,6 +158,7 @@ class Ledger:
 
     def _failed(self, error: sqlite3.Error) -> BusyError:
         """What to tell the caller. A disk that failed once is not trusted: the file is opened and read anew."""
+        store.refuse_damage(self.path, error)
         cause = store.cause_of(error)
         _log.error("ledger takes no change", cause=cause, path=str(self.path))
         self.trouble = cause

@@ -31,9 +31,10 @@ def settle_orders(transaction: Transaction) -> None:
         for order in read_orders(transaction, touched):
             _give_back_surplus(transaction, order)
     _allocate(transaction, touched)
-    touched |= _touched(transaction)
-    for order in read_orders(transaction, touched):
-        transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order)))
+    touched = _touched(transaction)
+    if touched:
+        for order in read_orders(transaction, touched):
+            transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order)))
 
 
 def read_orders(transaction: Transaction, ids: Iterable[str]) -> list[Order]:
@@ -48,12 +49,10 @@ def read_orders(transaction: Transaction, ids: Iterable[str]) -> list[Order]:
 
 def _touched(transaction: Transaction) -> set[str]:
     """Orders of which an item changed, and those placed in this commit."""
-    touched = set(transaction.placed)
-    for code, item in transaction.changed.items():
-        touched.add(item.order)
-        before = transaction.originals[code]
-        if before is not None:
-            touched.add(before.order)
+    originals = transaction.originals
+    touched = {item.order for item in transaction.changed.values()}
+    touched.update(before.order for code in transaction.changed if (before := originals[code]) is not None)
+    touched.update(transaction.placed)
     touched.discard("")
     return touched
 

@@ -47,7 +47,7 @@ def settle_usages(transaction: Transaction) -> None:
     taken = [
         code for code, item in transaction.changed.items() if item.kind is Kind.PIECE and item.state is State.TAKEN
     ]
-    if not taken:
+    if not taken or not transaction.select(statements.ANY_WAITING_USAGE):
         return
     usages: dict[str, Usage] = {}
     for usage_id, code, order, operator, wall_us in transaction.select_in(statements.WAITING_USAGES, taken):

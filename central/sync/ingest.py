@@ -95,9 +95,10 @@ class Ingest:
                 for batch in batches:  # nobody waits for the one that cannot be
                     await self._commit([batch])
                 return
+            _log.critical("facts would not add up, commit rolled back", cause=str(error))
             device = batches[0].start.device
             self.stuck[device] = str(error)
-            self._refuse(device, f"the units of a box do not add up: {error}", _ASK_VENDOR)
+            self._refuse(device, f"the ledger would not add up with these facts: {error}", _ASK_VENDOR)
             return
         self._acknowledge([batch for batch in batches if batch.start.session not in refused])
 

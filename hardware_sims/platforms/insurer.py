@@ -43,7 +43,7 @@ DEMO_TROUBLES = (Trouble.TIMEOUT_AFTER_COMMIT, Trouble.UNAUTHORIZED, Trouble.SLO
 def seeded_troubles(seed: int, troubles: tuple[Trouble, ...] = DEMO_TROUBLES) -> dict[int, Trouble]:
     """Which request of sales (1-based) meets which trouble: each once, among the first ones."""
     random = Random(f"insurer {seed}")
-    requests = sorted(random.sample(range(1, 2 * len(troubles) + 1), k=len(troubles)))
+    requests = sorted(random.sample(range(1, len(troubles) + 2), k=len(troubles)))
     return dict(zip(requests, random.sample(troubles, k=len(troubles)), strict=True))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,16 +20,19 @@ from hardware_sims.platforms.insurer import Insurer, seeded_troubles
 from hardware_sims.platforms.serving import served
 from hardware_sims.scenarios.cabinet_page import CabinetPage
 from hardware_sims.scenarios.cabinet_work import CabinetWork
+from hardware_sims.scenarios.errors import PlayError, first_of
 from hardware_sims.scenarios.morning import Morning, Stage
 from hardware_sims.scenarios.plan import STAFF, draw
 from hardware_sims.scenarios.rest_of_day import go_on
-from hardware_sims.scenarios.station_page import StationPage
+from hardware_sims.scenarios.station_page import ScannerSeat
 from hardware_sims.scenarios.station_work import StationWork
 from hardware_sims.scenarios.watch import Watch
 from hardware_sims.settings import AGENTS, CABINET, HOSPITAL_TOKEN, INSTITUTION, PACKAGER, STATION
+from hardware_sims.truth import PhysicsError
 
 HOSPITAL_ZONE = dt.timezone(dt.timedelta(hours=8))
 Say = Callable[[str], None]
+_DISTURBED = (PlayError, PhysicsError)
 
 
 class Demo(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,20 +45,32 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
 
 async def play(demo: Demo, say: Say) -> None:
     """Play the morning; without ``is_once`` go on until cancelled. The papers for the books are saved at the end."""
-    began_s = asyncio.get_running_loop().time()
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    playing = asyncio.current_task()
+    assert playing is not None, "a coroutine runs in a task"
+    loop.add_signal_handler(signal.SIGTERM, playing.cancel)
     diary = Diary(seed=demo.seed, broker=demo.brand.value, agents=list(AGENTS))
     say(f"seed {demo.seed}, broker {demo.brand.value}, files in {demo.directory}")
     async with _stage(demo, diary) as stage:
-        say(f"{asyncio.get_running_loop().time() - began_s:5.1f} s  broker, central and {len(AGENTS)} agents answer")
+        say(f"{loop.time() - began_s:5.1f} s  broker, central and {len(AGENTS)} agents answer")
         if not demo.is_once:
             say(doors(stage.fleet))
-        await Morning(stage, diary, say, began_s=began_s).play()
-        if not demo.is_once:
-            say("the morning is over; new orders come and are handed out until Ctrl-C")
-            await go_on(stage)
+        morning = Morning(stage, diary, say, began_s=began_s)
+        await (morning.play() if demo.is_once else _play_on(morning, stage, say))
     diary.orders_repeated = stage.hospital.repeated
-    diary.duration_s = asyncio.get_running_loop().time() - began_s
+    diary.duration_s = loop.time() - began_s
     _save(stage, diary, demo.directory)
+
+
+async def _play_on(morning: Morning, stage: Stage, say: Say) -> None:
+    """For people who look on and may touch: what they change can stop the script, and never the programs."""
+    try:
+        await morning.play()
+    except* _DISTURBED as disturbed:
+        say(f"the morning's script was disturbed: {first_of(disturbed, _DISTURBED)}")
+    say("the morning is over: sign in where you like; new orders come and are handed out by PDA until Ctrl-C")
+    await go_on(stage, say)
 
 
 @asynccontextmanager
@@ -72,7 +88,7 @@ async def _stage(demo: Demo, diary: Diary) -> AsyncIterator[Stage]:
         Fleet(
             demo.directory, brand=demo.brand, wires=wires, insurer=insurer_url, language=demo.language, http=http
         ) as fleet,
-        StationPage(fleet.agent_url(STATION), equipment.scanner) as station_page,
+        ScannerSeat(fleet.agent_url(STATION), equipment.scanner) as station_page,
         CabinetPage(fleet.agent_url(CABINET)) as cabinet_page,
     ):
         hospital = HospitalSystem(fleet.central_url, token=HOSPITAL_TOKEN, seed=demo.seed, http=http)
@@ -101,7 +117,12 @@ def doors(fleet: Fleet) -> str:
     lines += [f"  {page:<9} {program:<12} {url}/" for page, program, url in pages]
     lines += ["", "  sign in   PIN    badge        who"]
     lines += [f"  {one.id:<9} {one.pin:<6} {one.badge:<12} {one.name}  {one.role}" for one in STAFF]
-    return "\n".join([*lines, ""])
+    lines += [
+        "",
+        "  Look on while the morning plays (a minute); the station's own seat is the script's until then.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def _save(stage: Stage, diary: Diary, directory: Path) -> None:

@@ -11,3 +11,12 @@ class WaitedInVainError(PlayError):
 
 class UnexpectedAnswerError(PlayError):
     """A program answered otherwise than what was done to it would have it."""
+
+
+def first_of(group: BaseExceptionGroup[BaseException], kinds: tuple[type[Exception], ...]) -> Exception | None:
+    """The first error of a group, if all of them are of these kinds."""
+    known, rest = group.split(kinds)
+    found: BaseException | None = known if rest is None else None
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if isinstance(found, Exception) else None

@@ -17,10 +17,10 @@ from hardware_sims.platforms.insurer import Insurer
 from hardware_sims.scenarios.cabinet_work import CabinetWork
 from hardware_sims.scenarios.patience import until
 from hardware_sims.scenarios.plan import DRUG_NOTE, PIECE_NOTES, STAFF, Plan
-from hardware_sims.scenarios.station_page import StationPage
+from hardware_sims.scenarios.station_page import ScannerSeat
 from hardware_sims.scenarios.station_work import StationWork
 from hardware_sims.scenarios.watch import Watch
-from hardware_sims.settings import STATION
+from hardware_sims.settings import AGENTS, STATION
 from hardware_sims.truth import Box, OrderLine, Piece, Spot
 
 OUTAGE_S = 20.0
@@ -29,6 +29,7 @@ TAKEN_EARLY, TAKEN_OFFLINE, PUT_BACK, USED = 8, 4, 3, 6
 _UNKNOWN_CODE = b"81999990000000000001"
 _ACTS = 8
 _KEPT_SPLIT, _KEPT_WHOLE, _KEPT_LATE = 8, 3, 1
+_DEVICES_S = 15.0
 _SYNC_S, _PACKED_S, _INSURED_S = 30.0, 40.0, 40.0
 
 
@@ -41,7 +42,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     hospital: HospitalSystem
     insurer: Insurer
     watch: Watch
-    station_page: StationPage
+    station_page: ScannerSeat
     station: StationWork
     cabinet: CabinetWork
 
@@ -76,6 +77,8 @@ class Morning:
         for note in self._plan.notes:
             await hospital.announce(note)
         await self._settle()
+        for agent in AGENTS:
+            await self._stage.watch.devices_ready(agent, within_s=_DEVICES_S)
         await self._stage.station_page.sign_in(PHARMACIST.id, PHARMACIST.pin)
         await self._stage.cabinet.sign_in(NURSES[0].id, NURSES[0].pin)
 
@@ -170,6 +173,7 @@ class Morning:
         await self._stage.fleet.kill(STATION)
         self._inject(f"agent_killed:{STATION}")
         await self._stage.fleet.start_agent(STATION)
+        await self._stage.watch.devices_ready(STATION, within_s=_DEVICES_S)
         await self._stage.station_page.sign_in(PHARMACIST.id, PHARMACIST.pin)
         await station.prescan_again(boxes[4])
         await station.prescan(boxes[5:])

@@ -1,5 +1,6 @@
-"""The station's page and its attached scanner, as the pharmacist has them before her."""
+"""The station as the pharmacist has it before her: its screen with the attached scanner, or a PDA."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import msgspec
@@ -25,10 +26,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     order: str = ""
 
 
-class StationPage(Page):
-    def __init__(self, url: str, scanner: SimScanner) -> None:
-        super().__init__(url)
-        self._scanner = scanner
+class StationPage(Page, ABC):
+    """A seat at the station; how its codes are scanned is the seat's own."""
+
+    @abstractmethod
+    async def scan(self, symbol: bytes) -> Verdict:
+        """Scan and wait for the verdict."""
 
     async def turn_to(self, step: str, *, note: str = "", order: str = "") -> None:
         """Choose the step and what it is about. Raises UnexpectedAnswerError if the page does not."""
@@ -36,23 +39,6 @@ class StationPage(Page):
         answer = await self.press("/step", **fields)
         if answer.get("step") != step:
             raise UnexpectedAnswerError(f"step {fields}: the station says {answer}")
-
-    async def send(self, symbol: bytes) -> None:
-        """Pull the trigger and do not look at the screen."""
-        await self._scanner.scan(symbol, symbology="gs1-datamatrix" if _GS in symbol else "code128")
-
-    async def scan(self, symbol: bytes) -> Verdict:
-        """Pull the trigger and wait for the verdict."""
-        before = await self._last_number()
-        await self.send(symbol)
-        found: list[Verdict] = []
-
-        async def look() -> str:
-            found[:] = [verdict for verdict in await self._verdicts() if verdict.number > before]
-            return "" if found else "no verdict"
-
-        await until(f"the station answers the scan {symbol!r}", look, within_s=_VERDICT_S)
-        return found[-1]
 
     async def hand_out(self, order: str) -> Verdict:
         return _verdict(await self.press("/hand-out", order=order))
@@ -64,11 +50,45 @@ class StationPage(Page):
                 return list(ticket["locked"])
         return []
 
+
+class ScannerSeat(StationPage):
+    """The station's own screen, with the scanner that is attached to it."""
+
+    def __init__(self, url: str, scanner: SimScanner) -> None:
+        super().__init__(url)
+        self._scanner = scanner
+
+    async def send(self, symbol: bytes) -> None:
+        """Pull the trigger and do not look at the screen."""
+        await self._scanner.scan(symbol, symbology="gs1-datamatrix" if _GS in symbol else "code128")
+
+    async def scan(self, symbol: bytes) -> Verdict:
+        before = await self._last_number()
+        await self.send(symbol)
+        found: list[Verdict] = []
+
+        async def look() -> str:
+            found[:] = [verdict for verdict in await self._verdicts() if verdict.number > before]
+            return "" if found else "no verdict"
+
+        await until(f"the station answers the scan {symbol!r}", look, within_s=_VERDICT_S)
+        return found[-1]
+
     async def _last_number(self) -> int:
         return max((verdict.number for verdict in await self._verdicts()), default=0)
 
     async def _verdicts(self) -> list[Verdict]:
         return [_verdict(verdict) for verdict in await self.look("/verdicts")]
+
+
+class PdaSeat(StationPage):
+    """A handheld with a seat of its own: it leaves the station's screen to whoever sits there."""
+
+    async def sign_in(self, person: str, pin: str) -> None:
+        await self.press("/sign-in", person=person, pin=pin, seat="pda")
+
+    async def scan(self, symbol: bytes) -> Verdict:
+        return _verdict(await self.press("/scan", code=symbol.decode("ascii")))
 
 
 def _verdict(answer: Any) -> Verdict:

@@ -26,6 +26,17 @@ class Watch:
         """Return once no agent has a fact that the ledger lacks, and each replica shows the ledger as it is."""
         await until("all facts are in the ledger and all replicas up to date", self._unsettled, within_s=within_s)
 
+    async def devices_ready(self, agent: str, *, within_s: float) -> None:
+        """Return once the agent has all its devices: what is scanned before then is lost, as in life."""
+
+        async def look() -> str:
+            devices = (await self._health(agent))["devices"]
+            return "; ".join(
+                f"{one['name']}: {one['state']} {one['cause']}" for one in devices if one["state"] != "ready"
+            )
+
+        await until(f"{agent} has its devices", look, within_s=within_s)
+
     async def orders_are(self, state: str, orders: Iterable[OrderLine], *, within_s: float) -> None:
         wanted = {order.id for order in orders}
 

@@ -1,12 +1,14 @@
 """The hospital walks: the whole morning with the real programs on real wires, once with each broker, books audited."""
 
 import json
+import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,35 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Played]:
         return played[broker]
 
     return play
+
+
+def test_without_once_it_says_where_to_look_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hardware_sims.cli", "demo", "--language", "en"]
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as demo:
+        assert demo.stdout is not None
+        shown: list[str] = []
+        for line in demo.stdout:
+            shown.append(line)
+            if "1/8" in line:
+                break
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=60)
+    text = "".join(shown)
+    for word in ("console", "station-1", "cabinet-1", "packager-1", "http://127.0.0.1:", "YP01", "2468"):
+        assert word in text
+    assert demo.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+    assert not _processes_of(tmp_path)
+
+
+def _processes_of(folder: Path) -> list[str]:
+    """Command lines of processes that still work in a folder."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in lines if str(folder) in line]
 
 
 def _play(broker: str, folder: Path) -> Played:

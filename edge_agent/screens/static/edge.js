@@ -3,7 +3,8 @@
 (() => {
   // 1. A scanner that acts as a keyboard: its keys come faster than any person types. They go to POST /scan, never
   //    into a text field. Whatever landed there with the first keys is taken out again.
-  const FAST_MS = 35;
+  const FAST_MS = 50;
+  const SLOW_MS = 500; // with no field in focus nothing else can be meant
   const SHORTEST = 4;
   let burst = "";
   let last = 0;
@@ -15,7 +16,7 @@
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
     const now = event.timeStamp;
-    if (now - last > FAST_MS) {
+    if (now - last > (field || isText(event.target) ? FAST_MS : SLOW_MS)) {
       burst = "";
       field = isText(event.target) ? event.target : null;
       before = field ? field.value : "";

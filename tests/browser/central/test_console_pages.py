@@ -14,6 +14,9 @@ pytestmark = pytest.mark.browser
 SCREENSHOTS = pathlib.Path(__file__).parents[2] / "screenshots"
 SIZE = {"width": 1440, "height": 900}
 WITHIN_S = 1.0
+CUT_OFF = (
+    "[...document.querySelectorAll('.panel')].filter(p => p.scrollWidth > p.clientWidth + 1).map(p => p.className)"
+)
 UNIT = f"{codes_of(0)[0]}#001"
 VIEWS = {
     "pool": "/pool",
@@ -61,6 +64,7 @@ async def test_every_page_looks_right(chromium: Browser, hospital: Hospital, lan
             await page.screenshot(path=SCREENSHOTS / f"console-{name}-{language}.png")
             width = await page.evaluate("document.documentElement.scrollWidth")
             assert width <= SIZE["width"], f"{name} is {width} wide"
+            assert await page.evaluate(CUT_OFF) == [], name
             assert await page.get_attribute("html", "lang") == language
         assert [text for text in complaints if "400" not in text] == []
 

@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import tempfile
 import zoneinfo
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -20,6 +20,7 @@ from central.auth import Client, Scope
 from central.changes import Changes
 from central.clock import HospitalTime, SystemClock
 from central.connectors.queue import enqueue_sales
+from central.errors import StartError
 from central.ledger import store
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
@@ -152,9 +153,9 @@ class Hospital:
 
 
 @contextlib.asynccontextmanager
-async def serving(hospital: Hospital, *, language: str = "zh-CN") -> AsyncIterator[str]:
+async def serving(hospital: Hospital, *, on_fatal: Callable[[StartError], None] | None = None) -> AsyncIterator[str]:
     """The address of a server of its site."""
-    runner = web.AppRunner(build_site(hospital.services, SiteSettings(clients=CLIENTS, language=language)))
+    runner = web.AppRunner(build_site(hospital.services, SiteSettings(clients=CLIENTS), on_fatal=on_fatal))
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

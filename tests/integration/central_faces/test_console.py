@@ -7,12 +7,23 @@ import pytest
 
 from central.auth import LOCKED_S, TRIES
 from central.console.serve import PAGES
-from central.ledger import statements
+from central.errors import LedgerCorruptError, StartError
+from central.ledger import read_api, read_console, statements
 from central.stock.services import Condition
 from sync_protocol.documents import Order, OrderKind, OrderState, Route
 from sync_protocol.facts import What
 from sync_protocol.items import Kind
-from tests.integration.central_faces.hospital import PEOPLE, PIN, SPLIT, Hospital, box, browser, sign_in
+from tests.integration.central_faces.hospital import (
+    PEOPLE,
+    PIN,
+    SPLIT,
+    Hospital,
+    box,
+    browser,
+    caller,
+    serving,
+    sign_in,
+)
 
 
 def order(key: str, quantity: int = 3, *, patient: str = "pt-1", ward: str = "W3") -> Order:
@@ -375,3 +386,30 @@ async def test_unknown_pages_and_methods_have_a_page(nurse: aiohttp.ClientSessio
     assert "fault" in await page(nurse, "/static/../auth.py", status=404)
     async with nurse.post("/pool") as response:
         assert response.status == 405
+
+
+async def test_a_fault_of_ours_is_told_in_the_words_of_each_face(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = LedgerCorruptError("ledger is damaged")
+    told: list[StartError] = []
+
+    async def fail(*_: object) -> None:
+        raise lost
+
+    await hospital.stock()
+    monkeypatch.setattr(read_console, "levels", fail)
+    monkeypatch.setattr(read_api, "agents", fail)
+    monkeypatch.setattr(read_api, "one_order", fail)
+    async with serving(hospital, on_fatal=told.append) as address:
+        async with browser(address) as session:
+            assert await sign_in(session) == 303
+            assert "fault" in await page(session, "/sync", status=500)
+            assert "fault" in await page(session, "/metrics", status=500)
+        async with caller(address) as session:
+            async with session.get("/api/v1/agents") as response:
+                assert (response.status, response.content_type) == (500, "application/problem+json")
+                assert "damaged" not in await response.text()
+            async with session.get("/fhir/MedicationRequest/o-1") as response:
+                assert (response.status, response.content_type) == (500, "application/fhir+json")
+    assert told == [lost] * 4

@@ -39,7 +39,8 @@ async def test_metrics_tell_the_levels_of_the_ledger(hospital: Hospital, strange
     assert float(values['codepool_insurer_rows{state="waiting"}']) == 1
     assert float(values['codepool_insurer_rows{state="refused"}']) == 0
     assert float(values['codepool_part_up{part="broker"}']) == 1
-    assert "codepool_commit_seconds_bucket" in text
+    assert float(values["codepool_commit_seconds_count"]) == hospital.ledger.version
+    assert 0 < float(values["codepool_commit_seconds_sum"]) < 10
     hospital.conditions = (Condition(part="broker", cause="refused"),)
     async with stranger.get("/metrics") as response:
         assert 'codepool_part_up{part="broker"} 0.0' in await response.text()

@@ -50,7 +50,9 @@ async def _run(prepared: Path, point: int, injection: str, *, scans: int, at_onc
     data, trace = prepared.with_name(f"run-{point}"), prepared.with_name(f"trace-{point}")
     shutil.copytree(prepared, data)
     call = injection.partition(":")[0]
-    fault = ("strace", "-f", "-qq", "-o", str(trace), "-e", f"trace={call}", "-e", f"inject={injection}")
+    # Stopping only at the calls in question is four times as fast, but then strace injects no signals.
+    speed = () if "signal" in injection else ("--seccomp-bpf",)
+    fault = ("strace", "-f", *speed, "-qq", "-o", str(trace), "-e", f"trace={call}", "-e", f"inject={injection}")
     program = (sys.executable, str(PROGRAM), str(data), str(scans), str(at_once))
     ended = await _ended(*(part.format(n=point) for part in fault), *program)
     if ended.returncode == 1:  # it did not even start, and said why

@@ -69,3 +69,33 @@ def test_a_missing_mosquitto_names_the_way_out(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("hardware_sims.broker._MOSQUITTO_PLACES", str(tmp_path))
     with pytest.raises(BrokerMissingError, match="--broker amqtt"):
         Broker(Brand.MOSQUITTO, tmp_path)
+
+
+async def test_a_process_does_not_outlive_its_starter(tmp_path: Path) -> None:
+    script = tmp_path / "starter.py"
+    script.write_text(STARTER, encoding="ascii")
+    starter = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), str(tmp_path / "log"), stdout=asyncio.subprocess.PIPE
+    )
+    assert starter.stdout is not None
+    async with asyncio.timeout(20):
+        pid = int(await starter.stdout.readline())
+        starter.kill()
+        await starter.wait()
+        while Path(f"/proc/{pid}").exists():  # noqa: ASYNC110, ASYNC240 - nobody's child any more: there is no event
+            await asyncio.sleep(0.05)
+
+
+STARTER = """
+import asyncio, sys
+from pathlib import Path
+from hardware_sims.process import ManagedProcess
+
+async def main():
+    process = ManagedProcess("sleep", ["/bin/sleep", "60"], Path(sys.argv[1]))
+    await process.start()
+    print(process.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""

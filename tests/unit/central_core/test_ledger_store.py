@@ -10,7 +10,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import OperationalError
 
-from central.errors import BusyError, DataFolderHeldError, DiskError, Exit, LedgerCorruptError, LedgerNewerError
+from central.errors import (
+    BusyError,
+    ConservationError,
+    DataFolderHeldError,
+    DiskError,
+    Exit,
+    LedgerCorruptError,
+    LedgerNewerError,
+)
 from central.ledger import store
 from central.ledger.read import open_reader
 from central.ledger.schema import metadata
@@ -126,6 +134,43 @@ async def test_a_full_disk_stops_ingest_and_is_said_and_ends_by_itself(desk: Des
     assert (ack.through, ack.exceptions) == (400, ())
     assert desk.ledger.trouble == ""
     assert desk.states() == {State.TAKEN: 400}
+
+
+async def test_trouble_that_is_over_is_found_out_without_a_request(desk: Desk) -> None:
+    other = sqlite3.connect(desk.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(BusyError):
+        desk.record(What.TAKEN, piece(1))
+    desk.ledger.probe()
+    assert "another process" in desk.ledger.trouble
+    other.execute("ROLLBACK")
+    other.close()
+    desk.ledger.probe()
+    assert desk.ledger.trouble == ""
+
+
+async def test_damage_found_while_running_ends_central_with_its_status(desk: Desk) -> None:
+    await desk.units(1)
+    pages = desk.path.stat().st_size
+    desk.ledger.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    desk.ledger.connection.execute("PRAGMA cache_size = 0")
+    with desk.path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(max(pages, desk.path.stat().st_size) - 4096))
+    codes = [piece(number) for number in range(50)]
+    with pytest.raises(LedgerCorruptError) as raised:
+        desk.record(What.TAKEN, *codes)
+    assert raised.value.exit_status == Exit.LEDGER_CORRUPT
+
+
+async def test_rows_that_contradict_each_other_are_never_committed(desk: Desk) -> None:
+    def place_twice(transaction: Transaction) -> None:
+        for _ in range(2):
+            transaction.place(an_order("O-1"))
+
+    with pytest.raises(ConservationError, match="UNIQUE"):
+        desk.ledger.commit(place_twice)
+    assert desk.rows("SELECT count(*) FROM orders") == [(0,)]
 
 
 async def test_a_failed_commit_leaves_no_trace_in_memory(desk: Desk) -> None:

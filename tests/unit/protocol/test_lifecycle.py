@@ -168,6 +168,17 @@ def test_a_prescan_turns_one_box_into_units_that_inherit_from_it() -> None:
     assert imbalance(box, units) is None
 
 
+def test_the_units_of_a_frozen_box_still_add_up_and_a_missing_one_shows() -> None:
+    box, *units = fold(fact(What.PRESCANNED, units=3), {CODE: item(S.IN_STOCK)}).items
+    frozen = apply(box, fact(What.FROZEN), CODE)
+    assert isinstance(frozen, Item)
+    assert imbalance(frozen, units) is None
+    broken = imbalance(frozen, units[1:])
+    assert broken is not None
+    assert (broken.expected, broken.found) == (3, 2)
+    assert imbalance(item(S.IN_STOCK), []) is None
+
+
 def test_one_bad_code_never_blocks_the_others() -> None:
     other = "81000420000000099999"
     outcome = fold(fact(What.TAKEN, codes=(CODE, other)), {other: item(S.IN_STOCK, code=other)})

@@ -1,0 +1,116 @@
+"""Goal 10: a replica that was away catches up, against the raw apply of sorted rows; scans go on meanwhile."""
+
+import asyncio
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from random import Random
+
+import msgspec
+
+from central.sync.publish import MAX_ROWS
+from edge_agent.store.replica import Replica
+from sync_protocol.items import State
+from sync_protocol.messages import Delta, Rows
+from tests.benchmarks import pool
+from tests.benchmarks.measuring import Bench, Figures, Result, at_least, at_most, percentile, since_us
+from tests.benchmarks.workplace import Workplace
+
+GOAL = 10
+POOL = 100_000
+SCANS = 1_500
+_PUT = "INSERT OR REPLACE INTO item(code, body) VALUES (?, ?)"
+_STATES = (State.TAKEN, State.IN_STOCK, State.DISPENSED)
+
+
+async def measure(bench: Bench) -> list[Result]:
+    size = bench.count(POOL, least=2 * MAX_ROWS)
+    folder = bench.place("goal-10")
+    shutil.copy(await pool.replica(bench, size), folder / "replica.db")
+    here = Workplace(folder / "agent", folder / "replica.db")
+    with closing(here), closing(_raw_table(bench)) as connection:
+
+        async def raw(number: int) -> Figures:
+            batches = [[(item.code, _encode(item)) for item in rows.items] for rows in _changes(size, number)]
+            began_s = time.perf_counter()
+            for batch in batches:
+                connection.execute("BEGIN")
+                connection.executemany(_PUT, batch)
+                connection.execute("COMMIT")
+            return [size / (time.perf_counter() - began_s)]
+
+        async def own(number: int) -> Figures:
+            changes = _changes(size, number)
+            began_s = time.perf_counter()
+            await _apply(here.replica, changes)
+            return [size / (time.perf_counter() - began_s)]
+
+        async def idle(number: int) -> Figures:
+            left = iter(range(bench.count(SCANS, least=20)))
+            return await _scan(here, size, number, lambda: next(left, None) is not None)
+
+        async def busy(number: int) -> Figures:
+            applying = asyncio.create_task(_apply(here.replica, _changes(size, number)))
+            spent = await _scan(here, size, number + 10, lambda: not applying.done())
+            await applying
+            return spent
+
+        catching_up = await bench.alternate(raw=raw, own=own, is_on_disk=True)
+        scanning = await bench.alternate(raw=idle, own=busy, is_on_disk=True)
+    return [
+        catching_up.result(
+            goal=GOAL,
+            name="replica catch-up, rows a second",
+            floor=at_least(0.5),
+            aim=at_least(0.8),
+            note=f"deltas of {MAX_ROWS} rows; raw: sorted rows, code and body only",
+        ),
+        scanning.result(
+            goal=GOAL,
+            name="scan p99 while it catches up, ms",
+            floor=at_most(3),
+            aim=at_most(2),
+            note="raw: scan p99 of an idle agent",
+        ),
+    ]
+
+
+def _raw_table(bench: Bench) -> sqlite3.Connection:
+    connection = pool.connect_raw(bench.place("goal-10") / "raw.db")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("CREATE TABLE item(code TEXT PRIMARY KEY, body BLOB) WITHOUT ROWID")
+    return connection
+
+
+def _changes(size: int, number: int) -> list[Rows]:
+    """Every piece of the pool in another state, in the deltas that a pull brings."""
+    state = _STATES[number % len(_STATES)]
+    order = list(range(size))
+    Random(number).shuffle(order)
+    return [
+        Rows(items=tuple(pool.item(one, state=state) for one in sorted(order[first : first + MAX_ROWS])))
+        for first in range(0, size, MAX_ROWS)
+    ]
+
+
+async def _apply(replica: Replica, changes: list[Rows]) -> None:
+    for rows in changes:
+        version = replica.version
+        await replica.apply(Delta(after=version, to=version + 1, rows=rows, latest=version + 1), as_of_us=1)
+
+
+async def _scan(here: Workplace, size: int, seed: int, goes_on: Callable[[], bool]) -> Figures:
+    """What scanners see that scan whenever they like, whatever the agent does."""
+    chance, spent = Random(seed), []
+    while goes_on():
+        fact = pool.taken(chance.randrange(size), here.recorder.moment())
+        await asyncio.sleep(chance.uniform(0.0, 0.004))
+        began_ns = time.perf_counter_ns()
+        await here.recorder.observe(fact)
+        spent.append(since_us(began_ns) / 1e3)
+    return [percentile(spent, 99)]
+
+
+_encode = msgspec.msgpack.Encoder().encode

@@ -1,0 +1,83 @@
+"""What the browser tests share: a page at a size in a language, pictures of it, and what must hold for each picture."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Browser, Page
+
+from tests.unit.edge_work.ward import PIN
+
+SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
+SIZES = {"desktop": (1280, 800), "pda": (480, 800), "cabinet": (1280, 800)}
+LANGUAGES = ("zh-CN", "en")
+# Product texts, names, codes, units of spec and device names are the hospital's own in every language.
+_LATIN_WORD = re.compile(r"[a-z]{3,}")
+_OVERFLOWS = """() => [...document.querySelectorAll('body *')].filter(e => {
+  const s = getComputedStyle(e); const r = e.getBoundingClientRect();
+  if (!r.width || s.visibility === 'hidden' || e.closest('svg, .sr, [hidden]')) return false;
+  const clips = ['hidden', 'clip'].includes(s.overflowX) && s.textOverflow !== 'ellipsis' && e.tagName !== 'PROGRESS'
+    && !['INPUT'].includes(e.tagName);
+  return r.right > innerWidth + 1 || (clips && e.scrollWidth > e.clientWidth + 1);
+}).map(e => e.outerHTML.slice(0, 120))"""
+_SMALL = """(least) => [...document.querySelectorAll('button, summary, input:not([type=hidden])')].filter(e => {
+  const r = e.getBoundingClientRect(); return r.width && (r.height < least - 0.5 || r.width < least - 0.5);
+}).map(e => e.outerHTML.slice(0, 120))"""
+_TEXTS = """() => { const out = []; const w = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (w.nextNode()) { const p = w.currentNode.parentElement;
+    if (p.closest('[lang=en], .code, .brand, script, [data-theirs], .keys') || !p.checkVisibility()) continue;
+    if (w.currentNode.data.trim()) out.push(w.currentNode.data.trim()); } return out; }"""
+
+
+@asynccontextmanager
+async def opened(browser: Browser, url: str, *, size: str, lang: str) -> AsyncIterator[Page]:
+    """A page that fails the test for every script error or refused script."""
+    width, height = SIZES[size]
+    context = await browser.new_context(viewport={"width": width, "height": height}, locale=lang, has_touch=True)
+    page = await context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            errors.append(message.text)
+            if message.type == "error" and "ERR_" not in message.text and "status of" not in message.text
+            else None
+        ),
+    )
+    page.set_default_timeout(10_000)
+    await page.goto(f"{url}{'/pda' if size == 'pda' else '/'}?lang={lang}")
+    yield page
+    assert errors == [], f"the page says: {errors}"
+    await context.close()
+
+
+async def sign_in(page: Page, person: str = "P001") -> None:
+    await page.fill("input[name=person]", person)
+    await page.fill("input[name=pin]", PIN)
+    await page.click("#sign-in button.main")
+    await page.wait_for_selector("#sign-in", state="detached")
+
+
+async def picture(page: Page, name: str, *, lang: str, least: int = 44) -> None:
+    """Take a picture, and check what can be checked without eyes."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    await page.wait_for_timeout(150)
+    await page.screenshot(path=SCREENSHOTS / f"edge-{name}-{lang}.png", full_page=True, animations="disabled")
+    clipped = await page.evaluate(_OVERFLOWS)
+    assert clipped == [], f"{name} is clipped: {clipped}"
+    small = await page.evaluate(_SMALL, least)
+    assert small == [], f"{name} has targets below {least} px: {small}"
+    if lang == "zh-CN":
+        texts = await page.evaluate(_TEXTS)
+        english = [text for text in texts if _LATIN_WORD.search(text) and not _is_theirs(text)]
+        assert english == [], f"{name} has English left: {english}"
+
+
+def _is_theirs(text: str) -> bool:
+    """Names of devices, places and drugs' strengths are not ours to translate."""
+    return bool(
+        re.fullmatch(r"[\d.,:/× ]*(mg|mL|g|mm|ml|mL:10mg)[\d.,:/× \w一-鿿]*", text)
+        or re.fullmatch(r"[a-z]+(-[a-z]+)*-\d+", text)
+    )
