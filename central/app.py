@@ -26,6 +26,9 @@ from central.stock.fulfilment import settle_orders
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.recall_items import believe, settle_recalls
+from central.stock.recall_key import open_key
+from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Services
 from central.stock.usage import Usages, settle_usages
@@ -33,6 +36,7 @@ from central.sync.agents import Agents
 from central.sync.ingest import Ingest
 from central.sync.link import INBOX, Letter, MqttLink
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
 from sync_protocol.facts import SESSION_BYTES
 
 _log = structlog.get_logger("central")
@@ -50,13 +54,17 @@ class Central:
         path = store.prepare(config.data, now_us=time.now_us())
         changes = Changes()
         self.ledger = Ledger(path, time, changes, new_session)
-        self.ledger.follow(settle_usages, settle_notes, settle_orders, enqueue_sales)
+        self.ledger.prepare(believe)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
+        self.recalls = Recalls(self.ledger, open_key(config.data))
+        self.ledger.listen(self.recalls.committed)
         self.inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
         self.link = MqttLink(config.broker, self.inbox, random=SystemRandom(), on_up=self._on_link_up)
         self.publisher = Publisher(self.ledger, self.link)
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
-        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents)
+        self.recall_lane = RecallLane(self.ledger, self.recalls, self.agents, self.link)
+        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, self.recall_lane)
         self.insurer = self._insurer(changes, time)
         people = People(self.ledger)
         self.services = Services(
@@ -67,6 +75,7 @@ class Central:
             masterdata=MasterData(self.ledger, people),
             people=people,
             exceptions=Exceptions(self.ledger),
+            recalls=self.recalls,
             changes=changes,
             time=time,
             read=open_reader(path),
@@ -77,6 +86,8 @@ class Central:
         """How each part is, with what to do where one is not well."""
         stuck = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.ingest.stuck.items()))
         is_full = self.inbox.full()
+        unsigned = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.recall_lane.refused.items()))
+        recalls = self.recalls.trouble or unsigned
         parts = [
             Condition(part="ledger", cause=self.ledger.trouble, advice=_advice(self.ledger.trouble, "see the cause")),
             Condition(
@@ -88,6 +99,11 @@ class Central:
                 part="ingest",
                 cause=stuck or ("more facts arrive than can be written" if is_full else ""),
                 advice=_advice(stuck or is_full, "keep the data folder of the agents named and look at the exceptions"),
+            ),
+            Condition(
+                part="recalls",
+                cause=recalls,
+                advice=_advice(recalls, "put the old recall.key back, or give every agent the key of recall-key"),
             ),
         ]
         if self.insurer is not None:
@@ -103,6 +119,7 @@ class Central:
                 tasks.create_task(self.link.run(), name="link"),
                 tasks.create_task(self.ingest.run(), name="ingest"),
                 tasks.create_task(self.agents.run(is_link_up=lambda: self.link.is_up), name="agents"),
+                tasks.create_task(self.recalls.run(), name="recalls"),
                 tasks.create_task(self._watch_ledger(), name="ledger"),
             ]
             if self.insurer is not None:
@@ -123,6 +140,7 @@ class Central:
             self.ledger.probe()
 
     def _on_link_up(self) -> None:
+        self.recall_lane.ring()
         self.publisher.ring()
 
     def _insurer(self, changes: Changes, time: HospitalTime) -> Insurer | None:

@@ -10,6 +10,7 @@ from central import app, config, logs
 from central.clock import SystemClock
 from central.errors import Exit, StartError
 from central.ledger import store
+from central.stock.recall_key import open_key
 
 _STATUSES = """exit statuses:
   0   ended as asked
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(app.check(settings))  # noqa: T201 -- the answer of a command
         elif options.command == "migrate":
             _migrate(settings)
+        elif options.command == "recall-key":
+            print(open_key(settings.data).text)  # noqa: T201 -- the answer of a command
         else:
             logs.set_up()
             _run(settings)
@@ -52,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "serve until SIGTERM"),
         ("check-config", "say what the configuration means, or every mistake in it"),
         ("migrate", "bring the ledger to this version and stop"),
+        ("recall-key", "show the public recall key, for [central] recall_keys of every agent; make the key if need be"),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("--config", type=pathlib.Path, required=True, metavar="FILE", help="TOML file")

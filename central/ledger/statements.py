@@ -165,14 +165,15 @@ CHANGED_PEOPLE = f"SELECT {PERSON_COLUMNS} FROM person WHERE version > ? AND ver
 # agents
 WRITE_AGENT = (
     "INSERT INTO agent (device, last_seen_us, software, schema, replica_version, facts_waiting, clock_offset_us, "
-    "session, is_connected) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET "
+    "session, is_connected, recall_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET "
     "last_seen_us = excluded.last_seen_us, software = excluded.software, schema = excluded.schema, "
     "replica_version = excluded.replica_version, facts_waiting = excluded.facts_waiting, "
-    "clock_offset_us = excluded.clock_offset_us, session = excluded.session, is_connected = excluded.is_connected"
+    "clock_offset_us = excluded.clock_offset_us, session = excluded.session, is_connected = excluded.is_connected, "
+    "recall_version = excluded.recall_version"
 )
 AGENTS = (
     "SELECT device, last_seen_us, software, schema, replica_version, facts_waiting, clock_offset_us, session, "
-    "is_connected FROM agent"
+    "is_connected, recall_version FROM agent"
 )
 
 

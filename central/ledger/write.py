@@ -16,10 +16,11 @@ from central.changes import Changes
 from central.clock import HospitalTime
 from central.errors import BusyError, ConservationError, DiskError
 from central.ledger import statements, store
-from central.ledger.transaction import Transaction, read_session
+from central.ledger.transaction import Preparation, Transaction, read_session
 from sync_protocol.chain import SessionStart
 from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Rows
+from sync_protocol.recalls import InForce
 
 DEVICE = "central"
 """Central's own acts are facts of this device."""
@@ -40,16 +41,21 @@ Consequence = Callable[[Transaction], None]
 
 
 class Ledger:
-    """``trouble``: why the ledger takes no change at the moment, empty while it is well."""
+    """``trouble``: why the ledger takes no change at the moment, empty while it is well.
+
+    ``recalls``: those in force in every commit.
+    """
 
     def __init__(
         self, path: pathlib.Path, time: HospitalTime, changes: Changes, new_session: Callable[[], bytes]
     ) -> None:
         self.path = path
         self.trouble = ""
+        self.recalls = InForce()
         self.time = time
         self._changes = changes
         self._new_session = new_session
+        self._preparations: list[Preparation] = []
         self._consequences: list[Consequence] = []
         self._listeners: list[Callable[[Committed], None]] = []
         self._connection = store.connect(path)
@@ -68,6 +74,9 @@ class Ledger:
     def connection(self) -> sqlite3.Connection:
         """For reading committed state between commits. Ask again each time: it is replaced after a failure."""
         return self._connection
+
+    def prepare(self, *preparations: Preparation) -> None:
+        self._preparations.extend(preparations)
 
     def follow(self, *consequences: Consequence) -> None:
         self._consequences.extend(consequences)
@@ -140,6 +149,8 @@ class Ledger:
             position=self._position,
             own=self._own,
             moment=self.time.moment,
+            recalls=self.recalls,
+            preparations=self._preparations,
         )
 
     def _committed(self, transaction: Transaction) -> None:

@@ -13,12 +13,13 @@ from central.stock.exceptions import Exceptions
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving
 from central.stock.usage import Usages
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """How one part of central is. ``part``: ledger, broker, ingest or insurer; ``cause`` is empty while it is well."""
+    """How one part of central is. ``part``: ledger, broker, ingest, recalls, insurer; ``cause``: empty while it is well."""
 
     part: str
     cause: str = ""
@@ -40,6 +41,7 @@ class Services:
     masterdata: MasterData
     people: People
     exceptions: Exceptions
+    recalls: Recalls
     changes: Changes
     time: HospitalTime
     read: AsyncEngine

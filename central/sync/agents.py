@@ -28,6 +28,8 @@ class Agent(msgspec.Struct, kw_only=True, array_like=True):
     clock_offset_us: int | None = None
     session: bytes | None = None
     is_connected: bool = False
+    recall_version: int = 0
+    """REQ-07: of the recall set that it says it holds."""
     heard_seq: int = 0
     """The highest seq of ``session`` that central heard of."""
 
@@ -70,6 +72,13 @@ class Agents:
         if agent is not None and agent.session == session:
             agent.facts_waiting = max(0, agent.heard_seq - through)
             self._unwritten.add(device)
+
+    def holds_recalls(self, device: str, version: int) -> bool:
+        """The agent says which recall set it holds. Whether that is news."""
+        agent = self.heard(device)
+        is_news = agent.recall_version != version
+        agent.recall_version = version
+        return is_news
 
     async def run(self, *, is_link_up: Callable[[], bool]) -> None:
         """Write what changed, and mark those who fell silent, until cancelled."""

@@ -19,12 +19,26 @@ from central.ledger.write import Ledger
 from central.sync.agents import Agents
 from central.sync.link import Letter
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
 from central.sync.verdicts import read_verdicts
 from sync_protocol.chain import SessionStart
 from sync_protocol.codec import decode_up
 from sync_protocol.errors import ProtocolError
 from sync_protocol.machines.ingest import admit
-from sync_protocol.messages import SCHEMA, Ack, Batch, Hello, Position, Pull, Refused, Up, Welcome
+from sync_protocol.messages import (
+    SCHEMA,
+    Ack,
+    AskRecalls,
+    Batch,
+    Confirm,
+    Hello,
+    Position,
+    Pull,
+    Refused,
+    Up,
+    Welcome,
+)
+from sync_protocol.recalls import SignedRecalls
 
 COALESCED = 16
 """Letters taken together: past it a larger commit saves nothing and only makes others wait."""
@@ -39,12 +53,20 @@ _log = structlog.get_logger("central.ingest")
 class Ingest:
     """``stuck``: devices whose facts central cannot take, with the cause; a person must look."""
 
-    def __init__(self, ledger: Ledger, inbox: asyncio.Queue[Letter], publisher: Publisher, agents: Agents) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        inbox: asyncio.Queue[Letter],
+        publisher: Publisher,
+        agents: Agents,
+        recalls: RecallLane,
+    ) -> None:
         self.stuck: dict[str, str] = {}
         self._ledger = ledger
         self._inbox = inbox
         self._publisher = publisher
         self._agents = agents
+        self._recalls = recalls
 
     async def run(self) -> None:
         """Take letters until cancelled."""
@@ -58,6 +80,7 @@ class Ingest:
     async def take(self, letters: Iterable[Letter]) -> None:
         """Commit all batches among the letters, then answer each letter."""
         read = [(letter.device, message) for letter in letters if (message := self._read(letter)) is not None]
+        await self._recalls.take(read)
         batches = [message for _, message in read if isinstance(message, Batch)]
         if batches:
             await self._commit(batches)
@@ -68,8 +91,8 @@ class Ingest:
                 case Pull():
                     self._agents.pulled(device, message.after)
                     self._publisher.answer(device, message.after)
-                case Batch():
-                    pass  # answered by session, once for all its batches
+                case Batch() | AskRecalls() | Confirm() | SignedRecalls():
+                    pass  # answered by session, once for all its batches; the recall lane was first
 
     def _read(self, letter: Letter) -> Up | None:
         try:
@@ -133,7 +156,13 @@ class Ingest:
             if through >= last:
                 self.stuck.pop(device, None)
             verdicts = read_verdicts(self._ledger.connection, session, first, min(last, through))
-            ack = Ack(session=session, through=through, version=self._ledger.version, exceptions=verdicts)
+            ack = Ack(
+                session=session,
+                through=through,
+                version=self._ledger.version,
+                exceptions=verdicts,
+                recall_version=self._recalls.version,
+            )
             self._publisher.tell(device, ack)
             self._agents.committed(device, session, through)
 
@@ -153,7 +182,14 @@ class Ingest:
             self._agents.committed(device, position.session, position.through)
         now_us = self._ledger.time.now_us()
         self._publisher.tell(
-            device, Welcome(positions=positions, version=version, echo_us=hello.sent_us, central_us=now_us)
+            device,
+            Welcome(
+                positions=positions,
+                version=version,
+                echo_us=hello.sent_us,
+                central_us=now_us,
+                recall_version=self._recalls.version,
+            ),
         )
 
     def _through(self, session: bytes) -> int:
@@ -208,8 +244,15 @@ def _flaw(device: str, message: Up) -> str:
     match message:
         case Pull():
             return "" if fits_integer(message.after) else f"pull after {message.after}"
+        case AskRecalls():
+            return ""
+        case Confirm():
+            return "" if fits_integer(message.recall_version) else f"recall set {message.recall_version}"
+        case SignedRecalls():
+            return "" if fits_integer(message.version) else f"recall set {message.version}"
         case Hello():
-            return _flaw_of(device, message.start, message.replica_version, message.schema, message.sent_us)
+            numbers = (message.replica_version, message.schema, message.sent_us, message.recall_version)
+            return _flaw_of(device, message.start, *numbers)
         case Batch():
             if message.first_seq < 1 or not message.bodies:
                 return f"batch from fact {message.first_seq} with {len(message.bodies)} facts"

@@ -298,7 +298,9 @@ async def test_sync_tells_one_sentence_with_cause_and_action(hospital: Hospital,
     assert "No agent has spoken" in await page(nurse, "/sync?lang=en")
 
     def agents(*rows: tuple[object, ...]) -> None:
-        hospital.ledger.write(lambda connection: connection.executemany(statements.WRITE_AGENT, rows).rowcount)
+        hospital.ledger.write(
+            lambda connection: connection.executemany(statements.WRITE_AGENT, [(*row, 0) for row in rows]).rowcount
+        )
 
     version = hospital.ledger.version
     good = ("station-1", now, "0.1.0", 1, version, 0, 100, b"s" * 16, 1)
