@@ -17,11 +17,13 @@ from edge_agent.clock import Watch
 from edge_agent.errors import JournalCorruptError, Refused, StoreError, StoreFullError
 from edge_agent.store.folder import DataFolder
 from edge_agent.store.journal import Journal, Touched
+from edge_agent.store.recalls import HeldRecalls
 from sync_protocol.codec import encode_fact
 from sync_protocol.conservation import imbalance
 from sync_protocol.facts import Fact, FactId, Moment, What
 from sync_protocol.items import Item, State
-from sync_protocol.lifecycle import Refusal, fold
+from sync_protocol.lifecycle import Refusal, fold, recalled
+from sync_protocol.recalls import InForce
 
 __all__ = ["Recorded", "Recorder", "Refused"]
 
@@ -60,6 +62,8 @@ class Recorder:
         self, *, journal: Journal, stock: Stock, watch: Watch, data: DataFolder, location: str, device: str
     ) -> None:
         self._journal = journal
+        self.recalls = HeldRecalls(journal)
+        """In force in every check, from the first one on (REQ-07)."""
         self._stock = stock
         self._watch = watch
         self._data = data
@@ -163,7 +167,12 @@ class Recorder:
                 item = mine.item if mine else believed.get(code) or self._stock.item(code)
                 if item is not None:
                     known[code] = item
-            outcome = fold(fact, known)
+            in_force = self.recalls.in_force
+            if call.is_physical:  # it moves the item whatever a recall says; who is responsible must hear of it
+                outcome = fold(fact, known)
+                staged.refusals.extend(_recalled(fact, known, in_force))
+            else:
+                outcome = fold(fact, known, in_force)
             staged.facts.append(_stamped(fact, version))
             staged.refusals.extend(outcome.refusals)
             staged.touched.update((item.code, Touched(item=item, index=index + offset)) for item in outcome.items)
@@ -196,6 +205,13 @@ def _stamped(fact: Fact, version: int) -> Fact:
     stamped = copy.copy(fact)
     msgspec.structs.force_setattr(stamped, "checked_at", version)
     return stamped
+
+
+def _recalled(fact: Fact, known: Mapping[str, Item], recalls: InForce) -> list[Refusal]:
+    if not recalls:
+        return []
+    refusals = (recalled(known.get(code), fact, recalls) for code in fact.codes)
+    return [refusal for refusal in refusals if refusal is not None]
 
 
 def _require_balance(items: Sequence[Item]) -> None:

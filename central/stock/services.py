@@ -19,7 +19,7 @@ from central.stock.usage import Usages
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """How one part of central is. ``part``: ledger, broker, ingest, recalls, insurer; ``cause``: empty while it is well."""
+    """How one part of central is, as ledger, broker, ingest, recalls, insurer. ``cause`` is empty while it is well."""
 
     part: str
     cause: str = ""

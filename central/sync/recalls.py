@@ -13,11 +13,13 @@ from central.sync.link import Outbox
 from sync_protocol import topics
 from sync_protocol.codec import encode
 from sync_protocol.errors import WireError
-from sync_protocol.messages import AskRecalls, Confirm, Hello, Up
+from sync_protocol.messages import AskRecalls, Confirm, Hello, Pull, Up
 from sync_protocol.recalls import SignedRecalls
 
 _CONFIRM = "INSERT INTO recall_confirm (device, version, confirmed_us) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _FORGET = "DELETE FROM recall_confirm WHERE device = ? AND version > ?"
+
+REMIND_AFTER_US = 5_000_000
 
 _log = structlog.get_logger("central.recalls")
 
@@ -32,6 +34,7 @@ class RecallLane:
         self._agents = agents
         self._outbox = outbox
         self._unwritten: dict[str, int] = {}
+        self._reminded_us: dict[str, int] = {}
         recalls.listen(self._publish)
 
     @property
@@ -52,8 +55,10 @@ class RecallLane:
                     self._holds(device, message.recall_version)
                 case Confirm():
                     self._holds(device, message.recall_version)
-                case AskRecalls() if self._recalls.signed is not None:
-                    self._outbox.send(topics.down(device), encode(self._recalls.signed))
+                case AskRecalls():
+                    self._send(device)
+                case Pull():
+                    self._remind(device)
                 case SignedRecalls():
                     await self._adopt(device, message)
         self._write()
@@ -61,6 +66,18 @@ class RecallLane:
     def _publish(self, signed: SignedRecalls) -> None:
         if self._outbox.is_up:
             self._outbox.send(topics.RECALLS, encode(signed))
+
+    def _send(self, device: str) -> None:
+        if self._recalls.signed is not None:
+            self._outbox.send(topics.down(device), encode(self._recalls.signed))
+
+    def _remind(self, device: str) -> None:
+        """An agent with nothing to send hears no ack, but polls: the set or its confirmation may have been lost."""
+        now_us = self._ledger.time.now_us()
+        is_behind = self._agents.heard(device).recall_version != self.version
+        if is_behind and now_us >= self._reminded_us.get(device, 0) + REMIND_AFTER_US:
+            self._reminded_us[device] = now_us
+            self._send(device)
 
     def _holds(self, device: str, version: int) -> None:
         if self._agents.holds_recalls(device, version):

@@ -13,7 +13,7 @@ from edge_agent.errors import JournalNewerError
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
 REPLICA_VERSION = 1
 
 # A fact stands at session number * 2^32 + seq: one tree, written at its end only, read by range.
@@ -59,6 +59,11 @@ _JOURNAL = (
     "CREATE INDEX overlay_order ON overlay(order_id) WHERE order_id <> ''",
     "CREATE TABLE sign_in(person TEXT PRIMARY KEY, failures INTEGER NOT NULL, locked_until_us INTEGER NOT NULL) STRICT",
     "CREATE TABLE setting(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+)
+
+# REQ-07: the recall set in force as it was signed. More than one only while the newest lacks what an older one says.
+_JOURNAL_RECALLS = (
+    "CREATE TABLE recall_set(version INTEGER PRIMARY KEY, body BLOB NOT NULL, signature BLOB NOT NULL) STRICT",
 )
 
 _REPLICA = (
@@ -107,7 +112,7 @@ def migrate_journal(connection: sqlite3.Connection, path: Path) -> None:
             " journal. Nothing was changed. Install the version that ran here last, or a newer one."
         )
     if found < JOURNAL_VERSION:
-        _apply(connection, "journal", [("tables", _JOURNAL)], JOURNAL_VERSION)
+        _apply(connection, "journal", [("tables", _JOURNAL), ("recalls", _JOURNAL_RECALLS)], JOURNAL_VERSION)
 
 
 def create_replica(connection: sqlite3.Connection) -> None:

@@ -1,7 +1,7 @@
 """Carries out what the sync machines decide, and tells them what became of it. One task, one event at a time."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
@@ -9,8 +9,10 @@ from edge_agent.clock import Watch
 from edge_agent.errors import LinkDownError, StoreError
 from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import read_batch, unsent_lines
+from edge_agent.store.recalls import HeldRecalls
 from edge_agent.store.replica import Replica
 from edge_agent.sync.link import Heard, Link, LinkDown, LinkEvent, LinkUp
+from edge_agent.sync.recall_lane import RecallLane
 from edge_agent.sync.settling import Settling
 from edge_agent.sync.state import SyncState
 from sync_protocol import codec
@@ -44,6 +46,8 @@ class SyncShell:
         watch: Watch,
         tell: Callable[[Rows | None], None],
         software: str,
+        recalls: HeldRecalls,
+        recall_keys: Collection[bytes] = (),
     ) -> None:
         self._link = link
         self._journal = journal
@@ -58,6 +62,9 @@ class SyncShell:
         self._is_poked = False
         self._heard_us = self._hello_us = 0
         self.state = SyncState(latest=replica.version)
+        self._recalls = RecallLane(
+            recalls, recall_keys, state=self.state, send=self._send, tell=lambda: tell(None), now_us=self._now_us
+        )
 
     def committed(self) -> None:
         """The recorder has written facts."""
@@ -68,8 +75,14 @@ class SyncShell:
     async def run(self) -> None:
         """Serve until cancelled. Raises JournalCorruptError."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._link.run(self._inbox.put), name="sync: link")
+            tasks.create_task(self._link.run(self._hear), name="sync: link")
             tasks.create_task(self._serve(), name="sync: machines")
+
+    async def _hear(self, event: LinkEvent) -> None:
+        if isinstance(event, Heard) and event.is_urgent:
+            self._recalls.hear(event.data)  # not behind what waits in the inbox
+        else:
+            await self._inbox.put(event)
 
     async def _serve(self) -> None:
         while True:
@@ -85,7 +98,8 @@ class SyncShell:
 
     async def _next(self) -> LinkEvent | _Committed | None:
         """The next event; None when something is due."""
-        due_us = [us for us in (self._uplink.wake_us, self._downlink.wake_us, self._settling.wake_us) if us is not None]
+        wakes = (self._uplink.wake_us, self._downlink.wake_us, self._settling.wake_us, self._recalls.wake_us)
+        due_us = [us for us in wakes if us is not None]
         wait_s = max(0.0, (min(due_us) - self._now_us()) / 1e6) if due_us else None
         try:
             async with asyncio.timeout(wait_s):
@@ -97,6 +111,7 @@ class SyncShell:
         now_us = self._now_us()
         match event:
             case None:
+                self._recalls.tick()
                 await self._do(self._uplink.handle(uplink.Tick(now_us=now_us)))
                 await self._do(self._downlink.handle(downlink.Tick(now_us=now_us)))
             case _Committed():
@@ -119,6 +134,7 @@ class SyncShell:
     def _lost(self, cause: str) -> None:
         self._uplink.handle(uplink.Disconnected())
         self._downlink.handle(downlink.Disconnected())
+        self._recalls.disconnected()
         state = self.state
         if state.is_connected or state.cause != cause:
             state.is_connected, state.is_welcome, state.cause = False, False, cause
@@ -133,6 +149,7 @@ class SyncShell:
             self.state.alarm = f"central sent what this version cannot read: {error}"
             return
         self._heard_us = now_us
+        self._recalls.take(message)
         match message:
             case Welcome():
                 await self._welcomed(message, now_us)
@@ -216,6 +233,7 @@ class SyncShell:
             replica_version=self._replica.version,
             software=self._software,
             sent_us=self._watch.clock.wall_us(),
+            recall_version=self._recalls.version,
         )
 
     def _send(self, message: Up) -> None:

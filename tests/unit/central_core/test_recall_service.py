@@ -19,7 +19,7 @@ from sync_protocol.facts import How, Moment, What
 from sync_protocol.items import State
 from sync_protocol.messages import Ack, AskRecalls, Confirm, Delta, Hello, Welcome
 from sync_protocol.recalls import InForce, Recall, RecallSet, SignedRecalls, encode_recalls, open_recalls
-from tests.unit.central_core.desk import NOON_US, PLACE, SPLIT, STENT, WHOLE, Desk, HandAgent, an_order, box, piece
+from tests.unit.central_core.desk import NOON_US, SPLIT, STENT, WHOLE, Desk, HandAgent, an_order, box, piece
 
 PEOPLE = [Person(id="n1", name="李敏"), Person(id="n2", name="王强"), Person(id="gone", name="离职", is_active=False)]
 LATER_US = 60_000_000
