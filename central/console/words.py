@@ -83,6 +83,7 @@ REASONS: Mapping[str, str] = {
     Reason.OUT_FOR_GOOD: message("out of the hospital for good"),
     Reason.NOT_BOUND: message("loan without an order"),
     Reason.SECOND_PERSON: message("second person missing"),
+    Reason.RECALLED: message("recalled, and out of our hands all the same"),
     "unreadable": message("unreadable fact"),
     "chain_conflict": message("two facts with one identity"),
     "session_fork": message("restored or cloned device"),
@@ -103,6 +104,7 @@ ADVICE: Mapping[str, str] = {
     Reason.OUT_FOR_GOOD: message("It should not be here: set it aside and look how it came back."),
     Reason.NOT_BOUND: message("Bind the loan to its order, then dispense."),
     Reason.SECOND_PERSON: message("Name the witness, and record the step again."),
+    Reason.RECALLED: message("Find who has it now: the page of the recall names patient and order."),
     "unreadable": message("Keep the device as it is and call support: its software may be damaged."),
     "chain_conflict": message("Stop the device: two histories claim to be it. Do not restore its disk again."),
     "session_fork": message("Ask who restored or copied this computer, and enrol it again."),
@@ -136,14 +138,37 @@ PARTS: Mapping[str, str] = {
     "ledger": message("ledger"),
     "broker": message("message broker"),
     "ingest": message("ingest"),
+    "recalls": message("recalls"),
     "insurer": message("insurer"),
 }
+RECALL_FIELDS: Mapping[str, str] = {
+    "id": message("Recall number"),
+    "product": message("Product"),
+    "lot": message("Lot"),
+    "codes": message("Codes"),
+    "reason": message("Reason"),
+    "operator": message("Person"),
+    "witness": message("Second person"),
+}
+RECALL_FLAWS = (
+    message("nothing"),
+    message("nobody"),
+    message("a value"),
+    message("a recall needs it"),
+    message("why the recall ends"),
+    message("a product of the catalogue"),
+    message("a lot or codes, not both"),
+    message("a second person besides the one who acts"),
+    message("a person of this hospital who may sign in"),
+)
+"""What ``stock.recalls`` finds and expects, where it is the same every time."""
 _PHRASES = (
     message("an announced code"),
     message("a date not before today"),
     message("a witness besides the operator"),
     message("a loan bound to an order"),
     message("a lock, or a late scan"),
+    message("an item not recalled"),
 )
 PHRASES: Mapping[str, str] = {phrase: phrase for phrase in _PHRASES}
 """What ``sync_protocol.lifecycle`` expects, where it is no value of the ledger."""
@@ -152,6 +177,7 @@ CONDITIONS = (
     message("start the broker, or correct [mqtt] url; agents keep their facts"),
     message("keep the data folder of the agents named and look at the exceptions"),
     message("check the platform and [insurer]; rows wait and are sent by themselves"),
+    message("put the old recall.key back, or give every agent the key of recall-key"),
     message("more facts arrive than can be written"),
     message("not connected yet"),
     message("the broker closed the connection"),

@@ -159,7 +159,7 @@ async def test_an_agent_without_a_key_says_so_and_shows_what_it_cannot_verify(ho
             await until(lambda: agent.shell.state.recall_trouble is RecallTrouble.NO_KEY)
             assert [recall.id for recall in agent.shell.state.unverified.recalls] == ["R1"]
             async with asyncio.timeout(10):
-                while not (agents := (await house.cover())["agents"]):
+                while not (agents := (await house.cover())["agents"]):  # noqa: ASYNC110 -- another process
                     await asyncio.sleep(0.05)
             assert [each["is_confirmed"] for each in agents] == [False]
 
