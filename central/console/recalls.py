@@ -106,6 +106,11 @@ def sentence(visit: Visit, cover: Cover) -> str:
     missing = [agent.device for agent in cover.agents if not agent.is_confirmed]
     if not cover.agents:
         return say("No agent has spoken to central yet: the recall waits for the first one.")
+    if missing and not cover.recall.is_active:
+        return say(
+            "Lifted, and not confirmed by %(devices)s: there it is refused until it is connected.",
+            devices=say(", ").join(missing),
+        )
     if missing:
         return say(
             "Not confirmed by %(devices)s. It takes effect there the moment it is connected: until then, call them.",

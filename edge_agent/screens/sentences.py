@@ -66,7 +66,7 @@ _LIFECYCLE: Mapping[Reason, Say] = {
     Reason.RECALLED: Say(
         mark("Recalled: do not use it"),
         mark("Put it into quarantine, whatever the order says, and tell the pharmacist in charge."),
-        About.PLAIN,
+        About.RECALL,
     ),
     Reason.OUT_FOR_GOOD: Say(
         mark("Out of circulation for good"),
