@@ -16,7 +16,7 @@ from central.clock import Clock, HospitalTime, SystemClock
 from central.config import Config
 from central.connectors.insurer import Insurer
 from central.connectors.queue import SalesQueue, enqueue_sales
-from central.errors import PortInUseError
+from central.errors import PortInUseError, StartError
 from central.ledger import store
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
@@ -114,8 +114,10 @@ class Central:
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[str], None]) -> None:
         """Serve until ``stop``. ``on_ready`` gets the address of the site."""
-        async with self._site() as address, asyncio.TaskGroup() as tasks:
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        async with self._site(lost) as address, asyncio.TaskGroup() as tasks:
             running = [
+                tasks.create_task(_until_lost(lost), name="lost ledger"),
                 tasks.create_task(self.link.run(), name="link"),
                 tasks.create_task(self.ingest.run(), name="ingest"),
                 tasks.create_task(self.agents.run(is_link_up=lambda: self.link.is_up), name="agents"),
@@ -158,16 +160,26 @@ class Central:
         )
 
     @contextlib.asynccontextmanager
-    async def _site(self) -> AsyncIterator[str]:
-        """Serves the site while it is open. Raises PortInUseError."""
+    async def _site(self, lost: asyncio.Future[None]) -> AsyncIterator[str]:
+        """Serve the site while open; ``lost`` fails when a request finds the ledger lost. Raises PortInUseError."""
+
+        def on_fatal(error: StartError) -> None:
+            if not lost.done():
+                lost.set_exception(error)
+
         settings = SiteSettings(clients=self.config.clients, language=self.config.language)
-        runner = web.AppRunner(build_site(self.services, settings), access_log=None, shutdown_timeout=SHUTDOWN_S)
+        site = build_site(self.services, settings, on_fatal=on_fatal)
+        runner = web.AppRunner(site, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         try:
             await _listen(runner, self.config.host, self.config.port)
             yield f"http://{self.config.host}:{runner.addresses[0][1]}"
         finally:
             await runner.cleanup()
+
+
+async def _until_lost(lost: asyncio.Future[None]) -> None:
+    await asyncio.shield(lost)
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:

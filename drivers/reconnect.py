@@ -82,7 +82,7 @@ class Reconnect:
         self._ready_since = None
         cause = "the driver was stopped"
         try:
-            await session()
+            await _in_a_task_of_its_own(session())
             cause = "the session ended"
         except* (DeviceGoneError, OSError) as losses:
             cause = _first_line(losses)
@@ -90,10 +90,6 @@ class Reconnect:
             # Also when cancelled: nobody may take a device for usable that nobody serves.
             had_settled = self._has_settled()
             self._fault(cause)
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # A TaskGroup of Python 3.11 whose child fails while it is cancelled raises the failure alone.
-            raise asyncio.CancelledError
         if not had_settled:
             raise DeviceGoneError(cause)
 
@@ -117,6 +113,19 @@ class Reconnect:
         doublings = min(state.attempt_number - 1, 16)
         longest_s = min(self._longest_wait_s, self._first_wait_s * float(2**doublings))
         return longest_s * self._random.uniform(0.5, 1.0)
+
+
+async def _in_a_task_of_its_own(session: Awaitable[None]) -> None:
+    """A task group of Python 3.11 may lose the cancellation of the task that it runs in: so that is never ours."""
+    task = asyncio.ensure_future(session)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # seen: it is being stopped
 
 
 def _first_line(losses: BaseExceptionGroup[BaseException]) -> str:

@@ -11,6 +11,7 @@ from sync_protocol.documents import DeliveryNote, NoteState, Order, OrderState, 
 from sync_protocol.items import Item, Kind, State
 
 _ITEM = "SELECT body FROM item WHERE code = ?"
+_ITEMS = "SELECT code, body FROM item WHERE code IN (SELECT value FROM json_each(?))"
 _AT = (
     "SELECT code, body FROM item WHERE location = ? AND state IN (SELECT value FROM json_each(?))"
     " AND (? = '' OR product = ?) AND (? = '' OR kind = ?) AND code > ? ORDER BY code LIMIT ?"
@@ -64,6 +65,17 @@ class Stock:
             return touched
         rows = self._replica.query(_ITEM, code)
         return _item(rows[0][0]) if rows else None
+
+    def items(self, codes: Collection[str]) -> dict[str, Item]:
+        """Those of many items that are known, by code: two statements for all of them."""
+        if len(codes) == 1:
+            (code,) = codes
+            item = self.item(code)
+            return {code: item} if item else {}
+        found = self._overlay.items(codes)
+        wanted = as_json(code for code in codes if code not in found)
+        found.update((code, _item(body)) for code, body in self._replica.query(_ITEMS, wanted))
+        return found
 
     def items_at(
         self, location: str, *, states: Collection[State], product: str = "", kind: Kind | None = None, limit: int

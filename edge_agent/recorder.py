@@ -6,7 +6,7 @@ that of two who want the same item exactly one gets it, and what the others beli
 
 import asyncio
 import copy
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -144,7 +144,7 @@ class Recorder:
             _fail(physical, error)
 
     def _stage(self, group: list[_Call]) -> Iterator[_Staged]:
-        believed: dict[str, Item] = {}
+        believed = self._stock.items({code for call in group for fact in call.facts for code in fact.codes})
         index = 0
         for call in group:
             staged = self._check(call, believed, index)
@@ -152,21 +152,18 @@ class Recorder:
                 self.recent_refusals.extend(staged.refusals)
                 call.done.set_exception(Refused(tuple(staged.refusals)))
                 continue
-            believed.update((code, touched.item) for code, touched in staged.touched.items())
+            for code, touched in staged.touched.items():
+                believed[code] = touched.item
             index += len(staged.facts)
             yield staged
 
-    def _check(self, call: _Call, believed: Mapping[str, Item], index: int) -> _Staged:
-        """Fold the call's facts over what earlier calls of the group and this agent's stores say."""
+    def _check(self, call: _Call, believed: dict[str, Item], index: int) -> _Staged:
+        """Fold the call's facts over what this agent's stores and earlier calls of the group say."""
         staged = _Staged(call=call, facts=[], touched={}, refusals=[])
         version = self._stock.version
         for offset, fact in enumerate(call.facts):
-            known: dict[str, Item] = {}
-            for code in fact.codes:
-                mine = staged.touched.get(code)
-                item = mine.item if mine else believed.get(code) or self._stock.item(code)
-                if item is not None:
-                    known[code] = item
+            own = {code: staged.touched[code].item for code in fact.codes if code in staged.touched}
+            known = ChainMap(own, believed) if own else believed
             in_force = self.recalls.in_force
             if call.is_physical:  # it moves the item whatever a recall says; who is responsible must hear of it
                 outcome = fold(fact, known)
@@ -175,7 +172,8 @@ class Recorder:
                 outcome = fold(fact, known, in_force)
             staged.facts.append(_stamped(fact, version))
             staged.refusals.extend(outcome.refusals)
-            staged.touched.update((item.code, Touched(item=item, index=index + offset)) for item in outcome.items)
+            for item in outcome.items:
+                staged.touched[item.code] = Touched(item=item, index=index + offset)
             if fact.what is What.PRESCANNED:
                 _require_balance(outcome.items)
         return staged

@@ -1,7 +1,9 @@
 #!/bin/sh
-# Resolves the dependencies of pyproject.toml anew: one file for the demo, one for development, pinned and hashed.
+# Resolves the dependencies of pyproject.toml anew: one file to build with, one for the demo, one for development, pinned and hashed.
 set -eu
 bin=$1
+echo 'setuptools>=77' | "$bin/pip-compile" --quiet --generate-hashes --allow-unsafe --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file build.txt -
 for extra in demo dev; do
   "$bin/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \

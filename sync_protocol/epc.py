@@ -34,6 +34,7 @@ _HEX = re.compile(r"[0-9A-Fa-f]*")
 _PIECE_KEY = re.compile(r"01[0-9A-F]{22}")
 _LAYOUT = struct.Struct(">BHB6s")
 _CRC_START = 0xFFFF
+_BLANK = (bytes(EPC_BYTES), b"\xff" * EPC_BYTES)
 _SGTIN_96, _GIAI_96, _GID_96, _FACTORY = 0x30, 0x34, 0x35, 0xE2
 _NO_PARTITION = 7
 
@@ -45,6 +46,10 @@ class ItemType(IntEnum):
     CONSUMABLE = 2
     PERSON = 3
     LOCATION = 4
+
+
+_ITEMS = frozenset({ItemType.DRUG, ItemType.CONSUMABLE})
+_TYPES = {int(item_type): item_type for item_type in ItemType}
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,9 +82,10 @@ def decode_piece(epc: str | bytes) -> Piece:
     if int.from_bytes(raw[10:], "big") != expected:
         _refuse(CodeFlaw.BAD_CHECK_DIGIT, f"EPC {_hex(raw)}", f"CRC {expected:04X}", "read again, or print a new label")
     _, site, item_type, serial = _LAYOUT.unpack(raw[:10])
-    if item_type not in set(ItemType):
+    known_type = _TYPES.get(item_type)
+    if known_type is None:
         _refuse(CodeFlaw.NOT_AN_ITEM, f"item type {item_type}", "1 to 4", "the tag was written by a newer system")
-    return Piece(site=site, item_type=ItemType(item_type), serial=int.from_bytes(serial, "big"))
+    return Piece(site=site, item_type=known_type, serial=int.from_bytes(serial, "big"))
 
 
 def piece_mask(site: int) -> str:
@@ -92,14 +98,14 @@ def opens_with_piece(text: str) -> bool:
     if not _PIECE_KEY.match(text):
         return False
     raw = bytes.fromhex(text[: 2 * EPC_BYTES])
-    return raw[3] in set(ItemType) and crc_hqx(raw[:10], _CRC_START) == int.from_bytes(raw[10:], "big")
+    return raw[3] in _TYPES and crc_hqx(raw[:10], _CRC_START) == int.from_bytes(raw[10:], "big")
 
 
 def parse_epc(epc: str | bytes) -> Code:
     """Code of a tag's EPC bank: 24 hex digits, or the 12 bytes themselves. Raises CodeRefused."""
     raw = _raw(epc)
     header = raw[0]
-    if header == _FACTORY or raw in {bytes(EPC_BYTES), b"\xff" * EPC_BYTES}:
+    if header == _FACTORY or raw in _BLANK:
         _refuse(
             CodeFlaw.UNTAGGED, f"EPC {_hex(raw)}", "an EPC that was written to the tag", "write and print the label"
         )
@@ -134,7 +140,7 @@ def refuse_key_clash(code: Code) -> None:
 
 def _piece(raw: bytes) -> Code:
     piece = decode_piece(raw)
-    if piece.item_type not in {ItemType.DRUG, ItemType.CONSUMABLE}:
+    if piece.item_type not in _ITEMS:
         _refuse(
             CodeFlaw.NOT_AN_ITEM,
             f"the tag of a {piece.item_type.name.lower()}",

@@ -12,6 +12,9 @@ MAX_CODES = 2_000
 MAX_UNITS = 9_999
 MAX_TEXT = 256
 SESSION_BYTES = 16
+_DAY_1970 = dt.date(1970, 1, 1).toordinal()
+_DAY_US = 86_400_000_000
+_TEXTS = ("operator", "witness", "location", "document", "order", "source", "product", "lot", "reason")
 
 
 class What(StrEnum):
@@ -53,7 +56,9 @@ class How(StrEnum):
     MESSAGE = "message"
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+# ``gc=False``, here and on items: a frozen record of texts and numbers is never part of a cycle, and central holds so
+# many of them that looking for cycles among them was a quarter of an ingest.
+class Moment(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """When a device says something happened. Time is evidence, never an order: facts are ordered by their chain."""
 
     wall_us: int
@@ -69,10 +74,10 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     def local_date(self) -> dt.date:
         """Civil date in the hospital, corrected by the offset where one is known."""
         us = self.wall_us + (self.offset_us or 0) + self.zone_min * 60_000_000
-        return dt.date(1970, 1, 1) + dt.timedelta(microseconds=us)
+        return dt.date.fromordinal(_DAY_1970 + us // _DAY_US)
 
 
-class Certificate(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Certificate(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """Read certificate of an RFID count: rounds read, tags heard, total hits, rounds since the last new tag."""
 
     rounds: int
@@ -81,7 +86,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     quiet_rounds: int
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """One thing that happened to one to 2,000 codes. Who recorded it and where it stands is its ``FactId``.
 
     Fields are appended, never moved: the encoded bytes are hashed and kept as written.
@@ -115,21 +120,28 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Announced: whether the codes are boxes or pieces."""
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.codes) <= MAX_CODES:
-            raise FactError("codes", f"{len(self.codes)} codes", f"1 to {MAX_CODES} codes; split the fact")
-        if len(set(self.codes)) != len(self.codes):
+        codes = self.codes
+        if not 1 <= len(codes) <= MAX_CODES:
+            raise FactError("codes", f"{len(codes)} codes", f"1 to {MAX_CODES} codes; split the fact")
+        if len(codes) > 1 and len(set(codes)) != len(codes):
             raise FactError("codes", "a code twice", "each code once in a fact")
-        for name in ("operator", "witness", "location", "document", "order", "source", "product", "lot", "reason"):
-            text = getattr(self, name)
-            if len(text) > MAX_TEXT:
-                raise FactError(name, f"{len(text)} characters", f"at most {MAX_TEXT}")
+        # Facts pass here at every step of their way: one look at all texts, and at each only where it may be too long.
+        who_and_where = self.operator + self.witness + self.location + self.document + self.order
+        if len(who_and_where + self.source + self.product + self.lot + self.reason) > MAX_TEXT:
+            self._refuse_long_text()
         for check in _REQUIRED.get(self.what, ()):
             if not getattr(self, check):
                 raise FactError(check, "nothing", f"a value: a {self.what} fact needs its {check}")
         if not 0 <= self.units <= MAX_UNITS:
             raise FactError("units", str(self.units), f"0 to {MAX_UNITS}")
-        if not all(self.codes):
+        if "" in codes:
             raise FactError("codes", "an empty code", "canonical codes")
+
+    def _refuse_long_text(self) -> None:
+        for name in _TEXTS:
+            text = getattr(self, name)
+            if len(text) > MAX_TEXT:
+                raise FactError(name, f"{len(text)} characters", f"at most {MAX_TEXT}")
 
 
 _REQUIRED: dict[What, tuple[str, ...]] = {
@@ -151,7 +163,7 @@ _REQUIRED: dict[What, tuple[str, ...]] = {
 }
 
 
-class FactId(msgspec.Struct, frozen=True, kw_only=True, array_like=True, order=True):
+class FactId(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True, order=True):
     """Identity of a fact. ``session`` is fresh and random at every process start; ``seq`` counts from 1, no gap."""
 
     device: str
@@ -167,7 +179,7 @@ class FactId(msgspec.Struct, frozen=True, kw_only=True, array_like=True, order=T
             raise FactError("seq", str(self.seq), "1 or more")
 
 
-class SealedFact(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class SealedFact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """A fact in its chain: the bytes as written, and the hash that binds them to all before them."""
 
     id: FactId

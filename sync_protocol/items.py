@@ -33,7 +33,7 @@ FINAL = frozenset({State.ABNORMAL, State.RETURNED_TO_SUPPLIER})
 LIVE = frozenset(State) - FINAL - {State.DISPENSED}
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """One item as folded from its facts. ``code`` is the canonical key of ``sync_protocol.codes``.
 
     New fields are appended and have defaults, so that older agents read newer rows.

@@ -40,7 +40,7 @@ class Reason(StrEnum):
     RECALLED = "recalled"
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """What disagreed: the code, the fact, the item's state if it has one, found against expected."""
 
     code: str
@@ -136,6 +136,9 @@ MOVES: Mapping[What, Move] = {
 REFUSED_WHEN_EXPIRED = frozenset({What.PRESCANNED, What.LOCKED, What.DISPENSED, What.LENT})
 # Two different people for a controlled drug (麻精药品): whenever it leaves the stock for good or for a while.
 NEEDS_WITNESS = frozenset({What.DISPENSED, What.LENT, What.WRITTEN_OFF, What.SENT_BACK, What.TAKEN})
+_NAMES_ITS_ORDER = frozenset({What.UNLOCKED, What.PACKED})
+_IS_OF_AN_ORDER = frozenset({State.LOCKED, State.LENT})
+_NEEDS_NO_LOCK = frozenset({How.LATE_SCAN, How.MACHINE})
 
 
 def apply(item: Item | None, fact: Fact, code: str) -> Item | Refusal:
@@ -176,15 +179,15 @@ def _check_context(item: Item, fact: Fact) -> Refusal | None:
 
 
 def _check_order(item: Item, fact: Fact) -> Refusal | None:
-    if fact.what in {What.UNLOCKED, What.PACKED} and fact.order and fact.order != item.order:
+    if fact.what in _NAMES_ITS_ORDER and fact.order and fact.order != item.order:
         return _refuse(item, fact, Reason.WRONG_ORDER, found=fact.order, expected=item.order)
     if fact.what is not What.DISPENSED:
         return None
     if item.state is State.LENT and not item.order:
         return _refuse(item, fact, Reason.NOT_BOUND, expected="a loan bound to an order")
-    if item.state in {State.LOCKED, State.LENT} and fact.order != item.order:
+    if item.state in _IS_OF_AN_ORDER and fact.order != item.order:
         return _refuse(item, fact, Reason.WRONG_ORDER, found=fact.order, expected=item.order)
-    if item.state is State.IN_STOCK and fact.how not in {How.LATE_SCAN, How.MACHINE}:
+    if item.state is State.IN_STOCK and fact.how not in _NEEDS_NO_LOCK:
         return _refuse(item, fact, Reason.WRONG_STATE, found=fact.how, expected="a lock, or a late scan")
     return None
 
@@ -238,10 +241,12 @@ def _announced(fact: Fact, code: str) -> Item:
 def _moved(item: Item, fact: Fact) -> Item:
     move = MOVES[fact.what]
     changes = move.changes(item, fact)
-    return msgspec.structs.replace(item, **({"state": move.to or item.state} | changes))
+    if move.to is not None:
+        changes["state"] = move.to
+    return msgspec.structs.replace(item, **changes)
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one fact does to a stock: the items that it changes or creates, and the codes that it does not fit."""
 
     items: tuple[Item, ...]

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable, Iterator
 from enum import Enum
+from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -48,6 +49,13 @@ def decode_query(query: Iterable[tuple[str, str]], kind: type[_T]) -> _T:
     if twice:
         raise MalformedError(
             tuple(Mistake(field=name, found="given twice", expected="given once", advice="keep one") for name in twice),
+        )
+    # A query string has no null; text that says so would else be read as "any".
+    hints = get_type_hints(kind)
+    nulls = [(name, text) for name, text in pairs if text.lower() == "null" and NoneType in get_args(hints.get(name))]
+    if nulls:
+        raise MalformedError(
+            tuple(Mistake(field=name, found=text, expected="a value", advice="leave it out") for name, text in nulls)
         )
     return _convert(dict(pairs), kind, is_text=True)
 

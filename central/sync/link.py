@@ -7,9 +7,9 @@ bounded; what does not fit is dropped and counted, and the agent that misses an 
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiomqtt
 import msgspec
@@ -89,7 +89,7 @@ class MqttLink:
         wait_s = FIRST_WAIT_S
         while True:
             began_s = loop.time()
-            cause = await self._serve()
+            cause = await _in_a_task_of_its_own(self._serve())
             if cause != self.cause:  # an outage of a night is one line of the log
                 self._log.warning("link down", cause=cause)
             self.cause = cause
@@ -156,6 +156,19 @@ class _RecallsFirst(asyncio.Queue[tuple[str, bytes]]):
             self._queue.appendleft(item)
         else:
             self._queue.append(item)
+
+
+async def _in_a_task_of_its_own(session: Coroutine[Any, Any, str]) -> str:
+    """A task group of Python 3.11 may lose the cancellation of the task that it runs in: so that is never ours."""
+    task = asyncio.create_task(session)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # seen: it is being stopped
 
 
 async def _send_all(client: aiomqtt.Client, outgoing: asyncio.Queue[tuple[str, bytes]]) -> None:

@@ -132,15 +132,6 @@ def parameters(data: bytes) -> Iterator[Parameter]:
         at += length
 
 
-def check_report(body: bytes) -> None:
-    """Raises FrameError if an RO_ACCESS_REPORT says that it has more than it has, so that an EPC would be cut short."""
-    for entry in parameters(body):
-        for kind, value in parameters(entry.value) if entry.kind == TAG_REPORT_DATA else ():
-            bits = int.from_bytes(value[:2])
-            if kind == EPC_DATA and len(value) != 2 + (bits + 7) // 8:
-                raise FrameError(f"an EPC of {len(value) - 2} bytes says it has {bits} bits")
-
-
 class Framer:
     """Bytes as they come in, whole messages (header included) out."""
 

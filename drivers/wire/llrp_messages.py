@@ -1,8 +1,8 @@
 """LLRP messages by sllurp: the records of its decoder and encoder in the shapes that the driver needs.
 
-sllurp is used as a codec only. Its client class swallows what it cannot decode, with the rest of the buffer, and its
-thread registers a callback after it has sent the question; a round could then lack tags without anybody noticing.
-Here each frame either becomes a message or raises ``FrameError``.
+sllurp is used as a codec only, and not for tag reports (``llrp_reports``). Its client class swallows what it cannot
+decode, with the rest of the buffer, and its thread registers a callback after it has sent the question; a round could
+then lack tags without anybody noticing. Here each frame either becomes a message or raises ``FrameError``.
 """
 
 import struct
@@ -15,7 +15,8 @@ from sllurp.llrp_errors import LLRPError
 from sllurp.llrp_proto import LLRPROSpec
 
 from drivers.readings import TagRead
-from drivers.wire.llrp import HEADER, FrameError, MessageType, check_report, read_header
+from drivers.wire.llrp import HEADER, FrameError, MessageType, read_header
+from drivers.wire.llrp_reports import read_entries
 
 # All of this sllurp raises on bytes that lie about their structure.
 _UNDECODABLE = (LLRPError, struct.error, LookupError, ValueError, TypeError, AttributeError, RecursionError)
@@ -31,7 +32,7 @@ _CONTENT = {
 
 
 class Message(NamedTuple):
-    """One decoded message. ``fields`` is sllurp's dictionary of its parameters."""
+    """One decoded message. ``fields``: its parameters by name, as sllurp nests them."""
 
     name: str
     message_id: int
@@ -84,13 +85,15 @@ class Abilities(NamedTuple):
 
 def decode(frame: bytes) -> Message:
     """Raises FrameError."""
-    if read_header(frame).kind == MessageType.RO_ACCESS_REPORT:
-        check_report(frame[HEADER.size :])  # sllurp takes what is there for what was announced
+    header = read_header(frame)
+    if header.kind == MessageType.RO_ACCESS_REPORT:
+        fields: Mapping[str, Any] = {"ID": header.message_id, "TagReportData": read_entries(frame[HEADER.size :])}
+        return Message(MessageType.RO_ACCESS_REPORT.name, header.message_id, fields)
     try:
         decoded = LLRPMessage(msgbytes=frame)
     except _UNDECODABLE as error:
         raise FrameError(f"undecodable message {frame[:16].hex()}…: {type(error).__name__}: {error}") from error
-    fields: Mapping[str, Any] = decoded.msgdict[decoded.msgname]
+    fields = decoded.msgdict[decoded.msgname]
     return Message(decoded.msgname, fields["ID"], fields)
 
 

@@ -11,6 +11,7 @@ from edge_agent.health import HealthReport
 from edge_agent.screens import show, words
 from edge_agent.screens.sentences import sentence
 from sync_protocol.documents import Product
+from sync_protocol.items import Kind
 
 HERE = Path(__file__).parent
 LOCALES = HERE / "locales"
@@ -71,7 +72,11 @@ class Language:
         """A number of units of a split drug, or of boxes or pieces."""
         if self.is_chinese:
             return f"{number} {product.unit_name}"
-        return self.count("%(num)d unit", "%(num)d units", number)
+        if product.is_split:
+            return self.count("%(num)d unit", "%(num)d units", number)
+        if product.kind is Kind.PIECE:
+            return self.count("%(num)d piece", "%(num)d pieces", number)
+        return self.count("%(num)d box", "%(num)d boxes", number)
 
     def age(self, seconds: float) -> str:
         """How long, in the unit that people would say."""

@@ -152,6 +152,7 @@ def _values(site: Site, desk: Desk) -> Mapping[str, Any]:
     chosen = next((ticket for ticket in tickets if ticket.order.id == desk.order), None)
     note = next((note for note in notes if note.id == desk.note), None)
     verdicts = list(desk.verdicts)
+    present = next((verdict for verdict in verdicts[:1] if verdict.number > desk.since), None)
     return {
         "desk": desk,
         "step": desk.step,
@@ -165,16 +166,16 @@ def _values(site: Site, desk: Desk) -> Mapping[str, Any]:
         "progress": steps.handout.progress(chosen) if chosen else (0, 0),
         "notes": [each for each in notes if each is not note],
         "note": steps.receive.progress(note) if note else None,
-        "verdict": verdicts[0] if verdicts else None,
-        "last": verdicts[1 : 1 + LAST_SHOWN],
-        "products": _named(site, verdicts[:1]),
+        "verdict": present,
+        "last": [verdict for verdict in verdicts[: LAST_SHOWN + 1] if verdict is not present][:LAST_SHOWN],
+        "products": _named(site, present),
         "second_person": Reason.SECOND_PERSON,
     }
 
 
-def _named(site: Site, verdicts: list[Verdict]) -> Mapping[str, Product]:
+def _named(site: Site, verdict: Verdict | None) -> Mapping[str, Product]:
     """Products that a refusal names."""
-    names = {name for verdict in verdicts for name in (verdict.found, verdict.expected) if verdict.is_refused}
+    names = {verdict.found, verdict.expected} if verdict is not None and verdict.is_refused else set()
     found = {name: site.parts.bench.stock.product(name) for name in names if name}
     return {name: product for name, product in found.items() if product is not None}
 

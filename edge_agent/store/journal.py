@@ -34,6 +34,9 @@ _TOUCH = (
 _SETTLE = "UPDATE session SET acked = ?, acked_version = ? WHERE number = ?"
 _SETTLED_CODES = "SELECT code FROM overlay WHERE position BETWEEN ? AND ? LIMIT ?"
 _LEAVE = "DELETE FROM overlay WHERE code = ?"
+_TOUCHED = "SELECT code FROM overlay LIMIT ?"
+REMEMBERED = 50_000
+"""Overlay codes known without asking the disk; an agent that was offline for weeks may have more, and asks."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.journal")
@@ -56,6 +59,7 @@ class Journal:
         self.lines = {line.start.session: line for line in lines}
         """Sessions by name, oldest first; those that are wholly acked and settled may be left out."""
         self._witness = witness
+        self._touched = _read_touched(connection)
         self.trouble = ""
         """Why the last write failed; empty while writing works."""
 
@@ -75,10 +79,15 @@ class Journal:
                 lines = opening.read_lines(connection)
                 opening.check(connection, path, lines, device=device, testimony_path=testimony_path)
                 lines.append(_begin_session(connection, lines, device, session, started_us))
+                return cls(path, connection, lines, Witness.open(testimony_path))
+            except OSError as error:
+                connection.close()
+                raise StoreError(
+                    f"{testimony_path}: {error.strerror}; check the disk and who may write there"
+                ) from error
             except BaseException:
                 connection.close()
                 raise
-        return cls(path, connection, lines, Witness.open(testimony_path))
 
     @property
     def start(self) -> SessionStart:
@@ -109,6 +118,7 @@ class Journal:
             if (line.head, line.head_hash) != (seq, previous):  # read anew after the failure
                 raise
         line.head, line.head_hash = seq, previous
+        self._remember(row[0] for row in rows)
         self._testify()
         start = line.start
         return tuple(
@@ -131,7 +141,13 @@ class Journal:
         codes = self.query(_SETTLED_CODES, line.position(0), line.position(through), limit)
         if codes:
             self._write(((_LEAVE, codes),))
+            if self._touched is not None:
+                self._touched.difference_update(code for (code,) in codes)
         return len(codes)
+
+    def may_have_touched(self, code: str) -> bool:
+        """False: the overlay has no row of this code, and need not be asked."""
+        return self._touched is None or code in self._touched
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Raises StoreError or JournalCorruptError."""
@@ -192,15 +208,28 @@ class Journal:
             connection.close()
             raise sqlite.corrupt(self.path, "recorded facts are gone after the disk failed")
         self._line.head, self._line.head_hash = line.head, line.head_hash
+        self._touched = _read_touched(connection)
         self._connection = connection
         _log.warning("journal_reopened", path=str(self.path), head=line.head)
         return connection
+
+    def _remember(self, codes: Iterable[str]) -> None:
+        if self._touched is not None:
+            self._touched.update(codes)
+            if len(self._touched) > REMEMBERED:
+                self._touched = None
 
     def _testify(self) -> None:
         try:
             self._witness.write(self._line.number, self._line.head, self._line.head_hash)
         except OSError as error:  # the facts are safe; the witness only lags behind
             _log.warning("witness_not_written", path=str(self.path), error=str(error))
+
+
+def _read_touched(connection: sqlite3.Connection) -> set[str] | None:
+    """Codes in the overlay; None if there are too many to remember."""
+    codes = {code for (code,) in connection.execute(_TOUCHED, (REMEMBERED + 1,))}
+    return codes if len(codes) <= REMEMBERED else None
 
 
 def _write_anew(connection: sqlite3.Connection, path: Path) -> None:

@@ -8,6 +8,7 @@ from edge_agent.store.journal import Journal
 from sync_protocol.items import Item, Kind, State
 
 _ITEM = "SELECT item FROM overlay WHERE code = ?"
+_ITEMS = "SELECT code, item FROM overlay WHERE code IN (SELECT value FROM json_each(?))"
 _AT = (
     "SELECT item FROM overlay WHERE location = ? AND state IN (SELECT value FROM json_each(?))"
     " AND (? = '' OR product = ?) AND (? = '' OR kind = ?) ORDER BY code LIMIT ?"
@@ -25,8 +26,17 @@ class Overlay:
         self._journal = journal
 
     def item(self, code: str) -> Item | None:
+        if not self._journal.may_have_touched(code):
+            return None
         rows = self._journal.query(_ITEM, code)
         return _decode(rows[0][0]) if rows else None
+
+    def items(self, codes: Iterable[str]) -> dict[str, Item]:
+        """Those of the items that have a row here, by code."""
+        wanted = [code for code in codes if self._journal.may_have_touched(code)]
+        if not wanted:
+            return {}
+        return {code: _decode(item) for code, item in self._journal.query(_ITEMS, as_json(wanted))}
 
     def at(
         self, location: str, *, states: Collection[State], product: str = "", kind: Kind | None = None, limit: int

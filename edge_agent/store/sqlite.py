@@ -24,10 +24,17 @@ _OUTAGES = frozenset(
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-def connect(path: Path, *, is_durable: bool, is_read_only: bool = False) -> sqlite3.Connection:
+def connect(
+    path: Path, *, is_durable: bool, is_read_only: bool = False, is_of_any_thread: bool = False
+) -> sqlite3.Connection:
     """A connection whose transactions are begun and ended by hand. ``is_durable``: a commit is on the disk."""
     mode = "ro" if is_read_only else "rwc"
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=not is_of_any_thread,
+    )
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         if not is_read_only:

@@ -6,9 +6,9 @@ MQTT 3.1.1 with a clean session: nothing is asked of the broker's memory, for it
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiomqtt
 import msgspec
@@ -78,7 +78,7 @@ class MqttLink:
         wait_s, last_cause = FIRST_WAIT_S, ""
         while True:
             began_s = loop.time()
-            cause = await self._serve(hear)
+            cause = await _in_a_task_of_its_own(self._serve(hear))
             if cause != last_cause:  # an outage of a night is one line of the log
                 self._log.warning("link_down", cause=cause)
             last_cause = cause
@@ -136,6 +136,19 @@ class _RecallsFirst(asyncio.Queue[aiomqtt.Message]):
             self._queue.appendleft(item)
         else:
             self._queue.append(item)
+
+
+async def _in_a_task_of_its_own(session: Coroutine[Any, Any, str]) -> str:
+    """A task group of Python 3.11 may lose the cancellation of the task that it runs in: so that is never ours."""
+    task = asyncio.create_task(session)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # seen: it is being stopped
 
 
 async def _hear_all(client: aiomqtt.Client, hear: Callable[[LinkEvent], Awaitable[None]]) -> None:

@@ -63,6 +63,8 @@ class Desk:
         self.note = ""
         self.order = ""
         self.verdicts: deque[Verdict] = deque(maxlen=VERDICTS_KEPT)
+        self.since = 0
+        """Number of the last verdict before the present step was turned to."""
         self.done = 0
         """Verdicts in the journal since the person signed in."""
         self.active_us = 0
@@ -73,6 +75,7 @@ class Desk:
         self.person = person
         self.note = self.order = ""
         self.done = 0
+        self.since = self._number
         self.verdicts.clear()
         self.steps.bench.notifier.publish(Change.PEOPLE)
 
@@ -82,6 +85,8 @@ class Desk:
             self.steps.receive.note(note)
         if order:
             self.steps.orders.ticket(order)
+        if step is not self.step:
+            self.since = self._number
         self.step, self.note, self.order = step, note, order
         self.steps.bench.notifier.publish(Change.VERDICTS)
 

@@ -112,8 +112,7 @@ class Receive:
         await self._bench.recorder.record(*facts)
         self._scanned.pop(note.id, None)
         self._bench.notifier.publish(Change.NOTES, Change.STOCK)
-        verdict = self._verdict(progress, Result.DONE).on(last)
-        return verdict.about(self._bench.stock.item(last), None) if last else verdict
+        return self._verdict(progress, Result.DONE).on(last)
 
     def _line_of(self, note: DeliveryNote, code: Code) -> NoteLine:
         if code.is_class:

@@ -12,6 +12,7 @@ from sync_protocol.messages import Delta
 
 PULL_AGAIN_AFTER_US = 3_000_000
 POLL_AFTER_US = 15_000_000
+"""Also while broadcasts come: the poll is how central knows that a workplace without scans is there, and in step."""
 
 
 class Connected(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +86,7 @@ class Downlink:
         self._incarnation = incarnation
         self._is_connected = False
         self._pulling_since_us: int | None = None
-        self._quiet_since_us = 0
+        self._pulled_us = 0
 
     @property
     def cursor(self) -> int:
@@ -107,7 +108,7 @@ class Downlink:
             return None
         if self._pulling_since_us is not None:
             return self._pulling_since_us + PULL_AGAIN_AFTER_US
-        return self._quiet_since_us + POLL_AFTER_US
+        return self._pulled_us + POLL_AFTER_US
 
     @property
     def _at(self) -> int:
@@ -144,7 +145,6 @@ class Downlink:
         if delta.incarnation != self._incarnation:
             return []
         self._latest = max(self._latest, delta.latest)
-        self._quiet_since_us = event.now_us
         if delta.after == self._at < delta.to:
             return [Apply(delta=delta, is_rebuild=self.is_rebuilding)]
         if delta.after == delta.to == self._at:
@@ -168,5 +168,5 @@ class Downlink:
     def _pull(self, now_us: int) -> list[Effect]:
         if not self._is_connected:
             return []
-        self._pulling_since_us = now_us
+        self._pulling_since_us = self._pulled_us = now_us
         return [SendPull(after=self._at)]

@@ -210,6 +210,8 @@ class Uplink:
         stranger = self._stranger(event.welcome.incarnation)
         if stranger is not None:
             return stranger
+        if self._is_welcome:
+            return []  # a second answer, or an old one: acks have moved on since it was made
         self._forget_flight()
         self._is_welcome = True
         effects: list[Effect] = []
@@ -219,17 +221,18 @@ class Uplink:
                 continue
             if position.through > line.head:
                 effects.append(Alarm(cause=f"central has {position.through} facts, this journal has {line.head}"))
-                continue
-            line.acked = line.sent = position.through
+                if position.session == self._current:
+                    continue
+            line.acked = line.sent = min(position.through, line.head)
             effects.append(
                 Settle(
                     session=position.session,
-                    through=position.through,
+                    through=line.acked,
                     version=event.welcome.version,
-                    safe=position.safe,
+                    safe=min(position.safe, line.acked),
                 )
             )
-            effects += self._paid(position.session, position.through)
+            effects += self._paid(position.session, line.acked)
         self._drop_done()
         return effects + self._send(event.now_us)
 
@@ -249,7 +252,7 @@ class Uplink:
             for session, through in self._in_flight
             if session != ack.session or through > ack.through
         ]
-        if has_moved:
+        if has_moved and self._is_welcome:  # an ack to before the HELLO: its welcome is still waited for
             self._patience_us = RESEND_AFTER_US
             self._waiting_since_us = event.now_us if self._in_flight else None
         self._drop_done()
@@ -283,12 +286,17 @@ class Uplink:
         return self._send(event.now_us)
 
     def _send(self, _now_us: int) -> list[Effect]:
-        """At most one batch an event: its Sent asks for the next."""
+        """At most one batch an event: its Sent asks for the next.
+
+        A session's facts wait until all of the one before are acked: the ledger takes a device's facts in their order.
+        """
         if not self._is_welcome or len(self._in_flight) >= WINDOW:
             return []
         for session, line in self._lines.items():
             unsent = line.head - line.sent
             if unsent <= 0:
+                if line.acked < line.head:
+                    return []
                 continue
             if self._in_flight and unsent < BATCH_FACTS and session == self._current:
                 return []

@@ -19,7 +19,7 @@ from tests.benchmarks.measuring import Bench, Figures, Result, at_least, at_most
 from tests.benchmarks.workplace import Workplace
 
 GOAL = 10
-POOL = 100_000
+POOL = 40_000
 SCANS = 1_500
 _PUT = "INSERT OR REPLACE INTO item(code, body) VALUES (?, ?)"
 _STATES = (State.TAKEN, State.IN_STOCK, State.DISPENSED)

@@ -54,9 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     (ROOT / "out").mkdir(exist_ok=True)
+    results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "out") as folder:
-        results = asyncio.run(_measure(chosen.goals, Bench(folder=Path(folder), scale=chosen.scale)))
-    chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+        bench = Bench(folder=Path(folder), scale=chosen.scale)
+        for goal in chosen.goals:
+            results += _run(goal, bench)
+            # After each goal: who stops a long run keeps what it found.
+            chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     sys.stdout.write(f"{table(results)}\nwritten to {chosen.json}\n")
     return 0
 
@@ -73,14 +77,12 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(text.rstrip() for text in lines) + "\n"
 
 
-async def _measure(goals: Sequence[int], bench: Bench) -> list[Result]:
-    results: list[Result] = []
-    for goal in goals:
-        began_s = time.monotonic()
-        bench.say(f"goal {goal} …")
-        results += await importlib.import_module(f"tests.benchmarks.{GOALS[goal]}").measure(bench)
-        bench.say("")
-        sys.stderr.write(f"goal {goal}: {time.monotonic() - began_s:.0f} s\n")
+def _run(goal: int, bench: Bench) -> list[Result]:
+    began_s = time.monotonic()
+    bench.say(f"goal {goal} …")
+    results: list[Result] = asyncio.run(importlib.import_module(f"tests.benchmarks.{GOALS[goal]}").measure(bench))
+    bench.say("")
+    sys.stderr.write(f"goal {goal}: {time.monotonic() - began_s:.0f} s\n")
     return results
 
 

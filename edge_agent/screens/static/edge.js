@@ -44,6 +44,10 @@
     htmx.trigger(form, "submit");
   }
 
+  addEventListener("htmx:afterRequest", (event) => {
+    if (event.target.matches("form[data-scan]")) htmx.trigger(document.body, "refresh");
+  });
+
   // 2. Verdicts are heard and felt. Three different shapes of sound: rising for done, a tick for counted, two low
   //    ones for refused.
   const TONES = {
@@ -91,12 +95,11 @@
     }
   }
 
-  // 3. The line to the agent: cut off, the page says that it is old; back, it fetches everything anew.
+  // 3. The line to the agent: cut off, the page says that it is old; open, it fetches everything anew.
   addEventListener("htmx:sseError", () => { document.getElementById("cut").hidden = false; });
   addEventListener("htmx:sseOpen", () => {
-    const cut = document.getElementById("cut");
-    if (!cut.hidden) htmx.trigger(document.body, "refresh");
-    cut.hidden = true;
+    document.getElementById("cut").hidden = true;
+    htmx.trigger(document.body, "refresh"); // what happened before the line was open was not heard
   });
   addEventListener("htmx:sendError", () => { document.getElementById("cut").hidden = false; });
 
@@ -114,7 +117,15 @@
     listen(false);
   });
 
-  // 5. Keys on the cabinet's screen.
+  // 5. While a second person is signing, the panel with their fields is not renewed under their fingers.
+  addEventListener("htmx:beforeSwap", (event) => {
+    const signing = event.target.id === "side" && event.target.querySelector(".witness");
+    if (!signing) return;
+    const typed = [...signing.querySelectorAll("input:not([type=hidden])")];
+    if (typed.some((input) => input.value || input === document.activeElement)) event.detail.shouldSwap = false;
+  });
+
+  // 6. Keys on the cabinet's screen.
   let target = null;
   addEventListener("focusin", (event) => { if (isText(event.target)) target = event.target; });
   addEventListener("click", (event) => {

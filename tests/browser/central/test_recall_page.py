@@ -35,7 +35,7 @@ async def picture(page: Page, name: str, language: str) -> None:
     assert await page.evaluate(CUT_OFF) == [], name
 
 
-@pytest.mark.covers("A16", "X10")
+@pytest.mark.covers("X10")
 @pytest.mark.parametrize("language", ["zh-CN", "en"])
 async def test_a_recall_from_its_issue_to_its_end(chromium: Browser, hospital: Hospital, language: str) -> None:
     await play(hospital)

@@ -1,13 +1,10 @@
 """Chromium on the agent's own pages."""
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, async_playwright
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.unit.edge_work.ward import CABINET, Ward
 

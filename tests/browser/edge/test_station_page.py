@@ -28,8 +28,10 @@ SIZES = ("desktop", "pda")
 
 
 async def stock(ward: Ward) -> None:
-    arriving = [box(AMOXICILLIN, 51, State.EXPECTED), box(AMOXICILLIN, 52, State.EXPECTED)]
-    arriving.append(box(CEFTRIAXONE, 53, State.EXPECTED))
+    arriving = [
+        box(product, serial, State.EXPECTED, document="DN-20260302-01")
+        for product, serial in ((AMOXICILLIN, 51), (AMOXICILLIN, 52), (CEFTRIAXONE, 53))
+    ]
     more = [box(MORPHINE, serial, State.EXPECTED, document="DN-2") for serial in range(61, 66)]
     items: Sequence[Item] = (
         *arriving,
@@ -64,7 +66,9 @@ async def shoot(page: Page, code: str) -> None:
     number = await page.locator("#verdict .verdict").get_attribute("data-number")
     for key in (*code, "Enter"):
         await page.keyboard.press(key)
-    await page.wait_for_function("n => document.querySelector('#verdict .verdict').dataset.number !== n", arg=number)
+    await page.wait_for_function(
+        "before => (document.querySelector('#verdict .verdict').dataset.number ?? null) !== before", arg=number
+    )
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
@@ -106,6 +110,7 @@ async def test_every_screen_of_a_station(browser: Browser, ward: Ward, size: str
         await picture(page, f"{size}-10-hand-out-wrong", lang=lang)
         await shoot(page, box_code(CEFTRIAXONE, 12))
         await shoot(page, box_code(MORPHINE, 21))
+        await expect(page.locator("#side .witness")).to_be_visible()
         await picture(page, f"{size}-11-hand-out-witness", lang=lang)
         await step(page, "late_scan")
         await picture(page, f"{size}-12-late-queue", lang=lang)

@@ -1,12 +1,9 @@
 """A broker and a central as real processes."""
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from hardware_sims.broker import Brand, Broker
 from tests.integration.central_core.processes import CentralProcess

@@ -168,6 +168,7 @@ async def test_items_are_filtered(hospital: Hospital, reader: aiohttp.ClientSess
         ("limit=x", "limit"),
         ("limit=1&limit=2", "limit"),
         ("state=lost", "state"),
+        ("state=null", "state"),
         ("color=red", "color"),
         ("expires_by=soon", "expires_by"),
         ("after=%00", "after"),

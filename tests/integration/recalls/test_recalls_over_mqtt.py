@@ -1,4 +1,4 @@
-"""REQ-07 with a real central and a real broker: in seconds, confirmed by each agent, and offline (X10, A16)."""
+"""REQ-07 with a real central and a real broker: in seconds, confirmed by each agent, and offline (X10)."""
 
 import asyncio
 import shutil
@@ -34,7 +34,7 @@ async def all_confirm(house: House, agents: int, recall_id: str = "R1") -> float
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.covers("X10", "A16")
+@pytest.mark.covers("X10")
 async def test_three_agents_confirm_within_a_second(house: House, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         agents = []
@@ -63,7 +63,7 @@ async def test_three_agents_confirm_within_a_second(house: House, tmp_path: Path
         await until(lambda: all(agent.recorder.recalls.active == () for agent in agents))
 
 
-@pytest.mark.covers("X10", "A16")
+@pytest.mark.covers("X10")
 async def test_an_agent_that_was_cut_off_applies_it_first_and_its_patients_are_found(
     house: House, tmp_path: Path
 ) -> None:

@@ -1,12 +1,9 @@
 """A ledger with its catalogue in a temporary folder."""
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.unit.central_core.desk import Desk
 

@@ -154,3 +154,22 @@ async def test_a_session_that_fails_while_it_is_cancelled_still_ends(steps: int)
     running.cancel()
     ended, _ = await asyncio.wait([running], timeout=0.5)
     assert ended == {running}
+
+
+async def test_a_session_of_several_tasks_is_begun_again_after_one_of_them_fails() -> None:
+    """A TaskGroup of Python 3.11 leaves its task marked as being cancelled then: that is not a stop."""
+    begun = 0
+    link = Reconnect(name="d", driver="t", first_wait_s=0.01, longest_wait_s=0.02)
+
+    async def child() -> None:
+        await asyncio.sleep(0)
+        raise DeviceGoneError("cut")
+
+    async def session() -> None:
+        nonlocal begun
+        begun += 1
+        async with asyncio.TaskGroup() as group:
+            group.create_task(child())
+
+    await run_for(link, session, 0.5)
+    assert begun > 3

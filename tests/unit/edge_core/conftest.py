@@ -1,12 +1,9 @@
 """An agent's stores in a temporary folder, with twenty pieces in stock."""
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.unit.edge_core.shelf import Shelf, piece
 

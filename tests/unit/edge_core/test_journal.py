@@ -13,8 +13,9 @@ from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import read_batch, unsent_lines, waiting
 from sync_protocol.chain import link
 from sync_protocol.codec import encode_fact
+from sync_protocol.items import State
 from sync_protocol.machines.ingest import admit
-from tests.unit.edge_core.shelf import DEVICE, NOON_US, Shelf, taken
+from tests.unit.edge_core.shelf import DEVICE, NOON_US, Shelf, code, piece, taken
 
 
 def _open(path: Path, device: str = DEVICE) -> Journal:
@@ -216,3 +217,26 @@ def test_facts_are_written_as_the_bytes_they_were_given_as(tmp_path: Path) -> No
         (DEVICE, identity.session, 1, body, link(journal.start.hash, body))
     ]
     journal.close()
+
+
+@pytest.mark.parametrize("remembered", [50_000, 2])
+async def test_the_overlay_is_read_rightly_whether_its_codes_are_remembered_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembered: int
+) -> None:
+    monkeypatch.setattr("edge_agent.store.journal.REMEMBERED", remembered)
+    shelf = Shelf(tmp_path)
+    await shelf.load(*(piece(number) for number in range(8)))
+    await shelf.recorder.record(*(taken(number) for number in range(4)))
+    assert shelf.journal.forget_settled(shelf.journal.start.session, 1, 10) == 1
+    for restarted in (False, True):
+        if restarted:
+            shelf.close()
+            shelf = Shelf(tmp_path)
+        codes = [code(number) for number in range(9)]
+        assert [each in shelf.overlay.items(codes) for each in codes] == [False] + [True] * 3 + [False] * 5
+        states = [item.state if (item := shelf.stock.item(each)) else None for each in codes]
+        assert states == [State.IN_STOCK] + [State.TAKEN] * 3 + [State.IN_STOCK] * 4 + [None]
+        assert {each: item.state for each, item in shelf.stock.items(codes).items()} == dict(
+            zip(codes[:8], states[:8], strict=True)
+        )
+    shelf.close()

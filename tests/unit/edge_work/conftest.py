@@ -1,12 +1,9 @@
 """A small ward on real stores in a temporary folder."""
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.unit.edge_work.ward import Ward
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.wire.llrp import LONGEST_FRAME, FrameError, Framer, check_report, parameters
+from drivers.wire.llrp import LONGEST_FRAME, FrameError, Framer, parameters
+from drivers.wire.llrp_reports import read_entries
 from hardware_sims.devices import llrp_frames as frames
 
 STREAM = [
@@ -61,7 +62,7 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 def test_a_report_that_lies_about_its_lengths_is_no_report(lie: str) -> None:
     with pytest.raises(FrameError):
-        check_report(LIES[lie])
+        read_entries(LIES[lie])
 
 
 def test_parameters_come_in_order_and_whole() -> None:

@@ -103,7 +103,7 @@ def test_sllurp_reads_the_golden_keepalive() -> None:
     assert wire.decode(KEEPALIVE)[:2] == ("KEEPALIVE", 7)
 
 
-def test_sllurp_reads_the_golden_report() -> None:
+def test_the_golden_report_is_read() -> None:
     (tag,) = wire.sightings(wire.decode(REPORT))
     assert (tag.epc, tag.antenna, tag.rssi_dbm, tag.rospec_id) == (OLD_EPC, 2, -55, None)
 

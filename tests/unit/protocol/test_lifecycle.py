@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync_protocol.conservation import imbalance
+from sync_protocol.conservation import Imbalance, imbalance
 from sync_protocol.facts import Fact, How, Moment, What
 from sync_protocol.items import FINAL, LIVE, Item, Kind, State
 from sync_protocol.lifecycle import MOVES, Reason, Refusal, apply, fold
@@ -166,6 +166,15 @@ def test_a_prescan_turns_one_box_into_units_that_inherit_from_it() -> None:
         (Kind.UNIT, S.IN_STOCK, "P1", "L1", EXPIRY, CODE)
     }
     assert imbalance(box, units) is None
+
+
+@pytest.mark.parametrize("what", [What.FROZEN, What.WRITTEN_OFF])
+def test_the_units_of_an_opened_box_balance_whatever_becomes_of_its_carton(what: What) -> None:
+    box, *units = fold(fact(What.PRESCANNED, units=3), {CODE: item(S.IN_STOCK)}).items
+    carton = apply(box, fact(what, reason="wet"), CODE)
+    assert isinstance(carton, Item)
+    assert imbalance(carton, units) is None
+    assert imbalance(carton, units[1:]) == Imbalance(box=CODE, expected=3, found=2)
 
 
 def test_the_units_of_a_frozen_box_still_add_up_and_a_missing_one_shows() -> None:

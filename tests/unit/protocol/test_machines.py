@@ -12,7 +12,7 @@ from sync_protocol.machines.ingest import SessionState, admit, begin
 from sync_protocol.machines.uplink import Alarm, SendBatch, SendHello, Settle, Uplink
 from sync_protocol.messages import Ack, Batch, Delta, Position, Rows, Welcome
 
-OLD, NOW = b"o" * 16, b"n" * 16
+OLDER, OLD, NOW = b"p" * 16, b"o" * 16, b"n" * 16
 START = SessionStart(device="d", session=NOW)
 
 
@@ -172,6 +172,40 @@ class TestUplink:
         machine.handle(uplink.Connected(now_us=0))
         assert any(isinstance(effect, Alarm) for effect in machine.handle(welcome((OLD, 4), (NOW, 0))))
 
+    def test_a_later_session_waits_until_all_of_the_one_before_is_acked(self) -> None:
+        """A lost batch of the older one must not let the newer one into the ledger first."""
+        machine = Uplink(NOW, [(OLDER, 2, 0), (OLD, 3, 0)])
+        machine.handle(uplink.Connected(now_us=0))
+        effects = machine.handle(welcome((OLDER, 0), (OLD, 0), (NOW, 0)))
+        assert effects[-1] == SendBatch(session=OLDER, after=0, limit=500)
+        assert machine.handle(uplink.Sent(session=OLDER, through=2, now_us=0)) == []
+        assert machine.handle(ack(OLDER, 1))[1:] == []
+        assert machine.handle(ack(OLDER, 2))[1:] == [SendBatch(session=OLD, after=0, limit=500)]
+
+    def test_an_old_disk_offers_its_new_session_though_central_has_more_of_the_old_one(self) -> None:
+        """What an image lacks is gone with its disk; what is recorded since must not wait for it."""
+        machine = Uplink(NOW, [(OLD, 3, 1)])
+        machine.handle(uplink.Committed(session=NOW, through=2, now_us=0))
+        machine.handle(uplink.Connected(now_us=0))
+        effects = machine.handle(welcome((OLD, 7), (NOW, 0)))
+        assert any(isinstance(effect, Alarm) for effect in effects)
+        assert Settle(session=OLD, through=3, version=1) in effects
+        assert effects[-1] == SendBatch(session=NOW, after=0, limit=500)
+
+    def test_a_second_welcome_moves_nothing_back(self) -> None:
+        machine = welcomed(head=5)
+        machine.handle(uplink.Sent(session=NOW, through=5, now_us=0))
+        machine.handle(ack(NOW, 5))
+        assert machine.handle(welcome((NOW, 2))) == []
+
+    def test_a_late_ack_does_not_end_the_wait_for_the_welcome(self) -> None:
+        machine = welcomed(head=1)
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
+        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(ack(NOW, 1))
+        [again] = machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
+        assert isinstance(again, SendHello)
+
 
 def delta(after: int, to: int, latest: int | None = None) -> downlink.Arrived:
     return downlink.Arrived(delta=Delta(after=after, to=to, rows=Rows(), latest=latest or to), now_us=0)
@@ -217,6 +251,15 @@ class TestDownlink:
         quiet = self.connected()
         assert quiet.wake_us == downlink.POLL_AFTER_US
         assert quiet.handle(downlink.Tick(now_us=downlink.POLL_AFTER_US)) == [downlink.SendPull(after=5)]
+
+    def test_broadcasts_do_not_put_the_poll_off(self) -> None:
+        """A workplace that only listens must still be heard of by central."""
+        machine = self.connected()
+        for version in range(6, 20):
+            machine.handle(downlink.Arrived(delta=delta(version - 1, version).delta, now_us=version * 1_000_000))
+            machine.handle(downlink.Applied(version=version, now_us=version * 1_000_000))
+        assert machine.wake_us == downlink.POLL_AFTER_US
+        assert machine.handle(downlink.Tick(now_us=downlink.POLL_AFTER_US)) == [downlink.SendPull(after=19)]
 
     def test_nothing_is_pulled_while_the_link_is_down(self) -> None:
         machine = self.connected()
