@@ -78,7 +78,7 @@ _BACKLOG = 0.15
 
 OPEN = (
     "a welcome comes twice, the second time late: the shell takes it for an answer to its last HELLO",
-    "the power fails: the replica's last commits are gone (synchronous=NORMAL), with them what the overlay had left to it",
+    "the power fails: the replica's last commits are gone (synchronous=NORMAL), which the overlay had counted on",
     "the clock falls to 1970 while an estimate of its error stands: central takes such facts for unreadable",
     "a pull is cut into pages: between two pages an item may be shown as it was before the device's own fact",
 )
