@@ -30,13 +30,18 @@ from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Services
 from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
+from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
 from central.sync.link import INBOX, Letter, MqttLink
 from central.sync.publish import Publisher
+from central.sync.refill import Refill
+from central.sync.safe import Safe
 from sync_protocol.facts import SESSION_BYTES
 
 _log = structlog.get_logger("central")
 SHUTDOWN_S = 2.0
+_OLDER_ADVICE = "two centrals are alive: stop this one, or restore the backup that is meant, with the clock set right"
+_REFILL_ADVICE = "bring the agents back that are waited for; orders wait meanwhile, workplaces go on"
 PROBE_EVERY_S = 2.0
 
 
@@ -52,11 +57,16 @@ class Central:
         self.ledger = Ledger(path, time, changes, new_session)
         self.ledger.follow(settle_usages, settle_notes, settle_orders, enqueue_sales)
         self.inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
-        self.link = MqttLink(config.broker, self.inbox, random=SystemRandom(), on_up=self._on_link_up)
+        # Two centrals on one broker must both be heard of, so that agents can tell the older one.
+        client = f"codepool-central-{self.ledger.incarnation}"
+        self.link = MqttLink(config.broker, self.inbox, client=client, random=SystemRandom(), on_up=self._on_link_up)
         self.publisher = Publisher(self.ledger, self.link)
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
-        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents)
+        self.refill = Refill(self.ledger, self.agents, limit_s=config.refill_s, on_end=self._on_link_up)
+        greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill)
+        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, greeting)
+        self.safe = Safe(self.ledger, self.publisher, config.data)
         self.insurer = self._insurer(changes, time)
         people = People(self.ledger)
         self.services = Services(
@@ -71,14 +81,20 @@ class Central:
             time=time,
             read=open_reader(path),
             conditions=self.conditions,
+            life=self.refill.life,
+            end_refill=lambda person: self.refill.end(f"ended by {person}"),
         )
 
     def conditions(self) -> tuple[Condition, ...]:
         """How each part is, with what to do where one is not well."""
         stuck = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.ingest.stuck.items()))
         is_full = self.inbox.full()
+        superseded = "agents have met a newer central" if self.refill.superseded else ""
+        refilling = "the ledger was restored, and agents give back what it lacks" if self.refill.is_on else ""
         parts = [
             Condition(part="ledger", cause=self.ledger.trouble, advice=_advice(self.ledger.trouble, "see the cause")),
+            Condition(part="life", cause=superseded, advice=_advice(superseded, _OLDER_ADVICE)),
+            Condition(part="refill", cause=refilling, advice=_advice(refilling, _REFILL_ADVICE)),
             Condition(
                 part="broker",
                 cause=self.link.cause,
@@ -105,6 +121,8 @@ class Central:
                 tasks.create_task(self.link.run(), name="link"),
                 tasks.create_task(self.ingest.run(), name="ingest"),
                 tasks.create_task(self.agents.run(is_link_up=lambda: self.link.is_up), name="agents"),
+                tasks.create_task(self.refill.run(), name="refill"),
+                tasks.create_task(self.safe.run(), name="safe"),
                 tasks.create_task(self._watch_ledger(), name="ledger"),
             ]
             if self.insurer is not None:

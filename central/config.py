@@ -21,6 +21,7 @@ from central.sync.link import Broker
 
 LANGUAGES = ("zh-CN", "en")
 _PORTS = range(65_536)
+_DAY_S = 86_400
 _INSTITUTION = re.compile(r"[A-Z][0-9A-Z]{11}")
 _REGION = re.compile(r"[0-9]{6}")
 
@@ -31,6 +32,7 @@ class CentralSection(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     language: str = "zh-CN"
     zone: str = "Asia/Shanghai"
+    refill_s: float = 600.0
 
 
 class MqttSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +69,10 @@ class InsurerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration that holds. ``insurer`` None: nothing is reported, rows wait."""
+    """A configuration that holds. ``insurer`` None: nothing is reported, rows wait.
+
+    ``refill_s``: how long a restored ledger waits at most for its agents to give back what it lacks.
+    """
 
     data: pathlib.Path
     host: str
@@ -77,6 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     broker: Broker
     insurer: InsurerConfig | None
     clients: tuple[Client, ...]
+    refill_s: float = 600.0
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
@@ -129,6 +135,7 @@ def parse(raw: Mapping[str, Any], *, where: pathlib.Path) -> Config:
             Client(name=client["name"], token=client["token"], scopes=frozenset(client["scopes"]))
             for client in raw.get("clients", ())
         ),
+        refill_s=central.refill_s,
     )
 
 
@@ -181,6 +188,8 @@ def _central_mistakes(central: Mapping[str, Any]) -> Iterator[str]:
         yield f"[central] port: found {central['port']}, expected 0 to {_PORTS[-1]} (0: any free one)"
     if central.get("language", LANGUAGES[0]) not in LANGUAGES:
         yield f"[central] language: found {central['language']!r}, expected {' or '.join(LANGUAGES)}"
+    if not 0 <= central.get("refill_s", 0.0) <= _DAY_S:
+        yield f"[central] refill_s: found {central['refill_s']}, expected seconds from 0 to {_DAY_S}"
     zone = central.get("zone", "Asia/Shanghai")
     if zone not in zoneinfo.available_timezones():
         yield f"[central] zone: found {zone!r}, expected a time zone as Asia/Shanghai"

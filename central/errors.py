@@ -10,6 +10,7 @@ class Exit(IntEnum):
     LEDGER_CORRUPT = 65
     CONFIG_UNREADABLE = 66
     PORT_IN_USE = 69
+    WOULD_OVERWRITE = 73
     DISK = 74
     DATA_FOLDER_HELD = 75
     LEDGER_NEWER = 76
@@ -80,6 +81,12 @@ class DiskError(StartError):
 
 class LedgerCorruptError(StartError):
     exit_status = Exit.LEDGER_CORRUPT
+
+
+class OverwriteError(StartError):
+    """A restore would take the place of a ledger that has something in it."""
+
+    exit_status = Exit.WOULD_OVERWRITE
 
 
 class LedgerNewerError(StartError):

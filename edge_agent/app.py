@@ -29,6 +29,7 @@ from edge_agent.store.journal import Journal
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
 from edge_agent.sync.link import MqttLink
+from edge_agent.sync.pruning import keep_pruned
 from edge_agent.sync.shell import SyncShell
 from edge_agent.workflows.bench import Bench
 from edge_agent.workflows.cabinet import Cabinet
@@ -72,6 +73,8 @@ class Agent:
     ) -> None:
         self._config = config
         self._data = data
+        self._journal = journal
+        self._now_us = clock.wall_us
         watch = Watch(clock, config.zone, known_us=replica.as_of_us)
         self.notifier = Notifier()
         self.stock = Stock(Overlay(journal), replica, clock.wall_us)
@@ -122,7 +125,15 @@ class Agent:
         """What runs until the agent is stopped, by name."""
         devices = {f"device {device.name}": device.run() for device in self._config.devices.values()}
         own = {"sync": self._shell.run(), "journal": self.recorder.watch_journal(), "reserve": self._keep_reserve()}
-        return devices | own | {"workplace": self.workplace.run()}
+        return devices | own | {"workplace": self.workplace.run(), "pruning": self._keep_pruned()}
+
+    async def _keep_pruned(self) -> None:
+        await keep_pruned(
+            self._journal,
+            keep_days=self._config.agent.keep_days,
+            now_us=self._now_us,
+            may_go_on=lambda: not self._shell.is_refilling,
+        )
 
     def _workplace(self) -> Station | Cabinet | Packaging:
         devices = self._config.devices

@@ -35,6 +35,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     zone: Annotated[str, msgspec.Meta(examples=["Asia/Shanghai"])] = "Asia/Shanghai"
     reserve_mb: Annotated[int, msgspec.Meta(ge=0, le=4096, description="0 to 4096", examples=[64])] = 64
     """Disk space kept aside for what has physically happened when the disk is full."""
+    keep_days: Annotated[int, msgspec.Meta(ge=1, le=3650, description="1 to 3650", examples=[90])] = 90
+    """How long facts stay in the journal that central has in a verified backup."""
 
 
 class CentralConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import msgspec
 
 from sync_protocol.facts import Fact, How, What
 from sync_protocol.items import FINAL, LIVE, Item, Kind, State
+from sync_protocol.recalls import NO_RECALLS, REFUSED_WHEN_RECALLED, RecallSet
 from sync_protocol.subcode import sub_codes
 
 S = State
@@ -36,6 +37,7 @@ class Reason(StrEnum):
     OUT_FOR_GOOD = "out_for_good"
     NOT_BOUND = "not_bound"
     SECOND_PERSON = "second_person"
+    RECALLED = "recalled"
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
@@ -251,16 +253,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     refusals: tuple[Refusal, ...]
 
 
-def fold(fact: Fact, stock: Mapping[str, Item]) -> Outcome:
+def fold(fact: Fact, stock: Mapping[str, Item], recalls: RecallSet = NO_RECALLS) -> Outcome:
     """Apply a fact to all its codes. ``stock`` must hold every known item among them.
 
-    One bad code never blocks the others: its refusal stands beside their new states.
+    One bad code never blocks the others: its refusal stands beside their new states. ``recalls`` are those in force
+    where the fact is decided on; central, which keeps what has happened, passes none and freezes instead.
     """
     changed: list[Item] = []
     refusals: list[Refusal] = []
     for code in fact.codes:
         before = stock.get(code)
-        after = apply(before, fact, code)
+        after = _recalled(before, fact, recalls) or apply(before, fact, code)
         if isinstance(after, Refusal):
             refusals.append(after)
         elif after != before:
@@ -268,6 +271,13 @@ def fold(fact: Fact, stock: Mapping[str, Item]) -> Outcome:
             if fact.what is What.PRESCANNED:
                 changed.extend(units_of(after))
     return Outcome(items=tuple(changed), refusals=tuple(refusals))
+
+
+def _recalled(item: Item | None, fact: Fact, recalls: RecallSet) -> Refusal | None:
+    recall = recalls.of(item) if item is not None and fact.what in REFUSED_WHEN_RECALLED else None
+    if item is None or recall is None:
+        return None
+    return _refuse(item, fact, Reason.RECALLED, found=f"{recall.id}: {recall.reason}", expected="an item not recalled")
 
 
 def units_of(box: Item) -> tuple[Item, ...]:

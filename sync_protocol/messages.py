@@ -7,6 +7,7 @@ from sync_protocol.documents import DeliveryNote, Order, Person, Product
 from sync_protocol.facts import FactId
 from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
+from sync_protocol.recalls import SignedRecalls
 
 SCHEMA = 1
 """Version of facts and messages that this code writes. It reads every version up to it."""
@@ -17,6 +18,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
     session: bytes
     through: int
+    safe: int = 0
+    """REQ-02: from central only; the part of ``through`` that a verified backup holds."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="hello"):
@@ -26,11 +29,19 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="hel
     head: FactId | None
     head_hash: bytes
     pending: tuple[Position, ...]
-    """What the agent believes is acked, oldest first, of each session that still has facts to send."""
+    """What the agent knows this incarnation to have committed, oldest first: of sessions that still have facts to
+    send, and of those whose facts are not all known to be in a backup. A ledger that has less went back in time."""
     replica_version: int
+    """Of this incarnation; 0: the replica is of another."""
     schema: int = SCHEMA
     software: str = ""
     sent_us: int = 0
+    incarnation: int = 0
+    """REQ-03: the highest incarnation of central that the agent has met; 0: none."""
+    recall_version: int = 0
+    """REQ-07: the recall set that the agent holds."""
+    heads: tuple[Position, ...] = ()
+    """How far the journal goes in each session that has facts to send."""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="welcome"):
@@ -42,6 +53,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="w
     echo_us: int = 0
     """``sent_us`` of the HELLO, for the clock estimate."""
     central_us: int = 0
+    incarnation: int = 0
+    recall_version: int = 0
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="batch"):
@@ -73,12 +86,19 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="ack")
     version: int
     """A replica at this ledger version contains the effect of every fact up to ``through``."""
     exceptions: tuple[Verdict, ...] = ()
+    incarnation: int = 0
+    safe: int = 0
+    recall_version: int = 0
+    credit: int = 0
+    """REQ-10: batches that central is ready to take beyond those it has answered; 0: as many as the window."""
 
 
 class Pull(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="pull"):
     """The agent asks for all rows changed after its cursor."""
 
     after: int
+    incarnation: int = 0
+    """Whose rows: an agent asks for those of a restored ledger once that has all that the agent held."""
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -103,6 +123,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="del
     rows: Rows
     latest: int
     """The ledger's version when this was made: more is to pull if it is above ``to``."""
+    incarnation: int = 0
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="refused"):
@@ -112,5 +133,15 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="r
     advice: str
 
 
-Up = Hello | Batch | Pull
-Down = Welcome | Ack | Delta | Refused
+class AskRecalls(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="ask_recalls"):
+    """REQ-07: either side asks for the recall set that the other holds."""
+
+
+class Confirm(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="confirm"):
+    """REQ-07: the agent holds this recall set on its disk, in force."""
+
+    recall_version: int
+
+
+Up = Hello | Batch | Pull | AskRecalls | Confirm | SignedRecalls
+Down = Welcome | Ack | Delta | Refused | SignedRecalls

@@ -4,6 +4,8 @@ from sync_protocol.errors import ProtocolError
 
 ROOT = "codepool/1"
 BROADCAST = f"{ROOT}/all/delta"
+RECALLS = f"{ROOT}/all/recalls"
+"""Retained: an agent that subscribes has the latest recall set with the first packet."""
 ALL_UP = f"{ROOT}/d/+/up"
 
 

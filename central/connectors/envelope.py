@@ -41,6 +41,7 @@ from central.connectors.queue import Sale
 from sync_protocol.documents import Product
 
 SALES = "3505A"
+_SERIAL = 24
 MAX_SEQUENCE = 9_999
 _LENGTHS = {
     "med_list_codg": 50,
@@ -94,9 +95,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[dict[str, Any], ...] = ()
 
 
-def serial_of(ledger_id: str, sale: Sale) -> str:
-    """``fixmedins_bchno`` of a row, the same at every attempt."""
-    return f"{ledger_id}-{sale.id:012d}"
+def serial_of(sale: Sale) -> str:
+    """``fixmedins_bchno`` of a row (C30), the same at every attempt, also after the ledger was restored.
+
+    It is made of what the row reports: a row number of a restored ledger may name another sale.
+    """
+    return hashlib.sha256(sale.fact_hash + sale.box.encode()).hexdigest()[:_SERIAL]
 
 
 def msgid_of(institution: Institution, now: dt.datetime, sequence: int) -> str:

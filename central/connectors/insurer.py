@@ -229,4 +229,4 @@ class Insurer:
         return envelope.sale_row(self._institution, sale, serial=self._serial(sale), at=at)
 
     def _serial(self, sale: Sale) -> str:
-        return envelope.serial_of(self._queue.ledger_id, sale)
+        return envelope.serial_of(sale)

@@ -52,6 +52,7 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
     operator: str
     wall_us: int
     product: Product | None
+    fact_hash: bytes
 
 
 def enqueue_sales(transaction: Transaction) -> None:
@@ -64,8 +65,10 @@ def enqueue_sales(transaction: Transaction) -> None:
         order = {item.box or item.code: item.order for item in folded.outcome.items}
         whole = [item.code for item in folded.outcome.items if item.kind is Kind.BOX]
         now_us = transaction.now_us
-        added += [(folded.position, box, order[box], count, True, now_us) for box, count in units.items()]
-        added += [(folded.position, box, order[box], 1, False, now_us) for box in whole]
+        # A fact that comes back to a restored ledger may have been reported already: it is asked about first.
+        state = RowState.UNKNOWN if transaction.is_refilling else RowState.WAITING
+        added += [(folded.position, box, order[box], count, True, state, now_us) for box, count in units.items()]
+        added += [(folded.position, box, order[box], 1, False, state, now_us) for box in whole]
     if added:
         transaction.execute(statements.ADD_INSURER_ROW, added)
 
@@ -117,12 +120,6 @@ class SalesQueue:
         """A number that was never given before, durable before it is used."""
         return self._ledger.write(_next_sequence)
 
-    @property
-    def ledger_id(self) -> str:
-        """Random, made with the ledger."""
-        (value,) = self._ledger.connection.execute(statements.READ_META, ("ledger_id",)).fetchone()
-        return str(value)
-
 
 def _next_sequence(connection: sqlite3.Connection) -> int:
     row = connection.execute(statements.READ_META, ("insurer_sequence",)).fetchone()
@@ -132,7 +129,7 @@ def _next_sequence(connection: sqlite3.Connection) -> int:
 
 
 def _sale(row: tuple[object, ...]) -> Sale:
-    *fields, body = row
-    names = Sale.__struct_fields__[:-1]
-    product = product_of(body) if isinstance(body, bytes) else None
-    return msgspec.convert(dict(zip(names, fields, strict=True)) | {"product": product}, Sale, strict=False)
+    *fields, body, fact_hash = row
+    names = Sale.__struct_fields__[:-2]
+    rest = {"product": product_of(body) if isinstance(body, bytes) else None, "fact_hash": fact_hash}
+    return msgspec.convert(dict(zip(names, fields, strict=True)) | rest, Sale, strict=False)

@@ -50,6 +50,7 @@ class Console:
         for path, page in PAGES.items():
             app.router.add_get(path, self._page(page))
         app.router.add_post("/exceptions/{id}/close", self._close_exception)
+        app.router.add_post("/sync/refill/end", self._end_refill)
         app.router.add_get("/sign-in", self._sign_in_page)
         app.router.add_post("/sign-in", self._sign_in)
         app.router.add_post("/sign-out", self._sign_out)
@@ -100,6 +101,13 @@ class Console:
             raise web.HTTPNotFound(text=f"no exception {number}")
         await self._services.exceptions.close(int(number), session.person)
         raise web.HTTPSeeOther(_own_page((await request.post()).get("back")))
+
+    async def _end_refill(self, request: web.Request) -> web.StreamResponse:
+        session = self._session(request)
+        if session is None:
+            return _to_sign_in(request)
+        self._services.end_refill(session.person)
+        raise web.HTTPSeeOther("/sync")
 
     async def _sign_in_page(self, request: web.Request) -> web.StreamResponse:
         self._switch_language(request)

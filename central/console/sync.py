@@ -3,14 +3,19 @@
 import msgspec
 
 from central.console.visit import View, Visit
-from central.ledger import read_api
-from central.ledger.read_rows import AgentRow
-from central.stock.services import Condition
+from central.ledger import read_api, read_console
+from central.ledger.read_rows import AgentRow, ExceptionRow
+from central.ledger.schema import exception
+from central.stock.services import Condition, Life
+from sync_protocol.machines.lineage import Finding
 
 CLOCK_S = 5.0
 """A clock that is further off than this is set wrongly, not just read late."""
 BEHIND = 50
 """Versions that a replica may be behind while a busy morning goes on."""
+
+MOST_DOUBTS = 100
+_DOUBTED = (exception.c.reason.in_(list(Finding)), exception.c.closed_us.is_(None))
 
 ON_THE_WAY = frozenset(("ledger", "broker", "ingest"))
 """Parts that a scan passes on its way into the ledger."""
@@ -25,22 +30,31 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def show(visit: Visit) -> View:
-    agents = await read_api.agents(visit.services.read)
-    conditions = visit.services.conditions()
-    troubles = {agent.device: troubles_of(visit, agent) for agent in agents}
+    engine = visit.services.read
+    agents = await read_api.agents(engine)
+    conditions, life = visit.services.conditions(), visit.services.life()
+    doubts = await read_console.exception_page(engine, _DOUBTED, before=0, limit=MOST_DOUBTS)
+    troubles = {agent.device: _doubts_of(visit, agent, doubts) + troubles_of(visit, agent) for agent in agents}
     values = {
         "agents": agents,
         "troubles": troubles,
         "conditions": conditions,
-        "sentence": sentence(visit, agents, conditions),
+        "life": life,
+        "backup": await read_console.last_backup(engine),
+        "sentence": sentence(visit, agents, conditions, life),
         "is_well": all(part.is_ok for part in conditions) and not any(troubles.values()),
     }
     return View(template="sync.html", values=values)
 
 
-def sentence(visit: Visit, agents: list[AgentRow], conditions: tuple[Condition, ...]) -> str:
+def sentence(visit: Visit, agents: list[AgentRow], conditions: tuple[Condition, ...], life: Life) -> str:
     """What staff need to know about sync, in one sentence (X07)."""
     say, count = visit.language.say, visit.language.count
+    if life.is_refilling and life.waiting_for:
+        return say(
+            "Central was restored and is given back what it lacks; waited for: %(devices)s.",
+            devices=say(", ").join(life.waiting_for),
+        )
     broken = [visit.word("part", part.part) for part in conditions if not part.is_ok and part.part in ON_THE_WAY]
     behind = [agent.device for agent in agents if agent.facts_waiting]
     silent = [agent.device for agent in agents if not agent.is_connected]
@@ -68,6 +82,20 @@ def sentence(visit: Visit, agents: list[AgentRow], conditions: tuple[Condition, 
         "All %(n)d agents are in step: every scan they told of is in the ledger.",
         len(agents),
     )
+
+
+def _doubts_of(visit: Visit, agent: AgentRow, doubts: list[ExceptionRow]) -> list[Trouble]:
+    """Its journal was set back, copied or lost: what is still open of that on the work list."""
+    return [
+        Trouble(
+            cause=visit.language.say(
+                "%(what)s: %(counts)s.", what=visit.word("reason", row.reason), counts=visit.terms(row.found)
+            ),
+            action=visit.word("advice", row.reason),
+        )
+        for row in doubts
+        if row.device == agent.device
+    ]
 
 
 def troubles_of(visit: Visit, agent: AgentRow) -> list[Trouble]:

@@ -101,8 +101,15 @@ class Visit:
         phrase = words.PHRASES.get(text)
         if phrase:
             return self.language.say(phrase)
-        parts = [self._term(part) for part in text.split(", ")]
+        parts = [self._counted(part) or self._term(part) for part in text.split(", ")]
         return self.language.say(", ").join(parts)
+
+    def _counted(self, text: str) -> str:
+        """A count with its name, where the name is known; empty otherwise."""
+        name, _, count = text.rpartition(": ")
+        return (
+            self.language.say("%(name)s: %(n)s", name=self.language.say(name), n=count) if name in words.COUNTS else ""
+        )
 
     def why(self, reason: str) -> str:
         """The reason of a fact; of an allocation its rule and lots (sync_protocol.allocation), else as it was said."""

@@ -7,6 +7,7 @@ from sync_protocol.documents import OrderKind, OrderState
 from sync_protocol.facts import How, What
 from sync_protocol.items import Kind, State
 from sync_protocol.lifecycle import Reason
+from sync_protocol.machines.lineage import Finding
 
 
 def message(text: str) -> str:
@@ -85,7 +86,9 @@ REASONS: Mapping[str, str] = {
     Reason.SECOND_PERSON: message("second person missing"),
     "unreadable": message("unreadable fact"),
     "chain_conflict": message("two facts with one identity"),
-    "session_fork": message("restored or cloned device"),
+    Finding.FORKED: message("journal rolled back or cloned"),
+    Finding.ROLLED_BACK: message("journal rolled back: an older copy of it was put back"),
+    Finding.LOST: message("journal lost: the device began a new one"),
 }
 ADVICE: Mapping[str, str] = {
     Reason.UNKNOWN_CODE: message("Find the delivery that it came with and announce it, or set it aside."),
@@ -105,7 +108,13 @@ ADVICE: Mapping[str, str] = {
     Reason.SECOND_PERSON: message("Name the witness, and record the step again."),
     "unreadable": message("Keep the device as it is and call support: its software may be damaged."),
     "chain_conflict": message("Stop the device: two histories claim to be it. Do not restore its disk again."),
-    "session_fork": message("Ask who restored or copied this computer, and enrol it again."),
+    Finding.FORKED: message("Ask who restored or copied this computer, and enrol it again. All facts are kept."),
+    Finding.ROLLED_BACK: message(
+        "Ask who restored this computer. All facts are kept; count its stock for what it did after it was last heard of."
+    ),
+    Finding.LOST: message(
+        "Ask what became of its disk, and count its stock: what it did after it was last heard of nobody knows."
+    ),
 }
 RULES: Mapping[str, str] = {
     Rule.LOT_HELD: message("the lot that the order has already"),
@@ -137,6 +146,8 @@ PARTS: Mapping[str, str] = {
     "broker": message("message broker"),
     "ingest": message("ingest"),
     "insurer": message("insurer"),
+    "life": message("this ledger's life"),
+    "refill": message("refilling after a restore"),
 }
 _PHRASES = (
     message("an announced code"),
@@ -144,15 +155,30 @@ _PHRASES = (
     message("a witness besides the operator"),
     message("a loan bound to an order"),
     message("a lock, or a late scan"),
+    message("one journal on one device"),
+    message("the journal as it was last heard of"),
+    message("the journal that this device had"),
 )
 PHRASES: Mapping[str, str] = {phrase: phrase for phrase in _PHRASES}
 """What ``sync_protocol.lifecycle`` expects, where it is no value of the ledger."""
+COUNTS = frozenset(
+    {
+        message("facts that the ledger has and this journal has not"),
+        message("facts that it told of and that are lost"),
+        message("last heard of before"),
+    }
+)
+"""What ``central.sync.lineage`` counts."""
 CONDITIONS = (
     message("see the cause"),
     message("start the broker, or correct [mqtt] url; agents keep their facts"),
     message("keep the data folder of the agents named and look at the exceptions"),
     message("check the platform and [insurer]; rows wait and are sent by themselves"),
     message("more facts arrive than can be written"),
+    message("agents have met a newer central"),
+    message("two centrals are alive: stop this one, or restore the backup that is meant, with the clock set right"),
+    message("the ledger was restored, and agents give back what it lacks"),
+    message("bring the agents back that are waited for; orders wait meanwhile, workplaces go on"),
     message("not connected yet"),
     message("the broker closed the connection"),
     message("the disk of the ledger is full: free space on it; agents keep their facts meanwhile"),

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, case, func, select, tuple_
+from sqlalchemy import ColumnElement, RowMapping, Select, case, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.ledger.read_api import ItemFilter, rows_of, with_codes
 from central.ledger.read_rows import ExceptionRow, InsurerRow, exception_of, insurer_row_of, item_of
-from central.ledger.schema import agent, exception, fact, insurer_row, item, note, orders, person, product
+from central.ledger.schema import agent, backup, exception, fact, insurer_row, item, note, orders, person, product
 from sync_protocol.documents import Order, Product
 from sync_protocol.items import Item, State
 
@@ -174,6 +174,12 @@ async def exception_page(
     """The newest first; ``before`` 0: from the newest."""
     query = _older(select(exception).where(*clauses), exception.c.id, before)
     return [exception_of(row) for row in await rows_of(engine, query.limit(limit))]
+
+
+async def last_backup(engine: AsyncEngine) -> RowMapping | None:
+    """The newest verified backup."""
+    rows = await rows_of(engine, select(backup).order_by(backup.c.taken_us.desc()).limit(1))
+    return rows[0] if rows else None
 
 
 async def insurer_page(

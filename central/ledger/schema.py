@@ -40,7 +40,9 @@ def _flag(name: str) -> Column[bool]:
     return Column(name, Boolean(create_constraint=False), nullable=False, server_default=text("0"))
 
 
-# version: the last commit's; ledger_id: random, made with the ledger.
+# version: the last commit's; ledger_id: random, made with the ledger; incarnation: which life of the ledger this is;
+# lives: JSON of all of them, each with the number of facts that it began with;
+# refill_since_us: agents give back what a restored ledger lacks; unsealed: a migration changed rows.
 meta = Table("meta", metadata, Column("key", Text, primary_key=True, nullable=False), _text("value"))
 
 session = Table(
@@ -55,8 +57,20 @@ session = Table(
     _number("through"),
     Column("head", LargeBinary, nullable=False),
     _number("received_us"),
+    _number("safe"),
     Index(None, "device"),
     Index(None, "parent_session"),
+)
+
+# What ``ledger/seal.py`` says of all rows, as of the last commit.
+seal = Table(
+    "seal",
+    metadata,
+    Column("one", Integer, primary_key=True, nullable=False),
+    _number("commits"),
+    Column("chain", LargeBinary, nullable=False),
+    Column("sums", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
 )
 
 # ``what`` is a sync_protocol.facts.What, or "unreadable" for bytes that are no fact: they are kept all the same.
@@ -186,7 +200,8 @@ person = Table(
     Index(None, "version"),
 )
 
-# What does not fit: a code of a fact (sync_protocol.lifecycle.Reason), or unreadable, chain_conflict, session_fork.
+# What does not fit: a code of a fact (sync_protocol.lifecycle.Reason), or unreadable, chain_conflict, or a finding of
+# sync_protocol.machines.lineage.
 exception = Table(
     "exception",
     metadata,
@@ -247,7 +262,9 @@ usage = Table(
     Index("ix_usage_waiting", "code", sqlite_where=text("state = 'waiting'")),
 )
 
-# ``facts_waiting``: facts that central heard of and has not committed; ``is_connected``: heard of lately.
+# ``facts_waiting``: facts that central heard of and has not committed; ``is_connected``: heard of lately; ``heads``:
+# msgpack of dict[bytes, int], how far the device said its sessions were written; ``incarnation``: the last one of this
+# ledger that has all the device held.
 agent = Table(
     "agent",
     metadata,
@@ -260,4 +277,19 @@ agent = Table(
     Column("clock_offset_us", Integer, nullable=True),
     Column("session", LargeBinary, nullable=True),
     _flag("is_connected"),
+    Column("heads", LargeBinary, nullable=True),
+    _number("incarnation"),
+)
+
+# Verified backups; the facts in them are safe.
+backup = Table(
+    "backup",
+    metadata,
+    Column("file", Text, primary_key=True, nullable=False),
+    _text("sha256"),
+    _number("taken_us"),
+    _number("version"),
+    _number("facts"),
+    _number("incarnation"),
+    _number("bytes"),
 )

@@ -17,7 +17,18 @@ CHUNK = 500
 # meta
 READ_META = "SELECT value FROM meta WHERE key = ?"
 WRITE_META = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+DELETE_META = "DELETE FROM meta WHERE key = ?"
+ALL_META = "SELECT key, value FROM meta ORDER BY key"
+REVISION = "SELECT version_num FROM alembic_version ORDER BY version_num"
 LAST_POSITION = "SELECT coalesce(max(position), 0) FROM fact"
+
+# the seal
+READ_SEAL = "SELECT commits, chain, sums, signature FROM seal"
+WRITE_SEAL = (
+    "INSERT INTO seal (one, commits, chain, sums, signature) VALUES (1, ?, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET "
+    "commits = excluded.commits, chain = excluded.chain, sums = excluded.sums, signature = excluded.signature"
+)
+CHAINED_FACTS = "SELECT position, session, seq, device, hash, version, received_us FROM fact ORDER BY position"
 
 # sessions
 READ_SESSION = (
@@ -30,9 +41,12 @@ WRITE_SESSION = (
     "ON CONFLICT (session) DO UPDATE SET through = excluded.through, head = excluded.head, "
     "received_us = excluded.received_us"
 )
-READ_THROUGH = "SELECT through FROM session WHERE session = ?"
+READ_THROUGH = "SELECT through, safe FROM session WHERE session = ?"
+HASH_OF = "SELECT hash FROM fact WHERE session = ? AND seq = ?"
 LAST_OWN_SESSION = "SELECT session, through, head FROM session WHERE device = ? ORDER BY rowid DESC LIMIT 1"
-SIBLING_SESSION = "SELECT session FROM session WHERE parent_session = ? AND session != ? LIMIT 1"
+SIBLING_SESSIONS = "SELECT count(*) FROM session WHERE parent_session = ? AND session != ?"
+OTHER_SESSION = "SELECT 1 FROM session WHERE device = ? AND session != ? LIMIT 1"
+SAFE_SESSION = "UPDATE session SET safe = ? WHERE session = ?"
 VERDICTS = (
     "SELECT seq, code, what, reason, state, found, expected FROM exception "
     "WHERE session = ? AND seq BETWEEN ? AND ? AND position IS NOT NULL ORDER BY seq, id"
@@ -82,6 +96,7 @@ UNMET_ORDERS = (
     f"SELECT {ORDER_COLUMNS} FROM orders WHERE product = ? AND state IN ('waiting', 'part_locked') "
     "ORDER BY kind != 'stat', ordered_us, id"
 )
+UNMET_PRODUCTS = "SELECT DISTINCT product FROM orders WHERE state IN ('waiting', 'part_locked') ORDER BY product"
 FREE_STOCK = (
     "SELECT code, box, lot, expiry FROM item WHERE product = ? AND state = 'in_stock' AND expiry >= ? "
     "AND location = ? AND kind = ? ORDER BY expiry, lot, box, code"
@@ -126,7 +141,11 @@ RECORD_USAGE = "UPDATE usage SET state = 'recorded', position = ? WHERE id = ? A
 # the insurer's queue
 ADD_INSURER_ROW = (
     "INSERT INTO insurer_row (position, box, order_id, quantity, is_split, state, updated_us) "
-    "VALUES (?, ?, ?, ?, ?, 'waiting', ?)"
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+NOT_REPORTED_FOR_SURE = (
+    "UPDATE insurer_row SET state = 'unknown', next_try_us = 0, updated_us = ?, "
+    "cause = 'the ledger was restored: it may have been sent before' WHERE state IN ('waiting', 'sending')"
 )
 ANY_SENDING = "SELECT 1 FROM insurer_row WHERE state = 'sending' LIMIT 1"
 SENDING_IS_UNKNOWN = (
@@ -137,7 +156,7 @@ DUE_SALES = (
     "SELECT row.id, row.box, row.quantity, row.is_split, row.attempts, row.order_id, coalesce(orders.visit, ''), "
     "coalesce(orders.patient, ''), coalesce(orders.prescriber, ''), coalesce(item.lot, ''), "
     "coalesce(item.expiry, ''), coalesce(item.made, ''), coalesce(person.name, fact.operator), fact.wall_us, "
-    "product.body "
+    "product.body, fact.hash "
     "FROM insurer_row AS row JOIN fact ON fact.position = row.position LEFT JOIN item ON item.code = row.box "
     "LEFT JOIN product ON product.id = item.product LEFT JOIN orders ON orders.id = row.order_id "
     "LEFT JOIN person ON person.id = fact.operator "
@@ -165,15 +184,30 @@ CHANGED_PEOPLE = f"SELECT {PERSON_COLUMNS} FROM person WHERE version > ? AND ver
 # agents
 WRITE_AGENT = (
     "INSERT INTO agent (device, last_seen_us, software, schema, replica_version, facts_waiting, clock_offset_us, "
-    "session, is_connected) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET "
+    "session, is_connected, heads, incarnation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (device) DO UPDATE SET "
     "last_seen_us = excluded.last_seen_us, software = excluded.software, schema = excluded.schema, "
     "replica_version = excluded.replica_version, facts_waiting = excluded.facts_waiting, "
-    "clock_offset_us = excluded.clock_offset_us, session = excluded.session, is_connected = excluded.is_connected"
+    "clock_offset_us = excluded.clock_offset_us, session = excluded.session, is_connected = excluded.is_connected, "
+    "heads = excluded.heads, incarnation = excluded.incarnation"
 )
 AGENTS = (
     "SELECT device, last_seen_us, software, schema, replica_version, facts_waiting, clock_offset_us, session, "
-    "is_connected FROM agent"
+    "is_connected, heads, incarnation FROM agent"
 )
+ANY_AGENT = "SELECT 1 FROM agent UNION ALL SELECT 1 FROM session WHERE device != 'central' LIMIT 1"
+LAST_HEARD = (
+    "SELECT device, max(us) FROM (SELECT device, last_seen_us AS us FROM agent UNION ALL "
+    "SELECT device, received_us FROM session WHERE device != 'central') GROUP BY device"
+)
+
+# backups
+ADD_BACKUP = (
+    "INSERT INTO backup (file, sha256, taken_us, version, facts, incarnation, bytes) VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (file) DO NOTHING"
+)
+KNOWN_BACKUP = "SELECT 1 FROM backup WHERE file = ? AND sha256 = ?"
+LAST_BACKUP = "SELECT file, taken_us, version, facts FROM backup ORDER BY taken_us DESC LIMIT 1"
 
 
 def marks(statement: str, count: int) -> str:

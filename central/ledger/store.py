@@ -12,6 +12,8 @@ from central.ledger.migrations import upgrade
 
 FILE = "ledger.db"
 LOCK = "central.lock"
+RESTORING = "restoring"
+"""Lies in the folder while a restore is under way: what the folder holds meanwhile is no ledger to start on."""
 _BUSY_MS = 200
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -100,6 +102,11 @@ def refuse_damage(path: pathlib.Path, error: sqlite3.Error) -> None:
 
 def _refuse_remains(path: pathlib.Path) -> None:
     """A log without its database, or an empty database, is what is left of a ledger: not a reason for a new one."""
+    if path.with_name(RESTORING).exists():
+        raise LedgerCorruptError(
+            f"ledger {path}: found a restore that was interrupted, expected it to have ended.\nRepeat it:"
+            f" codepool-central restore --from FILE --data {path.parent} --replace; the ledger before is kept aside."
+        )
     is_gone = not path.exists() and path.with_name(path.name + "-wal").exists()
     if is_gone or (path.exists() and path.stat().st_size == 0):
         found = "a write-ahead log without its database" if is_gone else "an empty file"

@@ -20,7 +20,7 @@ from sync_protocol.errors import ProtocolError
 from sync_protocol.facts import Fact, Moment, SealedFact
 from sync_protocol.items import Item, Kind
 from sync_protocol.lifecycle import Outcome, fold
-from sync_protocol.machines.ingest import SessionState
+from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Rows
 
 
@@ -36,7 +36,8 @@ class Transaction:
     """What ``Ledger.commit`` hands to its caller; only valid during the call.
 
     ``stock``: items as they are after the facts so far, ``originals``: as they were before this commit (None: unknown);
-    both hold every code that was loaded. ``changed``: items that this commit changed or created.
+    both hold every code that was loaded. ``changed``: items that this commit changed or created. ``is_refilling``: the
+    ledger was restored and may lack facts that agents still hold.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Transaction:
         position: int,
         own: SessionState,
         moment: Callable[[], Moment],
+        is_refilling: bool = False,
     ) -> None:
         self.version = version
+        self.is_refilling = is_refilling
         self.position = position
         self.own = own
         self.moment = moment
@@ -126,6 +129,11 @@ class Transaction:
         self.own = SessionState(start=self.own.start, through=sealed.id.seq, head=sealed.hash)
         self._advance(self.own)
         return self.folded[-1]
+
+    def open_session(self, start: SessionStart) -> None:
+        """File a session of which no fact has come yet."""
+        self.has_work = True
+        self._advance(begin(start))
 
     def raise_misfit(self, start: SessionStart, *, reason: str, found: str, expected: str) -> None:
         """Put a chain that cannot be true on the work list."""

@@ -15,9 +15,11 @@ import structlog
 from central.changes import Changes
 from central.clock import HospitalTime
 from central.errors import BusyError, ConservationError, DiskError
-from central.ledger import statements, store
+from central.ledger import heads, mark, signing, statements, store
+from central.ledger.seal import Seal, State
 from central.ledger.transaction import Transaction, read_session
 from sync_protocol.chain import SessionStart
+from sync_protocol.machines.incarnation import Mark, mint, wake
 from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Rows
 
@@ -40,7 +42,11 @@ Consequence = Callable[[Transaction], None]
 
 
 class Ledger:
-    """``trouble``: why the ledger takes no change at the moment, empty while it is well."""
+    """``trouble``: why the ledger takes no change at the moment, empty while it is well.
+
+    ``incarnation``: which life of the ledger this is; it is another one after a restore (REQ-03). ``is_refilling``:
+    agents are giving back what a restored ledger lacks; nothing is allocated meanwhile.
+    """
 
     def __init__(
         self, path: pathlib.Path, time: HospitalTime, changes: Changes, new_session: Callable[[], bytes]
@@ -53,10 +59,17 @@ class Ledger:
         self._consequences: list[Consequence] = []
         self._listeners: list[Callable[[Committed], None]] = []
         self._connection = store.connect(path)
+        self._key = signing.load(path.parent)
+        self._seal = Seal(self._key)
+        state = self._seal.attach(self._connection)
         self._version = 0
         self._position = 0
         self._read_counters()
         self._own = self._next_own_session()
+        self.is_refilling = False
+        self.incarnation = self._read_number("incarnation")
+        self._mark = mark.MarkFile.open(path.with_name(mark.FILE))
+        self._wake(path, state)
         changes.announce(self._version)
 
     @property
@@ -83,7 +96,7 @@ class Ledger:
         it would not add up, LedgerCorruptError or DiskError if the file is lost, and whatever ``work`` raises.
         """
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             transaction = self._transaction()
             result = work(transaction)
             if not transaction.has_work:
@@ -93,7 +106,7 @@ class Ledger:
                 consequence(transaction)
             transaction.finish()
             self._connection.execute(statements.WRITE_META, ("version", str(transaction.version)))
-            self._connection.execute("COMMIT")
+            self._seal_and_commit()
         except sqlite3.IntegrityError as error:
             self._roll_back()
             raise ConservationError(f"rows of the ledger would contradict each other: {error}") from error
@@ -108,9 +121,9 @@ class Ledger:
     def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run ``work`` in one transaction that has no version: rows that no replica holds. Raises BusyError."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             result = work(self._connection)
-            self._connection.execute("COMMIT")
+            self._seal_and_commit()
         except sqlite3.Error as error:
             raise self._failed(error) from error
         except BaseException:
@@ -119,6 +132,20 @@ class Ledger:
         self.trouble = ""
         self._changes.announce()
         return result
+
+    def begin_life(self) -> None:
+        """This ledger went back in time: it gets a new incarnation before it says another word (REQ-03).
+
+        What may have been reported to the insurer in the life before is asked about, not sent again. Raises BusyError.
+        """
+        incarnation = mint(self.time.now_us(), self.incarnation)
+        self._renew(incarnation)
+
+    def keep_witnesses(self) -> None:
+        """Keep what stands outside the ledger: its mark, and a head for each day. Raises OSError."""
+        self._mark.sync()
+        day = self.time.today().isoformat()
+        heads.write(self.path.parent, self._connection, self._key, date=day, now_us=self.time.now_us())
 
     def probe(self) -> None:
         """While there is trouble: write a little, to learn whether it is over."""
@@ -132,6 +159,54 @@ class Ledger:
 
     def close(self) -> None:
         self._connection.close()
+        self._mark.close()
+
+    def _begin(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._seal.begin()
+
+    def _seal_and_commit(self) -> None:
+        state, signed = self._seal.write(self._connection)
+        self._connection.execute("COMMIT")
+        self._seal.keep(state)
+        self._write_mark(state, signed)
+
+    def _write_mark(self, state: State, signed: bytes) -> None:
+        try:
+            self._mark.write(Mark(incarnation=self.incarnation, position=state.commits, head=signed))
+        except OSError as error:  # it only lags behind
+            _log.warning("mark not written", cause=str(error))
+
+    def _wake(self, path: pathlib.Path, state: bytes) -> None:
+        ledger = Mark(incarnation=self.incarnation, position=self._seal.commits, head=state)
+        try:
+            incarnation = wake(ledger, mark.read(path.with_name(mark.FILE)), now_us=self.time.now_us())
+            if incarnation != self.incarnation:
+                self._renew(incarnation)
+            else:
+                self._mark.write(ledger)
+                self._mark.sync()
+        except (BusyError, OSError) as error:
+            raise DiskError(f"ledger {path}: {error}.\nMake the disk writable and start again.") from error
+
+    def _renew(self, incarnation: int) -> None:
+        before, self.incarnation = self.incarnation, incarnation
+        try:
+            self.write(self._write_life)
+        except BaseException:
+            self.incarnation = before
+            raise
+        self._mark.sync()
+        _log.warning("new incarnation", before=before, now=incarnation)
+
+    def _write_life(self, connection: sqlite3.Connection) -> None:
+        now_us = self.time.now_us()
+        lives = [*heads.lives_of(connection), (self.incarnation, self._position)]
+        connection.execute(statements.WRITE_META, ("incarnation", str(self.incarnation)))
+        connection.execute(statements.WRITE_META, ("lives", msgspec.json.encode(lives).decode()))
+        if connection.execute(statements.ANY_AGENT).fetchone():
+            connection.execute(statements.WRITE_META, ("refill_since_us", str(now_us)))
+            connection.execute(statements.NOT_REPORTED_FOR_SURE, (now_us,))
 
     def _transaction(self) -> Transaction:
         return Transaction(
@@ -140,6 +215,7 @@ class Ledger:
             position=self._position,
             own=self._own,
             moment=self.time.moment,
+            is_refilling=self.is_refilling,
         )
 
     def _committed(self, transaction: Transaction) -> None:
@@ -172,15 +248,19 @@ class Ledger:
         self._connection.close()
         try:
             self._connection = store.connect(self.path)
+            self._seal.attach(self._connection)
         except sqlite3.Error as error:
             raise DiskError(f"ledger {self.path}: {cause}; it cannot be opened again: {error}") from error
         self._read_counters()
         state = read_session(self._connection, self._own.start.session)
         self._own = state or begin(self._own.start)
 
+    def _read_number(self, key: str) -> int:
+        row = self._connection.execute(statements.READ_META, (key,)).fetchone()
+        return int(row[0]) if row else 0
+
     def _read_counters(self) -> None:
-        row = self._connection.execute(statements.READ_META, ("version",)).fetchone()
-        self._version = int(row[0]) if row else 0
+        self._version = self._read_number("version")
         (self._position,) = self._connection.execute(statements.LAST_POSITION).fetchone()
 
     def _next_own_session(self) -> SessionState:

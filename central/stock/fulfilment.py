@@ -37,6 +37,15 @@ def settle_orders(transaction: Transaction) -> None:
             transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order)))
 
 
+def allocate_waiting(transaction: Transaction) -> None:
+    """Fill every order that waits, from all free stock: for the moment when a refilled ledger may allocate again."""
+    ids = [key for (key,) in transaction.select(statements.UNMET_PRODUCTS)]
+    for product in find_products(transaction, ids):
+        if product.kind is Kind.BOX:
+            waiting = transaction.select(statements.UNMET_ORDERS, (product.id,))
+            _allocate_product(transaction, product, {rows.order_of(row, ()).location for row in waiting})
+
+
 def read_orders(transaction: Transaction, ids: Iterable[str]) -> list[Order]:
     """Orders with the codes that they have now."""
     ids = list(ids)
@@ -86,6 +95,8 @@ def _give_back_surplus(transaction: Transaction, order: Order) -> None:
 
 
 def _allocate(transaction: Transaction, touched: set[str]) -> None:
+    if transaction.is_refilling:  # an agent may hold the fact that it was issued
+        return
     places = _restocked(transaction)
     unmet: dict[str, Order] = {}
     if touched:

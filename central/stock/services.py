@@ -18,7 +18,10 @@ from central.stock.usage import Usages
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """How one part of central is. ``part``: ledger, broker, ingest or insurer; ``cause`` is empty while it is well."""
+    """How one part of central is. ``cause`` is empty while it is well.
+
+    ``part``: ledger, life (which of several lives of the ledger this is), refill, broker, ingest or insurer.
+    """
 
     part: str
     cause: str = ""
@@ -27,6 +30,20 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_ok(self) -> bool:
         return not self.cause
+
+
+class Life(msgspec.Struct, frozen=True, kw_only=True):
+    """Which life of the ledger this is, and what it still lacks after a restore (REQ-03).
+
+    ``superseded``: a higher incarnation that an agent has met; 0: none. ``waiting_for``: agents that have not given
+    back all they hold; ``ends_us``: when that is waited for no longer.
+    """
+
+    incarnation: int
+    superseded: int = 0
+    is_refilling: bool = False
+    waiting_for: tuple[str, ...] = ()
+    ends_us: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,3 +62,6 @@ class Services:
     read: AsyncEngine
     conditions: Callable[[], tuple[Condition, ...]]
     """How central is, for /healthz and the console."""
+    life: Callable[[], Life]
+    end_refill: Callable[[str], None]
+    """End the refilling in the name of a person. Raises BusyError."""

@@ -4,21 +4,29 @@ Kept in memory and written every second: a restart of central may lose a second 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from central.errors import BusyError
 from central.ledger import statements
 from central.ledger.write import Ledger
+from central.sync.lineage import Heard
 from sync_protocol.messages import Batch, Hello
 
 SILENT_AFTER_US = 45_000_000
 """Three polls of an agent that has nothing to send."""
 WRITE_EVERY_S = 1.0
+_encode = msgspec.msgpack.Encoder().encode
+_heads = msgspec.msgpack.Decoder(dict[bytes, int])
 
 
-class Agent(msgspec.Struct, kw_only=True, array_like=True):
+class Agent(msgspec.Struct, kw_only=True):
+    """As last heard. ``heads``: how far the sessions are written that the ledger has not whole, and the present one.
+
+    ``committed``: how far the ledger has these. ``incarnation``: the last one that has all that the agent held.
+    """
+
     device: str
     last_seen_us: int = 0
     software: str = ""
@@ -28,16 +36,39 @@ class Agent(msgspec.Struct, kw_only=True, array_like=True):
     clock_offset_us: int | None = None
     session: bytes | None = None
     is_connected: bool = False
-    heard_seq: int = 0
-    """The highest seq of ``session`` that central heard of."""
+    heads: dict[bytes, int] = {}
+    incarnation: int = 0
+    committed: dict[bytes, int] = {}
+
+    def count(self) -> None:
+        """Count what waits, and forget sessions that are whole in the ledger."""
+        committed = self.committed
+        self.heads = {
+            session: head
+            for session, head in self.heads.items()
+            if session == self.session or head > committed.get(session, 0)
+        }
+        self.facts_waiting = sum(max(0, head - committed.get(session, 0)) for session, head in self.heads.items())
 
 
 class Agents:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        known = ledger.connection.execute(statements.AGENTS).fetchall()
-        self._agents = {row[0]: msgspec.convert((*row, 0), Agent, strict=False) for row in known}
+        self._agents = {row[0]: _agent_of(row) for row in ledger.connection.execute(statements.AGENTS)}
         self._unwritten: set[str] = set()
+
+    def before(self, device: str) -> Heard:
+        """What the device said before what it says now."""
+        agent = self._agents.get(device)
+        if agent is None:
+            return Heard()
+        at = self._ledger.time.local(agent.last_seen_us).strftime("%Y-%m-%d %H:%M:%S") if agent.last_seen_us else ""
+        return Heard(heads=dict(agent.heads), at=at)
+
+    def incarnation(self, device: str) -> int:
+        """The last incarnation of this ledger that has all that the device held."""
+        agent = self._agents.get(device)
+        return agent.incarnation if agent else 0
 
     def heard(self, device: str) -> Agent:
         agent = self._agents.setdefault(device, Agent(device=device))
@@ -46,29 +77,32 @@ class Agents:
         self._unwritten.add(device)
         return agent
 
-    def said_hello(self, device: str, hello: Hello) -> None:
+    def said_hello(self, device: str, hello: Hello, committed: Mapping[bytes, int]) -> None:
+        """``committed``: how far the ledger has the sessions of ``hello``."""
         agent = self.heard(device)
-        if agent.session != hello.start.session:
-            agent.session, agent.heard_seq, agent.facts_waiting = hello.start.session, 0, 0
-        if hello.head is not None and hello.head.session == hello.start.session:
-            agent.heard_seq = max(agent.heard_seq, hello.head.seq)
+        agent.session, agent.committed = hello.start.session, dict(committed)
+        agent.heads = heads_of(hello)
+        agent.count()
         agent.software, agent.schema, agent.replica_version = hello.software, hello.schema, hello.replica_version
         if hello.sent_us:
             agent.clock_offset_us = agent.last_seen_us - hello.sent_us
 
     def sent(self, device: str, batch: Batch) -> None:
         agent = self.heard(device)
-        if agent.session == batch.start.session:
-            agent.heard_seq = max(agent.heard_seq, batch.last_seq)
+        session = batch.start.session
+        agent.heads[session] = max(agent.heads.get(session, 0), batch.last_seq)
 
-    def pulled(self, device: str, after: int) -> None:
-        self.heard(device).replica_version = after
+    def pulled(self, device: str, after: int, incarnation: int) -> None:
+        agent = self.heard(device)
+        if incarnation == self._ledger.incarnation:
+            agent.replica_version, agent.incarnation = after, incarnation
 
     def committed(self, device: str, session: bytes, through: int) -> None:
         """The ledger holds the session's facts up to ``through``."""
         agent = self._agents.get(device)
-        if agent is not None and agent.session == session:
-            agent.facts_waiting = max(0, agent.heard_seq - through)
+        if agent is not None:
+            agent.committed[session] = through
+            agent.count()
             self._unwritten.add(device)
 
     async def run(self, *, is_link_up: Callable[[], bool]) -> None:
@@ -83,7 +117,7 @@ class Agents:
 
     def write(self) -> None:
         """Raises BusyError."""
-        rows = [msgspec.structs.astuple(self._agents[device])[:-1] for device in sorted(self._unwritten)]
+        rows = [_row_of(self._agents[device]) for device in sorted(self._unwritten)]
         if rows:
             self._ledger.write(lambda connection: connection.executemany(statements.WRITE_AGENT, rows))
             self._unwritten.clear()
@@ -94,3 +128,24 @@ class Agents:
             if agent.is_connected and (not is_link_up or agent.last_seen_us < limit_us):
                 agent.is_connected = False
                 self._unwritten.add(agent.device)
+
+
+def heads_of(hello: Hello) -> dict[bytes, int]:
+    """How far the sessions are written that the agent still has to send, and the one it writes now."""
+    heads = {position.session: position.through for position in hello.heads}
+    if hello.head is not None:
+        heads[hello.head.session] = max(hello.head.seq, heads.get(hello.head.session, 0))
+    return heads
+
+
+def _agent_of(row: tuple[object, ...]) -> Agent:
+    names = Agent.__struct_fields__[: len(row)]
+    values = dict(zip(names, row, strict=True))
+    heads = values["heads"]
+    values["heads"] = _heads.decode(heads) if isinstance(heads, bytes) else {}
+    return msgspec.convert(values, Agent, strict=False)
+
+
+def _row_of(agent: Agent) -> tuple[object, ...]:
+    values = {name: getattr(agent, name) for name in Agent.__struct_fields__[:-1]}
+    return tuple((values | {"heads": _encode(agent.heads)}).values())

@@ -6,7 +6,8 @@ not acked is sent again by its agent, so every failure here ends in silence towa
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 import structlog
 import tenacity
@@ -17,6 +18,8 @@ from central.ledger.reading import fits_integer
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.sync.agents import Agents
+from central.sync.greeting import Greeting, read_position
+from central.sync.lineage import Heard, register
 from central.sync.link import Letter
 from central.sync.publish import Publisher
 from central.sync.verdicts import read_verdicts
@@ -24,7 +27,7 @@ from sync_protocol.chain import SessionStart
 from sync_protocol.codec import decode_up
 from sync_protocol.errors import ProtocolError
 from sync_protocol.machines.ingest import admit
-from sync_protocol.messages import SCHEMA, Ack, Batch, Hello, Position, Pull, Refused, Up, Welcome
+from sync_protocol.messages import Ack, Batch, Hello, Pull, Refused, Up
 
 COALESCED = 16
 """Letters taken together: past it a larger commit saves nothing and only makes others wait."""
@@ -39,12 +42,15 @@ _log = structlog.get_logger("central.ingest")
 class Ingest:
     """``stuck``: devices whose facts central cannot take, with the cause; a person must look."""
 
-    def __init__(self, ledger: Ledger, inbox: asyncio.Queue[Letter], publisher: Publisher, agents: Agents) -> None:
+    def __init__(
+        self, ledger: Ledger, inbox: asyncio.Queue[Letter], publisher: Publisher, agents: Agents, greeting: Greeting
+    ) -> None:
         self.stuck: dict[str, str] = {}
         self._ledger = ledger
         self._inbox = inbox
         self._publisher = publisher
         self._agents = agents
+        self._greeting = greeting
 
     async def run(self) -> None:
         """Take letters until cancelled."""
@@ -59,15 +65,18 @@ class Ingest:
         """Commit all batches among the letters, then answer each letter."""
         read = [(letter.device, message) for letter in letters if (message := self._read(letter)) is not None]
         batches = [message for _, message in read if isinstance(message, Batch)]
+        before = {batch.start.device: self._agents.before(batch.start.device) for batch in batches}
+        for batch in batches:
+            self._agents.sent(batch.start.device, batch)
         if batches:
-            await self._commit(batches)
+            await self._commit(batches, before)
         for device, message in read:
             match message:
                 case Hello():
-                    self._greet(device, message)
+                    self._greeting.greet(device, message)
                 case Pull():
-                    self._agents.pulled(device, message.after)
-                    self._publisher.answer(device, message.after)
+                    self._agents.pulled(device, message.after, message.incarnation)
+                    self._publisher.answer(device, message)
                 case Batch():
                     pass  # answered by session, once for all its batches
 
@@ -84,16 +93,16 @@ class Ingest:
             return None
         return message
 
-    async def _commit(self, batches: list[Batch]) -> None:
+    async def _commit(self, batches: list[Batch], before: Mapping[str, Heard]) -> None:
         try:
-            refused = await self._append(batches)
+            refused = await self._append(batches, before)
         except BusyError as error:
             _log.error("facts not taken, their agents will send them again", cause=error.cause, batches=len(batches))
             return
         except ConservationError as error:
             if len(batches) > 1:
                 for batch in batches:  # nobody waits for the one that cannot be
-                    await self._commit([batch])
+                    await self._commit([batch], before)
                 return
             _log.critical("facts would not add up, commit rolled back", cause=str(error))
             device = batches[0].start.device
@@ -108,14 +117,14 @@ class Ingest:
         stop=tenacity.stop_after_attempt(_TRIES),
         reraise=True,
     )
-    async def _append(self, batches: list[Batch]) -> set[bytes]:
+    async def _append(self, batches: list[Batch], before: Mapping[str, Heard]) -> set[bytes]:
         """Sessions of which nothing was taken. Several commits if need be, each of whole facts.
 
         Raises BusyError, ConservationError.
         """
         waiting, refused = deque(batches), set()
         while waiting:
-            conflicts = self._ledger.commit(lambda transaction: _append_some(transaction, waiting))
+            conflicts = self._ledger.commit(lambda transaction: _append_some(transaction, waiting, before))
             for start, cause in conflicts:
                 refused.add(start.session)
                 self.stuck[start.device] = cause
@@ -127,56 +136,41 @@ class Ingest:
         for batch in batches:
             device, first, last = spans.get(batch.start.session, (batch.start.device, batch.first_seq, 0))
             spans[batch.start.session] = (device, min(first, batch.first_seq), max(last, batch.last_seq))
-            self._agents.sent(device, batch)
         for session, (device, first, last) in spans.items():
-            through = self._through(session)
+            through, safe = read_position(self._ledger, session)
             if through >= last:
                 self.stuck.pop(device, None)
             verdicts = read_verdicts(self._ledger.connection, session, first, min(last, through))
-            ack = Ack(session=session, through=through, version=self._ledger.version, exceptions=verdicts)
+            ack = Ack(
+                session=session,
+                through=through,
+                version=self._ledger.version,
+                exceptions=verdicts,
+                incarnation=self._ledger.incarnation,
+                safe=safe,
+            )
             self._publisher.tell(device, ack)
             self._agents.committed(device, session, through)
-
-    def _greet(self, device: str, hello: Hello) -> None:
-        self._agents.said_hello(device, hello)
-        version = self._ledger.version
-        if hello.schema > SCHEMA:
-            cause = f"the agent writes schema {hello.schema}, central reads up to {SCHEMA}"
-            self._refuse(device, cause, "update central first, then the agents")
-            return
-        if hello.replica_version > version:
-            cause = f"the replica is at version {hello.replica_version}, the ledger at {version}: it was restored"
-            self._refuse(device, cause, "delete replica.db of this agent; it is copied anew, and no fact is lost")
-        sessions = dict.fromkeys([*(position.session for position in hello.pending), hello.start.session])
-        positions = tuple(Position(session=session, through=self._through(session)) for session in sessions)
-        for position in positions:
-            self._agents.committed(device, position.session, position.through)
-        now_us = self._ledger.time.now_us()
-        self._publisher.tell(
-            device, Welcome(positions=positions, version=version, echo_us=hello.sent_us, central_us=now_us)
-        )
-
-    def _through(self, session: bytes) -> int:
-        row = self._ledger.connection.execute(statements.READ_THROUGH, (session,)).fetchone()
-        return int(row[0]) if row else 0
 
     def _refuse(self, device: str, cause: str, advice: str) -> None:
         self._publisher.tell(device, Refused(cause=cause, advice=advice))
 
 
-def _append_some(transaction: Transaction, waiting: deque[Batch]) -> list[tuple[SessionStart, str]]:
+def _append_some(
+    transaction: Transaction, waiting: deque[Batch], before: Mapping[str, Heard]
+) -> list[tuple[SessionStart, str]]:
     """Append batches from the front until the budget is spent; leave the rest. Returns chains that cannot be true."""
     conflicts = []
     while waiting and transaction.size < BUDGET:
         batch = waiting[0]
         committed = transaction.session(batch.start.session)
-        admission = admit(batch, committed)
+        admission = admit(batch, committed, partial(_hash_of, transaction, batch.start.session))
         if admission.conflict:
             conflicts.append((batch.start, admission.conflict))
             _raise_once(transaction, batch.start, admission.conflict)
         elif admission.facts:
             if committed is None:
-                _look_at_parent(transaction, batch.start)
+                register(transaction, batch.start, {}, before[batch.start.device])
             if transaction.append(batch.start, admission.facts, budget=BUDGET) < len(admission.facts):
                 return conflicts
         waiting.popleft()
@@ -189,31 +183,26 @@ def _raise_once(transaction: Transaction, start: SessionStart, found: str) -> No
         transaction.raise_misfit(start, reason="chain_conflict", found=found, expected="the chain in the ledger")
 
 
-def _look_at_parent(transaction: Transaction, start: SessionStart) -> None:
-    """A session follows the one that its device wrote last: two children of one parent prove a copy or an old disk."""
-    if not start.parent_session:
-        return
-    parent = transaction.session(start.parent_session)
-    if transaction.select(statements.SIBLING_SESSION, (start.parent_session, start.session)):
-        found = "a second session after the same one"
-        transaction.raise_misfit(start, reason="session_fork", found=found, expected="one journal, on one device")
-    elif parent is not None and parent.through > start.parent_seq:
-        found = f"a session that follows fact {start.parent_seq}"
-        expected = f"fact {parent.through}, which the ledger holds"
-        transaction.raise_misfit(start, reason="journal_restored", found=found, expected=expected)
+def _hash_of(transaction: Transaction, session: bytes, seq: int) -> bytes | None:
+    rows = transaction.select(statements.HASH_OF, (session, seq))
+    return rows[0][0] if rows else None
 
 
 def _flaw(device: str, message: Up) -> str:
     """What no honest agent sends: another device's name, numbers that no ledger has."""
     match message:
         case Pull():
-            return "" if fits_integer(message.after) else f"pull after {message.after}"
+            return "" if fits_integer(message.after, message.incarnation) else f"pull after {message.after}"
         case Hello():
-            return _flaw_of(device, message.start, message.replica_version, message.schema, message.sent_us)
+            heads = [position.through for position in (*message.heads, *message.pending)]
+            numbers = (message.replica_version, message.schema, message.sent_us, message.incarnation)
+            return _flaw_of(device, message.start, *numbers, *heads)
         case Batch():
             if message.first_seq < 1 or not message.bodies:
                 return f"batch from fact {message.first_seq} with {len(message.bodies)} facts"
             return _flaw_of(device, message.start, message.first_seq)
+        case _:
+            return ""
 
 
 def _flaw_of(device: str, start: SessionStart, *numbers: int) -> str:

@@ -17,7 +17,6 @@ import structlog
 from sync_protocol import topics
 from sync_protocol.errors import ProtocolError
 
-CLIENT = "codepool-central"
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
 SETTLED_S = 5.0
@@ -58,12 +57,14 @@ class MqttLink:
     """``cause``: why there is no connection, empty while there is one."""
 
     def __init__(
-        self, broker: Broker, inbox: asyncio.Queue[Letter], *, random: Random, on_up: Callable[[], None]
+        self, broker: Broker, inbox: asyncio.Queue[Letter], *, client: str, random: Random, on_up: Callable[[], None]
     ) -> None:
+        """``client``: the name at the broker, which ends an older connection of the same name."""
         self.cause = "not connected yet"
         self.dropped_in = 0
         self.dropped_out = 0
         self._broker = broker
+        self._client_name = client
         self._inbox = inbox
         self._random = random
         self._on_up = on_up
@@ -120,7 +121,7 @@ class MqttLink:
             self._broker.port,
             username=self._broker.user or None,
             password=self._broker.password or None,
-            identifier=CLIENT,
+            identifier=self._client_name,
             protocol=aiomqtt.ProtocolVersion.V311,
             clean_session=True,
             keepalive=KEEPALIVE_S,

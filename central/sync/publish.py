@@ -8,7 +8,7 @@ from central.ledger.write import Committed, Ledger
 from central.sync.link import Outbox
 from sync_protocol import topics
 from sync_protocol.codec import MAX_MESSAGE, encode
-from sync_protocol.messages import Delta, Down, Rows
+from sync_protocol.messages import Delta, Down, Pull, Rows
 
 MAX_ROWS = 5_000
 """Rows of one delta; more only where one commit changed more."""
@@ -25,24 +25,26 @@ class Publisher:
 
     def broadcast(self, committed: Committed) -> None:
         """Send a commit's rows to everybody. What is too large for one message is only announced: agents pull it."""
-        if not self._outbox.is_up:
+        if not self._outbox.is_up or self._ledger.is_refilling:
             return
         to = committed.version
         if committed.rows.count <= MAX_ROWS:
-            data = encode(Delta(after=to - 1, to=to, rows=committed.rows, latest=to))
+            data = encode(self._delta(to - 1, to, committed.rows, latest=to))
             if len(data) <= MAX_MESSAGE:
                 self._outbox.send(topics.BROADCAST, data)
                 return
         self.ring()
 
     def ring(self) -> None:
-        """Tell everybody how far the ledger is: a replica that is behind pulls."""
+        """Tell everybody which ledger this is and how far it is: a replica that is behind pulls."""
         version = self._ledger.version
-        self._outbox.send(topics.BROADCAST, encode(Delta(after=version, to=version, rows=Rows(), latest=version)))
+        self._outbox.send(topics.BROADCAST, encode(self._delta(version, version, Rows(), latest=version)))
 
-    def answer(self, device: str, after: int) -> None:
-        """Answer a pull."""
-        self.tell(device, self.delta(max(0, min(after, self._ledger.version))))
+    def answer(self, device: str, pull: Pull) -> None:
+        """Answer a pull of this incarnation's rows; silence while the ledger is being refilled: it is pulled again."""
+        if self._ledger.is_refilling or pull.incarnation not in {0, self._ledger.incarnation}:
+            return
+        self.tell(device, self.delta(max(0, min(pull.after, self._ledger.version))))
 
     def delta(self, after: int) -> Delta:
         """The rows that follow ``after``, cut between two commits."""
@@ -52,7 +54,10 @@ class Publisher:
         if len(versions) > MAX_ROWS:
             # The last commit seen may go on behind the limit: stop before it, unless it is the only one.
             to = versions[-1] - 1 if versions[0] < versions[-1] else versions[-1]
-        return Delta(after=after, to=to, rows=read_rows(connection, after, to), latest=latest)
+        return self._delta(after, to, read_rows(connection, after, to), latest=latest)
+
+    def _delta(self, after: int, to: int, rows: Rows, *, latest: int) -> Delta:
+        return Delta(after=after, to=to, rows=rows, latest=latest, incarnation=self._ledger.incarnation)
 
 
 def read_rows(connection: sqlite3.Connection, after: int, to: int) -> Rows:

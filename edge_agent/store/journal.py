@@ -31,7 +31,12 @@ _TOUCH = (
     "INSERT OR REPLACE INTO overlay(code, item, product, kind, state, location, order_id, position)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_SETTLE = "UPDATE session SET acked = ?, acked_version = ? WHERE number = ?"
+_SETTLE = "UPDATE session SET acked = ?, acked_version = ?, safe = ? WHERE number = ?"
+_ADOPT = "INSERT OR REPLACE INTO setting(name, value) VALUES ('incarnation', ?)"
+_FORGET_ACKS = "UPDATE session SET acked = base, acked_version = 0, safe = base"
+_INCARNATION = "SELECT value FROM setting WHERE name = 'incarnation'"
+_MOVE_BASE = "UPDATE session SET base = ?, base_hash = ? WHERE number = ?"
+_PRUNE = "DELETE FROM fact WHERE position BETWEEN ? AND ?"
 _SETTLED_CODES = "SELECT code FROM overlay WHERE position BETWEEN ? AND ? LIMIT ?"
 _LEAVE = "DELETE FROM overlay WHERE code = ?"
 _TOUCHED = "SELECT code FROM overlay LIMIT ?"
@@ -57,8 +62,10 @@ class Journal:
         self._connection: sqlite3.Connection | None = connection
         self._line = lines[-1]
         self.lines = {line.start.session: line for line in lines}
-        """Sessions by name, oldest first; those that are wholly acked and settled may be left out."""
+        """Sessions by name, oldest first."""
         self._witness = witness
+        self.incarnation = _read_incarnation(connection)
+        """Of the central that these facts were last offered to; 0: none yet (REQ-03)."""
         self._touched = _read_touched(connection)
         self.trouble = ""
         """Why the last write failed; empty while writing works."""
@@ -92,6 +99,11 @@ class Journal:
     @property
     def start(self) -> SessionStart:
         return self._line.start
+
+    @property
+    def current(self) -> Line:
+        """The session of this process."""
+        return self._line
 
     @property
     def head(self) -> int:
@@ -129,11 +141,34 @@ class Journal:
         """One durable transaction besides the facts. Raises StoreError or JournalCorruptError."""
         self._write(((statement, rows),))
 
-    def settle(self, session: bytes, through: int, version: int) -> None:
-        """Write down that central has committed ``session`` through ``through``. Raises StoreError."""
+    def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
+        """Write down that central has committed ``session`` through ``through``. Raises StoreError.
+
+        ``safe``: how far a verified backup of central holds it; it never goes back.
+        """
         line = self.lines[session]
-        self._write(((_SETTLE, [(through, version, line.number)]),))
-        line.acked, line.acked_version = through, version
+        safe = max(safe, line.safe)
+        self._write(((_SETTLE, [(through, version, safe, line.number)]),))
+        line.acked, line.acked_version, line.safe = through, version, safe
+
+    def adopt(self, incarnation: int) -> None:
+        """Write down that another central is spoken to, and that it has said nothing yet, both or neither (REQ-03).
+
+        Raises StoreError.
+        """
+        self._write(((_ADOPT, [(str(incarnation),)]), (_FORGET_ACKS, [()])))
+        self.incarnation = incarnation
+        for line in self.lines.values():
+            line.acked, line.acked_version, line.safe = line.base, 0, line.base
+
+    def prune(self, session: bytes, through: int) -> None:
+        """Delete the facts of ``session`` up to ``through``; the chain goes on from there. Raises StoreError."""
+        line = self.lines[session]
+        assert line.base < through <= min(line.safe, line.acked), "only what a backup of central holds is pruned"
+        ((digest,),) = self.query(opening.HASH_AT, line.position(through))
+        facts = (line.position(line.base + 1), line.position(through))
+        self._write(((_MOVE_BASE, [(through, digest, line.number)]), (_PRUNE, [facts])))
+        line.base, line.base_hash = through, digest
 
     def forget_settled(self, session: bytes, through: int, limit: int) -> int:
         """Drop at most ``limit`` overlay rows of facts through ``through``, which the replica shows; how many were."""
@@ -256,7 +291,22 @@ def _begin_session(
         _ADD_SESSION,
         (number, session, device, start.parent_session, start.parent_seq, start.parent_hash, started_us),
     )
-    return Line(number=number, start=start, head=0, head_hash=start.hash, acked=0, acked_version=0)
+    return Line(
+        number=number,
+        start=start,
+        head=0,
+        head_hash=start.hash,
+        acked=0,
+        acked_version=0,
+        safe=0,
+        base=0,
+        base_hash=start.hash,
+    )
+
+
+def _read_incarnation(connection: sqlite3.Connection) -> int:
+    row = connection.execute(_INCARNATION).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _overlay_row(item: Item, position: int) -> tuple[Any, ...]:

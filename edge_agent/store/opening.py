@@ -15,7 +15,10 @@ VERIFY_AT_LEAST = 1_000
 """Facts at the end of the chain that are verified at every start, acked or not."""
 _SEQ_MASK = (1 << SEQ_BITS) - 1
 
-SESSION_COLUMNS = "number, session, device, parent_session, parent_seq, parent_hash, started_us, acked, acked_version"
+SESSION_COLUMNS = (
+    "number, session, device, parent_session, parent_seq, parent_hash, started_us, acked, acked_version, safe, base,"
+    " base_hash"
+)
 ALL_SESSIONS = f"SELECT {SESSION_COLUMNS} FROM session ORDER BY number"  # noqa: S608 - constants
 HEAD_OF_SESSION = "SELECT position, hash FROM fact WHERE position BETWEEN ? AND ? ORDER BY position DESC LIMIT 1"
 FACTS_FROM = "SELECT position, body, hash FROM fact WHERE position BETWEEN ? AND ? ORDER BY position LIMIT ?"
@@ -24,7 +27,11 @@ QUICK_CHECK = "PRAGMA quick_check(1)"
 
 
 class Line(msgspec.Struct, kw_only=True):
-    """One session of the journal: how it starts, how far it is written and how far committed at central."""
+    """One session of the journal: how it starts, how far it is written and how far committed at central.
+
+    ``safe``: facts that a verified backup of central holds. ``base``: facts that are pruned, ``base_hash``: of the
+    last of them, which the first one kept follows; of the session start while nothing is pruned.
+    """
 
     number: int
     start: SessionStart
@@ -32,6 +39,9 @@ class Line(msgspec.Struct, kw_only=True):
     head_hash: bytes
     acked: int
     acked_version: int
+    safe: int
+    base: int
+    base_hash: bytes
 
     def position(self, seq: int) -> int:
         return self.number << SEQ_BITS | seq
@@ -40,7 +50,7 @@ class Line(msgspec.Struct, kw_only=True):
 def read_lines(connection: sqlite3.Connection) -> list[Line]:
     """Every session of the journal, in the order they were started."""
     lines = []
-    for number, session, device, parent, parent_seq, parent_hash, started_us, acked, version in connection.execute(
+    for number, session, device, parent, parent_seq, parent_hash, started_us, *marks in connection.execute(
         ALL_SESSIONS
     ):
         start = SessionStart(
@@ -51,11 +61,23 @@ def read_lines(connection: sqlite3.Connection) -> list[Line]:
             parent_hash=parent_hash,
             started_us=started_us,
         )
+        acked, acked_version, safe, base, base_hash = marks
+        base_hash = base_hash if base else start.hash
         first, last = number << SEQ_BITS, number << SEQ_BITS | _SEQ_MASK
         row = connection.execute(HEAD_OF_SESSION, (first, last)).fetchone()
-        head, head_hash = (row[0] & _SEQ_MASK, row[1]) if row else (0, start.hash)
+        head, head_hash = (row[0] & _SEQ_MASK, row[1]) if row else (base, base_hash)
         lines.append(
-            Line(number=number, start=start, head=head, head_hash=head_hash, acked=acked, acked_version=version)
+            Line(
+                number=number,
+                start=start,
+                head=head,
+                head_hash=head_hash,
+                acked=acked,
+                acked_version=acked_version,
+                safe=safe,
+                base=base,
+                base_hash=base_hash,
+            )
         )
     return lines
 
@@ -80,7 +102,7 @@ def check(connection: sqlite3.Connection, path: Path, lines: list[Line], *, devi
             )
     _check_parents(path, lines)
     _check_facts(connection, path, lines)
-    _check_witness(connection, path, witness.read(testimony_path))
+    _check_witness(connection, path, lines, witness.read(testimony_path))
 
 
 def _check_parents(path: Path, lines: list[Line]) -> None:
@@ -97,12 +119,12 @@ def _check_facts(connection: sqlite3.Connection, path: Path, lines: list[Line]) 
     """Every fact that central may not have, and at least the last thousand."""
     wanted = VERIFY_AT_LEAST
     for line in reversed(lines):
-        first = min(line.acked, max(0, line.head - max(wanted, 0))) + 1
+        first = max(line.base, min(line.acked, max(0, line.head - max(wanted, 0)))) + 1
         wanted -= line.head
         if first > line.head:
             continue
-        if first == 1:
-            previous = line.start.hash
+        if first == line.base + 1:
+            previous = line.base_hash
         else:
             row = connection.execute(HASH_AT, (line.position(first - 1),)).fetchone()
             if row is None:
@@ -117,8 +139,13 @@ def _check_facts(connection: sqlite3.Connection, path: Path, lines: list[Line]) 
             expected += 1
 
 
-def _check_witness(connection: sqlite3.Connection, path: Path, testimony: witness.Testimony | None) -> None:
+def _check_witness(
+    connection: sqlite3.Connection, path: Path, lines: list[Line], testimony: witness.Testimony | None
+) -> None:
     if testimony is None or not testimony.seq:
+        return
+    pruned = {line.number: (line.base, line.base_hash) for line in lines}.get(testimony.number, (0, b""))
+    if testimony.seq < pruned[0] or (testimony.seq, testimony.hash) == pruned:
         return
     row = connection.execute(HASH_AT, (testimony.number << SEQ_BITS | testimony.seq,)).fetchone()
     if row is None or row[0] != testimony.hash:

@@ -8,7 +8,8 @@ from edge_agent.store.sqlite import corrupt
 from sync_protocol.chain import link
 from sync_protocol.codec import decode_fact
 from sync_protocol.errors import FactError, WireError
-from sync_protocol.messages import Batch
+from sync_protocol.machines import uplink
+from sync_protocol.messages import Batch, Position
 
 BATCH_BYTES = 256 * 1024
 _READ_AT_ONCE = 64
@@ -21,9 +22,25 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     since_us: int | None
 
 
-def unsent_lines(journal: Journal) -> list[tuple[bytes, int, int]]:
-    """(session, head, acked) of every session that central has not wholly committed, oldest first."""
-    return [(session, line.head, line.acked) for session, line in journal.lines.items() if line.acked < line.head]
+def unsent_lines(journal: Journal) -> list[uplink.Line]:
+    """Every session that central has not wholly committed, oldest first."""
+    return [
+        uplink.Line(session=session, head=line.head, acked=line.acked, kept=line.base)
+        for session, line in journal.lines.items()
+        if line.acked < line.head
+    ]
+
+
+def settled_lines(journal: Journal) -> list[Position]:
+    """Sessions that central has wholly committed, but for those whose facts are all pruned; oldest first.
+
+    The last one is always among them: a ledger that does not have it went back in time.
+    """
+    return [
+        Position(session=session, through=line.acked, safe=line.safe)
+        for session, line in journal.lines.items()
+        if line.base < line.head <= line.acked and line is not journal.current
+    ]
 
 
 def read_batch(journal: Journal, session: bytes, *, after: int, limit: int, max_bytes: int = BATCH_BYTES) -> Batch:
@@ -65,8 +82,8 @@ def _batch(line: Line, after: int, first_hash: bytes, bodies: list[bytes]) -> Ba
 
 
 def _hash_of(journal: Journal, line: Line, seq: int) -> bytes:
-    if seq == 0:
-        return line.start.hash
+    if seq == line.base:
+        return line.base_hash
     rows = journal.query(HASH_AT, line.position(seq))
     if not rows:
         raise corrupt(journal.path, f"fact {seq} of session {line.number} is missing")

@@ -2,9 +2,13 @@
 
 Deltas are written on a thread, by a connection of their own, so that scans go on meanwhile; readers see the old rows
 until the whole delta and the cursor are committed together (REQ-05).
+
+A replica of another incarnation of central is built in a file beside and takes the place of this one when it is
+complete: never is a part of it read, and a crash at any moment leaves one of the two, whole (REQ-06).
 """
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -28,8 +32,8 @@ WRITER_CACHE = "PRAGMA cache_size = -16384"
 SLICE = 200
 """Rows between two looks at whether the delta is still wanted."""
 
-_CURSOR = "SELECT version, as_of_us FROM cursor"
-_MOVE = "UPDATE cursor SET version = ?, as_of_us = ?"
+_CURSOR = "SELECT version, as_of_us, incarnation FROM cursor"
+_MOVE = "UPDATE cursor SET version = ?, as_of_us = ?, incarnation = ?"
 _PUT_ITEM = (
     "INSERT OR REPLACE INTO item(code, body, product, kind, state, location, order_id) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
@@ -47,11 +51,13 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.replica")
 
 
 class Replica:
-    """To be used on the loop's thread."""
+    """To be used on the loop's thread. ``incarnation``: of the central that this is a copy of; 0: of none yet."""
 
     def __init__(self, path: Path) -> None:
         """Open the replica in ``path``; an empty one, filled by pulling, if that is damaged. Raises StoreError."""
         self.path = path
+        self._built: sqlite3.Connection | None = None
+        self._drop_built()
         self._open()
 
     def _open(self) -> None:
@@ -67,10 +73,13 @@ class Replica:
             except sqlite3.Error as second:
                 raise _explained(self.path, second) from second
         self._reader, self._writer = connections
-        row: tuple[int, int] = self._reader.execute(_CURSOR).fetchone()
-        self.version, self.as_of_us = row
+        self._read_cursor()
         self.is_damaged = False
         """Set by the first read or write that met damage: to be reset and pulled anew."""
+
+    def _read_cursor(self) -> None:
+        row: tuple[int, int, int] = self._reader.execute(_CURSOR).fetchone()
+        self.version, self.as_of_us, self.incarnation = row
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Raises StoreError."""
@@ -82,45 +91,67 @@ class Replica:
     async def apply(self, delta: Delta, *, as_of_us: int) -> None:
         """Take in a delta that starts at ``version`` and move the cursor with it, or neither. Raises StoreError."""
         assert delta.after == self.version, "the downlink machine applies a delta only at its start"
-        is_unwanted = threading.Event()
-        writing = asyncio.ensure_future(asyncio.to_thread(self._write, delta, as_of_us, is_unwanted))
         try:
-            await asyncio.shield(writing)
+            await _take_in(self._writer, delta, as_of_us)
         except asyncio.CancelledError:
-            is_unwanted.set()
-            await asyncio.wait({writing})  # a slice at most: nobody may close the connection under the thread
-            if writing.exception() is None and writing.result():
-                self.version, self.as_of_us = delta.to, as_of_us
+            self._read_cursor()  # the thread may have committed before it heard
             raise
         except sqlite3.Error as error:
             raise self._explain(error) from error
-        self.version, self.as_of_us = delta.to, as_of_us
-
-    def _write(self, delta: Delta, as_of_us: int, is_unwanted: threading.Event) -> bool:
-        """On a thread of its own, which alone uses the writer meanwhile. False: unwanted, and nothing was written."""
-        try:
-            self._writer.execute("BEGIN IMMEDIATE")
-            for statement, rows in _writes(delta.rows):
-                if is_unwanted.is_set():
-                    self._undo()
-                    return False
-                self._writer.executemany(statement, rows)
-            self._writer.execute(_MOVE, (delta.to, as_of_us))
-            self._writer.execute("COMMIT")
-            if delta.to >= delta.latest:
-                self._writer.execute("PRAGMA shrink_memory")
-        except BaseException:
-            self._undo()
-            raise
-        return True
+        self.version, self.as_of_us, self.incarnation = delta.to, as_of_us, delta.incarnation
 
     def confirm(self, *, as_of_us: int) -> None:
         """Central said that nothing has changed since ``version``. Raises StoreError."""
         try:
-            self._writer.execute(_MOVE, (self.version, as_of_us))
+            self._writer.execute(_MOVE, (self.version, as_of_us, self.incarnation))
         except sqlite3.Error as error:
             raise self._explain(error) from error
         self.as_of_us = as_of_us
+
+    def build(self) -> None:
+        """Begin an empty replica beside this one, in place of one that was begun before. Raises StoreError."""
+        path = self._beside
+        self._drop_built()
+        try:
+            self._built = _open_built(path)
+            schema.create_replica(self._built)
+        except (sqlite3.Error, OSError) as error:
+            raise _explained(path, error) from error
+
+    async def build_on(self, delta: Delta, *, as_of_us: int) -> None:
+        """Take a delta into the replica that is being built. Raises StoreError."""
+        assert self._built is not None, "the downlink machine asks for a rebuild first"
+        try:
+            await _take_in(self._built, delta, as_of_us)
+        except sqlite3.Error as error:
+            if sqlite.is_damage(error):  # begun again: nothing of it is in use
+                self.build()
+            raise _explained(self._beside, error) from error
+
+    def swap(self, *, as_of_us: int) -> None:
+        """Put the replica that was built in the place of this one. Raises StoreError: then this one still serves.
+
+        A log that stays behind would be replayed into the file that takes the name, so the old replica gives up its
+        log first; that needs the file to itself, and while another program reads it the swap is tried again later.
+        """
+        assert self._built is not None, "the downlink machine asks for a rebuild first"
+        try:
+            self._built.execute("UPDATE cursor SET as_of_us = ?", (as_of_us,))
+            self._built.close()
+            self._built = None
+            _sync(self._beside)
+            self._reader.close()
+            self._writer.execute("PRAGMA busy_timeout = 0")  # the loop does not stand still for a reader
+            (mode,) = self._writer.execute("PRAGMA journal_mode = DELETE").fetchone()
+            if mode != "delete":
+                raise StoreError(f"{self.path}: another program reads it; the new copy waits for it to end")
+            self._writer.close()
+            self._beside.replace(self.path)
+            _sync(self.path.parent)
+        except (sqlite3.Error, OSError) as error:
+            raise _explained(self.path, error) from error
+        finally:
+            self._reopen()
 
     def reset(self) -> None:
         """Forget everything: it is not a copy of this ledger. Raises StoreError."""
@@ -129,17 +160,73 @@ class Replica:
         self._open()
 
     def close(self) -> None:
+        self._drop_built()
         self._writer.close()
         self._reader.close()
+
+    @property
+    def _beside(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.new")
+
+    def _reopen(self) -> None:
+        """After a swap, or one that failed: whichever of the two has the name, and the other as it was."""
+        self._reader.close()
+        self._writer.close()
+        self._open()
+        if self._beside.exists():
+            self._built = _open_built(self._beside)
+
+    def _drop_built(self) -> None:
+        if self._built is not None:
+            self._built.close()
+            self._built = None
+        _delete(self._beside)
 
     def _explain(self, error: sqlite3.Error) -> StoreError:
         self.is_damaged = self.is_damaged or sqlite.is_damage(error)
         return _explained(self.path, error)
 
-    def _undo(self) -> None:
+
+async def _take_in(writer: sqlite3.Connection, delta: Delta, as_of_us: int) -> None:
+    """Rows and cursor together, or neither. Raises sqlite3.Error."""
+    is_unwanted = threading.Event()
+    writing = asyncio.ensure_future(asyncio.to_thread(_write, writer, delta, as_of_us, is_unwanted))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        is_unwanted.set()
+        await asyncio.wait({writing})  # a slice at most: nobody may close the connection under the thread
+        writing.exception()  # looked at, so that nobody calls it forgotten
+        raise
+
+
+def _write(writer: sqlite3.Connection, delta: Delta, as_of_us: int, is_unwanted: threading.Event) -> None:
+    """On a thread of its own, which alone uses the writer meanwhile."""
+    try:
+        writer.execute("BEGIN IMMEDIATE")
+        for statement, rows in _writes(delta.rows):
+            if is_unwanted.is_set():
+                writer.execute("ROLLBACK")
+                return
+            writer.executemany(statement, rows)
+        writer.execute(_MOVE, (delta.to, as_of_us, delta.incarnation))
+        writer.execute("COMMIT")
+        if delta.to >= delta.latest:
+            writer.execute("PRAGMA shrink_memory")
+    except BaseException:
         with suppress(sqlite3.Error):
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+        raise
+
+
+def _sync(path: Path) -> None:
+    """Onto the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _open_whole(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
@@ -156,6 +243,13 @@ def _open_whole(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     return reader, writer
 
 
+def _open_built(path: Path) -> sqlite3.Connection:
+    """Without a write-ahead log: the file must be whole by itself when it takes the other's name."""
+    connection = sqlite.connect(path, is_durable=False, is_of_any_thread=True, has_log=False)
+    connection.execute(WRITER_CACHE)
+    return connection
+
+
 def _check(connection: sqlite3.Connection) -> None:
     """Make the tables of an empty replica. Raises sqlite3.Error for one that is damaged or of another schema."""
     found = schema.version_of(connection)
@@ -169,12 +263,13 @@ def _check(connection: sqlite3.Connection) -> None:
 
 
 def _delete(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _explained(path: Path, error: sqlite3.Error) -> StoreError:
-    advice = "it is fetched anew" if sqlite.is_damage(error) else f"check the disk of {path.parent} and its free space"
+def _explained(path: Path, error: sqlite3.Error | OSError) -> StoreError:
+    is_damage = isinstance(error, sqlite3.Error) and sqlite.is_damage(error)
+    advice = "it is fetched anew" if is_damage else f"check the disk of {path.parent} and its free space"
     return StoreError(f"{path}: the copy of central's state: {error}; {advice}")
 
 

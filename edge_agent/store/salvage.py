@@ -53,8 +53,9 @@ def salvage(data: Path, out: Path) -> Salvage:
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; expected a journal that this user may read.") from error
     starts = {number: start for number, start in map(_start_of, rows) if start is not None}
+    bases = dict(base for row in rows if (base := _base_of(row)) is not None)
     facts = _facts_of(rows)
-    saved = list(_proofs(facts, starts))
+    saved = list(_proofs(facts, starts, bases))
     try:
         with out.open("xb") as file:
             file.writelines(msgspec.json.encode(fact) + b"\n" for fact in saved)
@@ -62,13 +63,15 @@ def salvage(data: Path, out: Path) -> Salvage:
         raise StoreError(f"{out}: {error.strerror}; expected a new file on a disk with space.") from error
     proven = sum(fact.is_proven for fact in saved)
     last = {position >> SEQ_BITS: position & _SEQ_MASK for position in sorted(facts)}
-    return Salvage(proven=proven, unproven=len(saved) - proven, missing=sum(last.values()) - len(saved), out=out)
+    pruned = sum(bases[number][0] for number in last if number in bases)
+    missing = max(0, sum(last.values()) - pruned - len(saved))
+    return Salvage(proven=proven, unproven=len(saved) - proven, missing=missing, out=out)
 
 
 def _start_of(row: Row) -> tuple[int, SessionStart | None]:
     """A row of the table ``session``, known by its shape."""
     match row.values:
-        case (None, bytes(session), bytes(device), bytes(parent), int(seq), bytes(digest), int(started), int(), int()):
+        case (None, bytes(session), bytes(device), bytes(parent), int(seq), bytes(digest), int(started), *_):
             if len(session) == SESSION_BYTES and bool(parent) == bool(digest):
                 start = SessionStart(
                     device=device.decode("utf-8", "replace"),
@@ -80,6 +83,15 @@ def _start_of(row: Row) -> tuple[int, SessionStart | None]:
                 )
                 return row.rowid, start
     return row.rowid, None
+
+
+def _base_of(row: Row) -> tuple[int, tuple[int, bytes]] | None:
+    """How far a session is pruned, and the hash that its chain goes on from."""
+    match row.values:
+        case (None, bytes(), bytes(), bytes(), int(), bytes(), int(), int(), int(), int(), int(base), bytes(digest)):
+            if base and len(digest) == HASH_BYTES:
+                return row.rowid, (base, digest)
+    return None
 
 
 def _facts_of(rows: list[Row]) -> dict[int, list[tuple[bytes, bytes]]]:
@@ -94,13 +106,20 @@ def _facts_of(rows: list[Row]) -> dict[int, list[tuple[bytes, bytes]]]:
     return facts
 
 
-def _proofs(facts: Mapping[int, list[tuple[bytes, bytes]]], starts: Mapping[int, SessionStart]) -> Iterator[Saved]:
+def _proofs(
+    facts: Mapping[int, list[tuple[bytes, bytes]]],
+    starts: Mapping[int, SessionStart],
+    bases: Mapping[int, tuple[int, bytes]],
+) -> Iterator[Saved]:
     for position in sorted(facts):
         number, seq = position >> SEQ_BITS, position & _SEQ_MASK
         start = starts.get(number)
         befores = [digest for _, digest in facts.get(position - 1, ())] if seq > 1 else []
         if seq == 1 and start is not None:
             befores = [start.hash]
+        base, base_hash = bases.get(number, (0, b""))
+        if base and seq == base + 1:
+            befores = [base_hash]
         proven = [copy for copy in facts[position] if any(link(before, copy[0]) == copy[1] for before in befores)]
         body, digest = (proven or facts[position])[0]
         fact = _fact(body)

@@ -13,8 +13,8 @@ from edge_agent.errors import JournalNewerError
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-JOURNAL_VERSION = 1
-REPLICA_VERSION = 1
+JOURNAL_VERSION = 2
+REPLICA_VERSION = 2
 
 # A fact stands at session number * 2^32 + seq: one tree, written at its end only, read by range.
 SEQ_BITS = 32
@@ -61,8 +61,22 @@ _JOURNAL = (
     "CREATE TABLE setting(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
 )
 
+# Facts through `base` are pruned: the chain goes on from `base_hash`. `safe`: in a verified backup of central.
+_JOURNAL_PRUNED = (
+    "ALTER TABLE session ADD COLUMN safe INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE session ADD COLUMN base INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE session ADD COLUMN base_hash BLOB NOT NULL DEFAULT x''",
+)
+
 _REPLICA = (
-    "CREATE TABLE cursor(one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, as_of_us INTEGER NOT NULL)",
+    """
+    CREATE TABLE cursor(
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        version INTEGER NOT NULL,
+        as_of_us INTEGER NOT NULL,
+        incarnation INTEGER NOT NULL
+    ) STRICT
+    """,
     """
     CREATE TABLE item(
         code TEXT PRIMARY KEY,
@@ -90,7 +104,7 @@ _REPLICA = (
     "CREATE INDEX product_code_product ON product_code(product)",
     "CREATE TABLE person(id TEXT PRIMARY KEY, body BLOB NOT NULL, badge TEXT NOT NULL) STRICT",
     "CREATE INDEX person_badge ON person(badge) WHERE badge <> ''",
-    "INSERT INTO cursor(one, version, as_of_us) VALUES (1, 0, 0)",
+    "INSERT INTO cursor(one, version, as_of_us, incarnation) VALUES (1, 0, 0, 0)",
 )
 
 
@@ -107,12 +121,16 @@ def migrate_journal(connection: sqlite3.Connection, path: Path) -> None:
             " journal. Nothing was changed. Install the version that ran here last, or a newer one."
         )
     if found < JOURNAL_VERSION:
-        _apply(connection, "journal", [("tables", _JOURNAL)], JOURNAL_VERSION)
+        _apply(connection, "journal", [("tables", _JOURNAL), ("pruned", _JOURNAL_PRUNED)], JOURNAL_VERSION)
 
 
 def create_replica(connection: sqlite3.Connection) -> None:
     """Make the tables of an empty replica."""
-    _apply(connection, "replica", [("tables", _REPLICA)], REPLICA_VERSION)
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _REPLICA:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {REPLICA_VERSION}")
+    connection.execute("COMMIT")
 
 
 def _apply(connection: sqlite3.Connection, name: str, steps: list[tuple[str, tuple[str, ...]]], version: int) -> None:

@@ -25,7 +25,12 @@ _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def connect(
-    path: Path, *, is_durable: bool, is_read_only: bool = False, is_of_any_thread: bool = False
+    path: Path,
+    *,
+    is_durable: bool,
+    is_read_only: bool = False,
+    is_of_any_thread: bool = False,
+    has_log: bool = True,
 ) -> sqlite3.Connection:
     """A connection whose transactions are begun and ended by hand. ``is_durable``: a commit is on the disk."""
     mode = "ro" if is_read_only else "rwc"
@@ -38,7 +43,7 @@ def connect(
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         if not is_read_only:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA journal_mode = {'WAL' if has_log else 'DELETE'}")
         connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
         connection.execute("PRAGMA temp_store = MEMORY")
     except sqlite3.Error:

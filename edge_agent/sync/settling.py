@@ -41,17 +41,28 @@ class Settling:
         if self._due_us is None:
             self._due_us = now_us + LINGER_US
 
-    async def flush(self, *, now_us: int, replica_version: int) -> bool:
-        """Whether anything was written. Raises StoreError; what was not written stays due."""
+    def forget(self) -> None:
+        """Another central is spoken to: what the one before acked says nothing of its ledger."""
+        self._acks.clear()
+        self._hidden.clear()
+        self._due_us = None
+
+    async def flush(self, *, now_us: int, replica_version: int | None) -> bool:
+        """Whether anything was written. Raises StoreError; what was not written stays due.
+
+        ``replica_version``: None while the replica in use is of another incarnation, whose versions say nothing of
+        these acks: its overlay rows stay.
+        """
         if self._due_us is not None and now_us < self._due_us:
             return False
         has_acks = bool(self._acks)
         self._due_us = now_us + AGAIN_AFTER_US  # unless all goes well
         while self._acks:
             session, settle = next(iter(self._acks.items()))
-            self._journal.settle(session, settle.through, settle.version)
+            self._journal.settle(session, settle.through, settle.version, settle.safe)
             del self._acks[session]
-        await self._let_go(replica_version)
+        if replica_version is not None:
+            await self._let_go(replica_version)
         self._due_us = None
         return has_acks
 

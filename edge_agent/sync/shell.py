@@ -8,23 +8,23 @@ import structlog
 from edge_agent.clock import Watch
 from edge_agent.errors import LinkDownError, StoreError
 from edge_agent.store.journal import Journal
-from edge_agent.store.outgoing import read_batch, unsent_lines
+from edge_agent.store.outgoing import read_batch, settled_lines, unsent_lines
 from edge_agent.store.replica import Replica
+from edge_agent.sync.copying import Copying
 from edge_agent.sync.link import Heard, Link, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.settling import Settling
 from edge_agent.sync.state import SyncState
 from sync_protocol import codec
 from sync_protocol.errors import WireError
 from sync_protocol.facts import FactId
-from sync_protocol.machines import downlink, uplink
-from sync_protocol.messages import Ack, Delta, Hello, Pull, Refused, Rows, Up, Welcome
+from sync_protocol.machines import uplink
+from sync_protocol.messages import Ack, Delta, Hello, Refused, Rows, Up, Welcome
 
 INBOX = 64
 SILENT_AFTER_US = 25_000_000
 """A connected central is asked at least every 15 s: past this it does not answer."""
 HELLO_AGAIN_AFTER_US = 1_000_000
 
-_Effect = uplink.Effect | downlink.Effect
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.sync")
 
 
@@ -51,13 +51,24 @@ class SyncShell:
         self._watch = watch
         self._tell = tell
         self._software = software
-        self._uplink = uplink.Uplink(journal.start.session, unsent_lines(journal))
-        self._downlink = downlink.Downlink(replica.version)
+        self._uplink = uplink.Uplink(
+            journal.start.session,
+            unsent_lines(journal),
+            settled=settled_lines(journal),
+            incarnation=journal.incarnation,
+            is_refilled=replica.incarnation == journal.incarnation,
+        )
+        self._copying = Copying(replica, watch=watch, tell=tell, send=self._send)
         self._settling = Settling(journal)
         self._inbox: asyncio.Queue[LinkEvent | _Committed] = asyncio.Queue(INBOX)
         self._is_poked = False
         self._heard_us = self._hello_us = 0
         self.state = SyncState(latest=replica.version)
+
+    @property
+    def is_refilling(self) -> bool:
+        """Central was restored, and may lack facts that only this journal holds."""
+        return self._uplink.is_refilling
 
     def committed(self) -> None:
         """The recorder has written facts."""
@@ -85,7 +96,7 @@ class SyncShell:
 
     async def _next(self) -> LinkEvent | _Committed | None:
         """The next event; None when something is due."""
-        due_us = [us for us in (self._uplink.wake_us, self._downlink.wake_us, self._settling.wake_us) if us is not None]
+        due_us = [us for us in (self._uplink.wake_us, self._copying.wake_us, self._settling.wake_us) if us is not None]
         wait_s = max(0.0, (min(due_us) - self._now_us()) / 1e6) if due_us else None
         try:
             async with asyncio.timeout(wait_s):
@@ -98,7 +109,7 @@ class SyncShell:
         match event:
             case None:
                 await self._do(self._uplink.handle(uplink.Tick(now_us=now_us)))
-                await self._do(self._downlink.handle(downlink.Tick(now_us=now_us)))
+                await self._copying.tick()
             case _Committed():
                 self._is_poked = False
                 await self._send_committed(now_us)
@@ -118,7 +129,7 @@ class SyncShell:
 
     def _lost(self, cause: str) -> None:
         self._uplink.handle(uplink.Disconnected())
-        self._downlink.handle(downlink.Disconnected())
+        self._copying.disconnected()
         state = self.state
         if state.is_connected or state.cause != cause:
             state.is_connected, state.is_welcome, state.cause = False, False, cause
@@ -137,7 +148,7 @@ class SyncShell:
             case Welcome():
                 await self._welcomed(message, now_us)
             case Ack():
-                self.state.is_welcome, self.state.cause, self.state.alarm = True, "", ""
+                self._is_answered(message.incarnation)
                 await self._do(self._uplink.handle(uplink.Acked(ack=message, now_us=now_us)))
             case Delta():
                 await self._arrived(message, now_us)
@@ -148,32 +159,33 @@ class SyncShell:
 
     async def _welcomed(self, welcome: Welcome, now_us: int) -> None:
         self._watch.measured(sent_us=welcome.echo_us, central_us=welcome.central_us)
-        state = self.state
-        state.is_welcome, state.cause, state.alarm = True, "", ""
-        if welcome.version < self._replica.version:
-            _log.error("replica_ahead_of_ledger", replica=self._replica.version, ledger=welcome.version)
-            self._start_replica_anew()
+        self._is_answered(welcome.incarnation)
         await self._do(self._uplink.handle(uplink.Welcomed(welcome=welcome, now_us=now_us)))
-        await self._do(self._downlink.handle(downlink.Connected(version=welcome.version, now_us=now_us)))
+        await self._copying.welcomed(welcome)
         self._tell(None)
 
+    def _is_answered(self, incarnation: int) -> None:
+        """The central that this agent belongs to has answered: another one's words make nothing well."""
+        if incarnation == self._uplink.incarnation:
+            self.state.is_welcome, self.state.cause, self.state.alarm = True, "", ""
+
     async def _arrived(self, delta: Delta, now_us: int) -> None:
+        await self._do(self._uplink.handle(uplink.Told(incarnation=delta.incarnation)))
         if not self.state.is_welcome and now_us - self._hello_us > HELLO_AGAIN_AFTER_US:
             # Central is back: no need to wait for the next HELLO's turn.
             await self._do(self._uplink.handle(uplink.Connected(now_us=now_us)))
-        if delta.after == delta.to == self._replica.version:
-            self._replica.confirm(as_of_us=self._watch.clock.wall_us())
-        await self._do(self._downlink.handle(downlink.Arrived(delta=delta, now_us=now_us)))
-        self.state.latest = self._downlink.latest
+        await self._copying.arrived(delta)
+        self.state.latest = self._copying.latest
+        self.state.store_trouble = ""
 
-    async def _do(self, effects: Iterable[_Effect]) -> None:
+    async def _do(self, effects: Iterable[uplink.Effect]) -> None:
         for effect in effects:
             try:
                 await self._do_one(effect)
             except LinkDownError as error:
                 _log.info("not_sent", effect=type(effect).__name__, cause=str(error))
 
-    async def _do_one(self, effect: _Effect) -> None:
+    async def _do_one(self, effect: uplink.Effect) -> None:
         match effect:
             case uplink.SendHello():
                 self._hello_us = self._now_us()
@@ -184,27 +196,34 @@ class SyncShell:
                 self._settling.add(effect, now_us=self._now_us())
                 for verdict in effect.exceptions:
                     _log.warning("exception_at_central", seq=verdict.seq, refusals=[str(r) for r in verdict.refusals])
+            case uplink.Adopt():
+                await self._adopt(effect.incarnation)
+            case uplink.Refilled():
+                _log.warning("ledger_refilled", incarnation=effect.incarnation, version=effect.version)
+                await self._copying.rebuild(effect.incarnation, effect.version)
             case uplink.Alarm():
                 _log.error("sync_alarm", cause=effect.cause)
                 self.state.alarm = effect.cause
-            case downlink.Apply():
-                await self._apply(effect.delta)
-            case downlink.SendPull():
-                self._send(Pull(after=effect.after))
+
+    async def _adopt(self, incarnation: int) -> None:
+        """Central was restored: nothing that it acked before counts, and everything kept here is offered again."""
+        _log.warning("incarnation_adopted", before=self._journal.incarnation, now=incarnation)
+        self._journal.adopt(incarnation)
+        self._settling.forget()
+        self.state.is_welcome, self.state.cause = False, "central was restored and is asked what it lacks"
+        lines = tuple(
+            uplink.Line(session=session, head=line.head, acked=line.base, kept=line.base)
+            for session, line in self._journal.lines.items()
+            if line.head > line.base
+        )
+        adopted = uplink.Adopted(incarnation=incarnation, lines=lines, now_us=self._now_us())
+        await self._do(self._uplink.handle(adopted))
 
     async def _send_batch(self, effect: uplink.SendBatch) -> None:
         batch = read_batch(self._journal, effect.session, after=effect.after, limit=effect.limit)
         self._send(batch)
         sent = uplink.Sent(session=effect.session, through=batch.last_seq, now_us=self._now_us())
         await self._do(self._uplink.handle(sent))
-
-    async def _apply(self, delta: Delta) -> None:
-        wall_us = self._watch.clock.wall_us()
-        is_up_to_date = delta.to >= delta.latest
-        await self._replica.apply(delta, as_of_us=wall_us if is_up_to_date else self._replica.as_of_us)
-        self.state.store_trouble = ""
-        self._tell(delta.rows)
-        await self._do(self._downlink.handle(downlink.Applied(version=delta.to, now_us=self._now_us())))
 
     def _hello(self, effect: uplink.SendHello) -> Hello:
         start, head = self._journal.start, self._journal.head
@@ -213,7 +232,9 @@ class SyncShell:
             head=FactId(device=start.device, session=start.session, seq=head) if head else None,
             head_hash=self._journal.head_hash,
             pending=effect.pending,
-            replica_version=self._replica.version,
+            heads=effect.heads,
+            replica_version=self._replica_version or 0,
+            incarnation=self._uplink.incarnation,
             software=self._software,
             sent_us=self._watch.clock.wall_us(),
         )
@@ -221,22 +242,20 @@ class SyncShell:
     def _send(self, message: Up) -> None:
         self._link.send(codec.encode(message))
 
+    @property
+    def _replica_version(self) -> int | None:
+        """None while the replica in use is of an incarnation before the one that is spoken to."""
+        return self._replica.version if self._replica.incarnation == self._journal.incarnation else None
+
     async def _keep_house(self) -> None:
         if self._replica.is_damaged:
-            self._start_replica_anew()
-            if self.state.is_welcome:
-                connected = downlink.Connected(version=self.state.latest, now_us=self._now_us())
-                await self._do(self._downlink.handle(connected))
-        if await self._settling.flush(now_us=self._now_us(), replica_version=self._replica.version):
+            await self._copying.start_anew(self._journal.incarnation, is_refilling=self.is_refilling)
+        if await self._settling.flush(now_us=self._now_us(), replica_version=self._replica_version):
             self.state.store_trouble = ""
             self._tell(None)
         if self.state.is_welcome and self._now_us() - self._heard_us > SILENT_AFTER_US:
             self.state.is_welcome, self.state.cause = False, "central does not answer"
             self._tell(None)
-
-    def _start_replica_anew(self) -> None:
-        self._replica.reset()
-        self._downlink = downlink.Downlink(self._replica.version)
 
     def _now_us(self) -> int:
         return self._watch.clock.mono_us()

@@ -4,108 +4,117 @@ A batch leaves at once while none is in flight; while one is, facts gather and l
 self-clocking of Nagle's algorithm), so a lone scan waits for nothing and a burst fills its batches.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
-from sync_protocol.messages import Ack, Position, Verdict, Welcome
+from sync_protocol.machines.debt import Debt
+from sync_protocol.machines.uplink_events import (
+    Acked,
+    Adopt,
+    Adopted,
+    Alarm,
+    Committed,
+    Connected,
+    Disconnected,
+    Effect,
+    Event,
+    Line,
+    Refilled,
+    SendBatch,
+    SendHello,
+    Sent,
+    Settle,
+    Tick,
+    Told,
+    Welcomed,
+)
+from sync_protocol.messages import Position
+
+__all__ = [
+    "Acked",
+    "Adopt",
+    "Adopted",
+    "Alarm",
+    "Committed",
+    "Connected",
+    "Disconnected",
+    "Effect",
+    "Event",
+    "Line",
+    "Refilled",
+    "SendBatch",
+    "SendHello",
+    "Sent",
+    "Settle",
+    "Tick",
+    "Told",
+    "Uplink",
+    "Welcomed",
+]
 
 BATCH_FACTS = 500
 WINDOW = 4
+MOST_SETTLED = 64
+"""Sessions wholly acked that HELLO still asks about, because not all of their facts are in a backup."""
 RESEND_AFTER_US = 3_000_000
 RESEND_AT_MOST_US = 60_000_000
 
 
-class Connected(msgspec.Struct, frozen=True, kw_only=True):
-    """The link to the broker is up: say HELLO."""
+class _State(msgspec.Struct, kw_only=True):
+    """One session's facts: written through ``head``, sent through ``sent``, committed at central through ``acked``.
 
-    now_us: int
-
-
-class Disconnected(msgspec.Struct, frozen=True, kw_only=True):
-    """The link is down: whatever was in flight may be lost."""
-
-
-class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts of the current session are in the journal up to ``through``."""
-
-    session: bytes
-    through: int
-    now_us: int
-
-
-class Welcomed(msgspec.Struct, frozen=True, kw_only=True):
-    welcome: Welcome
-    now_us: int
-
-
-class Acked(msgspec.Struct, frozen=True, kw_only=True):
-    ack: Ack
-    now_us: int
-
-
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """The shell's answer to SendBatch: how far it got within the byte limit of a batch."""
-
-    session: bytes
-    through: int
-    now_us: int
-
-
-class Tick(msgspec.Struct, frozen=True, kw_only=True):
-    now_us: int
-
-
-class SendHello(msgspec.Struct, frozen=True, kw_only=True):
-    pending: tuple[Position, ...]
-
-
-class SendBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """Send facts of ``session`` after seq ``after``, at most ``limit``; answer with Sent."""
-
-    session: bytes
-    after: int
-    limit: int
-
-
-class Settle(msgspec.Struct, frozen=True, kw_only=True):
-    """Write down that central has committed ``session`` through ``through``, visible at ledger version ``version``."""
-
-    session: bytes
-    through: int
-    version: int
-    exceptions: tuple[Verdict, ...] = ()
-
-
-class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """What cannot be: a person must look."""
-
-    cause: str
-
-
-Event = Connected | Disconnected | Committed | Welcomed | Acked | Sent | Tick
-Effect = SendHello | SendBatch | Settle | Alarm
-
-
-class _Line(msgspec.Struct, kw_only=True):
-    """One session's facts: written through ``head``, sent through ``sent``, committed at central through ``acked``."""
+    ``is_stuck``: central lacks facts that are pruned here, so that nothing of it can follow.
+    """
 
     head: int
     acked: int
     sent: int
+    kept: int
+    is_stuck: bool = False
+
+    @property
+    def claimed(self) -> int:
+        """What central must have if it is whole. Pruned facts are no claim: they were another incarnation's."""
+        return self.acked if self.acked > self.kept else 0
 
 
 class Uplink:
-    """State machine of one agent. ``lines``: for every session with unacked facts, oldest first, (head, acked)."""
+    """State machine of one agent.
 
-    def __init__(self, current: bytes, lines: Iterable[tuple[bytes, int, int]] = ()) -> None:
-        self._lines = {session: _Line(head=head, acked=acked, sent=acked) for session, head, acked in lines}
+    ``lines``: every session with unacked facts, oldest first. ``settled``: sessions wholly acked, with what is known
+    to be safe of them. ``incarnation``: of the central that this agent last adopted; 0 if it has met none.
+    ``is_refilled`` False: the replica is of an incarnation before that.
+    """
+
+    def __init__(
+        self,
+        current: bytes,
+        lines: Iterable[Line] = (),
+        *,
+        settled: Iterable[Position] = (),
+        incarnation: int = 0,
+        is_refilled: bool = True,
+    ) -> None:
+        self._lines = _states(current, lines)
+        self._settled = {position.session: position for position in settled}
         self._current = current
-        self._lines.setdefault(current, _Line(head=0, acked=0, sent=0))
+        self._incarnation = incarnation
+        self._debt = Debt(None if is_refilled else {session: line.head for session, line in self._lines.items()})
         self._is_welcome = False
         self._in_flight: list[tuple[bytes, int]] = []
         self._waiting_since_us: int | None = None
         self._patience_us = RESEND_AFTER_US
+
+    @property
+    def incarnation(self) -> int:
+        return self._incarnation
+
+    @property
+    def is_refilling(self) -> bool:
+        """The ledger may lack facts of this journal that the replica in use contains."""
+        return self._debt.is_open
 
     @property
     def wake_us(self) -> int | None:
@@ -114,57 +123,114 @@ class Uplink:
 
     def handle(self, event: Event) -> list[Effect]:
         match event:
-            case Connected():
-                return self._connected(event)
-            case Disconnected():
-                self._is_welcome = False
-                self._forget_flight()
-                return []
+            case Connected() | Disconnected():
+                return self._linked(event)
             case Committed():
                 self._lines[event.session].head = event.through
-                return self._send(event.now_us)
+                return self._send()
             case Welcomed():
                 return self._welcomed(event)
             case Acked():
                 return self._acked(event)
             case Sent():
                 return self._sent(event)
+            case Adopted():
+                return self._adopted(event)
+            case Told():
+                return self._stranger(event.incarnation) or []
             case Tick():
                 return self._tick(event)
 
-    def _connected(self, event: Connected) -> list[Effect]:
+    def _linked(self, event: Connected | Disconnected) -> list[Effect]:
         self._is_welcome = False
         self._forget_flight()
+        if isinstance(event, Disconnected):
+            return []
         self._waiting_since_us = event.now_us
         return [self._hello()]
 
     def _hello(self) -> SendHello:
-        pending = (Position(session=session, through=line.acked) for session, line in self._lines.items())
-        return SendHello(pending=tuple(pending))
+        pending = (Position(session=session, through=line.claimed) for session, line in self._lines.items())
+        heads = (Position(session=session, through=line.head) for session, line in self._lines.items())
+        return SendHello(pending=(*self._settled.values(), *pending), heads=tuple(heads))
+
+    def _stranger(self, told: int) -> list[Effect] | None:
+        """None if this incarnation said it; what to do about another one otherwise (REQ-03)."""
+        if told == self._incarnation:
+            return None
+        if told < self._incarnation:
+            return [Alarm(cause=f"an older central answers: incarnation {told}, already met {self._incarnation}")]
+        self._is_welcome = False
+        self._forget_flight()
+        return [Adopt(incarnation=told)]
+
+    def _adopted(self, event: Adopted) -> list[Effect]:
+        """Offer everything that the journal still holds: the restored ledger says what it lacks."""
+        self._incarnation = event.incarnation
+        self._lines = _states(self._current, event.lines)
+        self._settled = {}
+        self._debt = Debt({session: line.head for session, line in self._lines.items()})
+        self._waiting_since_us = event.now_us
+        return [self._hello()]
+
+    def _refilled(self, version: int) -> list[Effect]:
+        since = self._debt.close(version)
+        return [] if since is None else [Refilled(incarnation=self._incarnation, version=since)]
 
     def _welcomed(self, event: Welcomed) -> list[Effect]:
+        welcome = event.welcome
+        stranger = self._stranger(welcome.incarnation)
+        if stranger is not None:
+            return stranger
         if self._is_welcome:
             return []  # a second answer, or an old one: acks have moved on since it was made
         self._forget_flight()
         self._is_welcome = True
         effects: list[Effect] = []
-        for position in event.welcome.positions:
-            line = self._lines.get(position.session)
-            if line is None:
-                continue
-            if position.through > line.head:
-                effects.append(Alarm(cause=f"central has {position.through} facts, this journal has {line.head}"))
-                if position.session == self._current:
-                    continue
-            line.acked = line.sent = min(position.through, line.head)
-            effects.append(Settle(session=position.session, through=line.acked, version=event.welcome.version))
+        for position in welcome.positions:
+            effects += self._told(position, welcome.version)
         self._drop_done()
-        return effects + self._send(event.now_us)
+        return [*effects, *self._refilled(welcome.version), *self._send()]
+
+    def _told(self, position: Position, version: int) -> list[Effect]:
+        """Where central stands with one session."""
+        line = self._lines.get(position.session)
+        if line is None:
+            return self._told_of_settled(position, version)
+        effects: list[Effect] = []
+        if position.through > line.head:
+            effects.append(Alarm(cause=f"central has {position.through} facts, this journal has {line.head}"))
+            if position.session == self._current:
+                return effects
+        line.is_stuck = position.through < line.kept
+        if line.is_stuck:
+            return [Alarm(cause=f"central lacks facts {position.through + 1} to {line.kept}, which are pruned here")]
+        through = line.sent = min(position.through, line.head)
+        if through < line.acked:  # sent again, but inside an incarnation what was acked stays so (I8)
+            return effects
+        line.acked = through
+        self._debt.pay(position.session, through, version)
+        safe = min(position.safe, through)
+        return [*effects, Settle(session=position.session, through=through, version=version, safe=safe)]
+
+    def _told_of_settled(self, position: Position, version: int) -> list[Effect]:
+        known = self._settled.get(position.session)
+        if known is None or position.safe <= known.safe:
+            return []
+        safe = min(position.safe, known.through)
+        self._settled[position.session] = msgspec.structs.replace(known, safe=safe)
+        return [Settle(session=position.session, through=known.through, version=version, safe=safe)]
 
     def _acked(self, event: Acked) -> list[Effect]:
         ack = event.ack
+        stranger = self._stranger(ack.incarnation)
+        if stranger is not None:
+            return stranger
         line = self._lines.get(ack.session)
-        if line is None or ack.through > line.head or ack.through < line.acked:
+        if line is None:
+            told = Position(session=ack.session, through=ack.through, safe=ack.safe)
+            return self._told_of_settled(told, ack.version)
+        if ack.through > line.head or ack.through < max(line.acked, line.kept):
             return []
         has_moved = ack.through > line.acked
         line.acked = ack.through
@@ -177,9 +243,15 @@ class Uplink:
         if has_moved and self._is_welcome:  # an ack to before the HELLO: its welcome is still waited for
             self._patience_us = RESEND_AFTER_US
             self._waiting_since_us = event.now_us if self._in_flight else None
-        self._drop_done()
-        settle = Settle(session=ack.session, through=ack.through, version=ack.version, exceptions=ack.exceptions)
-        return [settle, *self._send(event.now_us)]
+        safe = min(ack.safe, ack.through)
+        settle = Settle(
+            session=ack.session, through=ack.through, version=ack.version, exceptions=ack.exceptions, safe=safe
+        )
+        self._debt.pay(ack.session, ack.through, ack.version)
+        self._drop_done(safe={ack.session: safe})
+        # Before the welcome the debt is not known to be all: other sessions may be unheard of.
+        refilled = self._refilled(ack.version) if self._is_welcome else []
+        return [settle, *refilled, *self._send()]
 
     def _sent(self, event: Sent) -> list[Effect]:
         line = self._lines[event.session]
@@ -187,7 +259,7 @@ class Uplink:
         self._in_flight.append((event.session, event.through))
         if self._waiting_since_us is None:
             self._waiting_since_us = event.now_us
-        return self._send(event.now_us)
+        return self._send()
 
     def _tick(self, event: Tick) -> list[Effect]:
         if self.wake_us is None or event.now_us < self.wake_us:
@@ -199,9 +271,9 @@ class Uplink:
         self._in_flight.clear()
         for line in self._lines.values():
             line.sent = line.acked
-        return self._send(event.now_us)
+        return self._send()
 
-    def _send(self, _now_us: int) -> list[Effect]:
+    def _send(self) -> list[Effect]:
         """At most one batch an event: its Sent asks for the next.
 
         A session's facts wait until all of the one before are acked: the ledger takes a device's facts in their order.
@@ -210,6 +282,8 @@ class Uplink:
             return []
         for session, line in self._lines.items():
             unsent = line.head - line.sent
+            if line.is_stuck:
+                continue
             if unsent <= 0:
                 if line.acked < line.head:
                     return []
@@ -226,8 +300,18 @@ class Uplink:
         for line in self._lines.values():
             line.sent = line.acked
 
-    def _drop_done(self) -> None:
+    def _drop_done(self, safe: Mapping[bytes, int] = MappingProxyType({})) -> None:
         """A session of an earlier start never grows again: once acked it is done."""
-        self._lines = {
-            session: line for session, line in self._lines.items() if session == self._current or line.acked < line.head
-        }
+        for session, line in list(self._lines.items()):
+            if session != self._current and line.acked >= line.head:
+                del self._lines[session]
+                self._settled[session] = Position(session=session, through=line.acked, safe=safe.get(session, 0))
+        # The oldest are pruned first, and the newest shows a ledger that went back: what lies between may wait.
+        while len(self._settled) > MOST_SETTLED:
+            del self._settled[list(self._settled)[-2]]
+
+
+def _states(current: bytes, lines: Iterable[Line]) -> dict[bytes, _State]:
+    states = {line.session: _State(head=line.head, acked=line.acked, sent=line.acked, kept=line.kept) for line in lines}
+    states.setdefault(current, _State(head=0, acked=0, sent=0, kept=0))
+    return states

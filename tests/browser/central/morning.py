@@ -138,7 +138,9 @@ def agents(hospital: Hospital) -> None:
         ("cabinet-1", now - 1_500_000, "codepool 0.1.0", 1, max(0, version - 60), 12, -42_300_000, b"b" * 16, 1),
         ("packager-1", now - 380_000_000, "codepool 0.1.0", 1, max(0, version - 9), 3, None, b"c" * 16, 0),
     )
-    hospital.ledger.write(lambda connection: connection.executemany(statements.WRITE_AGENT, rows).rowcount)
+    hospital.ledger.write(
+        lambda connection: connection.executemany(statements.WRITE_AGENT, [(*row, None, 0) for row in rows]).rowcount
+    )
     hospital.conditions = (
         Condition(part="ledger"),
         Condition(part="broker"),

@@ -130,6 +130,17 @@ class WireAgent:
                 if ack.session == batch.start.session and ack.through >= batch.last_seq:
                     return ack
 
+    async def pull_of(self, incarnation: int) -> Delta:
+        """Ask for everything, as an agent that has given back all it holds, until it is answered."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                await self.say(Pull(after=0, incarnation=incarnation))
+                try:
+                    async with asyncio.timeout(1):
+                        return await self.hear(Delta)
+                except TimeoutError:
+                    continue
+
     async def pull(self, after: int) -> Delta:
         await self.say(Pull(after=after))
         while (delta := await self.hear(Delta)).after != after:

@@ -31,7 +31,7 @@ from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
 from central.stock.receiving import Receiving, settle_notes
-from central.stock.services import Condition, Services
+from central.stock.services import Condition, Life, Services
 from central.stock.usage import Usages, settle_usages
 from sync_protocol.chain import SessionStart, seal
 from sync_protocol.codec import encode_fact
@@ -95,6 +95,8 @@ class Hospital:
         self.ledger.follow(settle_notes, settle_usages, settle_orders, enqueue_sales)
         self.read: AsyncEngine = open_reader(self.path)
         self.conditions: tuple[Condition, ...] = (Condition(part="ledger"), Condition(part="broker"))
+        self.life = Life(incarnation=self.ledger.incarnation)
+        self.ended_by = ""
         people = People(self.ledger, CHEAP)
         self.services = Services(
             ledger=self.ledger,
@@ -108,7 +110,12 @@ class Hospital:
             time=self.time,
             read=self.read,
             conditions=lambda: self.conditions,
+            life=lambda: self.life,
+            end_refill=self._end_refill,
         )
+
+    def _end_refill(self, person: str) -> None:
+        self.ended_by, self.life = person, Life(incarnation=self.ledger.incarnation)
 
     def _new_session(self) -> bytes:
         self._sessions += 1

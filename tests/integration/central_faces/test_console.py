@@ -9,10 +9,13 @@ from central.auth import LOCKED_S, TRIES
 from central.console.serve import PAGES
 from central.errors import LedgerCorruptError, StartError
 from central.ledger import read_api, read_console, statements
-from central.stock.services import Condition
+from central.stock.services import Condition, Life
+from central.sync.lineage import EXPECTED, LOST
+from sync_protocol.chain import SessionStart
 from sync_protocol.documents import Order, OrderKind, OrderState, Route
 from sync_protocol.facts import What
 from sync_protocol.items import Kind
+from sync_protocol.machines.lineage import Finding
 from tests.integration.central_faces.hospital import (
     PEOPLE,
     PIN,
@@ -298,7 +301,8 @@ async def test_sync_tells_one_sentence_with_cause_and_action(hospital: Hospital,
     assert "No agent has spoken" in await page(nurse, "/sync?lang=en")
 
     def agents(*rows: tuple[object, ...]) -> None:
-        hospital.ledger.write(lambda connection: connection.executemany(statements.WRITE_AGENT, rows).rowcount)
+        full = [(*row, None, 0) for row in rows]
+        hospital.ledger.write(lambda connection: connection.executemany(statements.WRITE_AGENT, full).rowcount)
 
     version = hospital.ledger.version
     good = ("station-1", now, "0.1.0", 1, version, 0, 100, b"s" * 16, 1)
@@ -317,6 +321,57 @@ async def test_sync_tells_one_sentence_with_cause_and_action(hospital: Hospital,
     html = await page(nurse, "/sync")
     assert "because of: message broker." in html
     assert "connection refused 100%" in html
+
+
+@pytest.mark.covers("X07", "E05")
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        (
+            "en",
+            (
+                "waited for: cabinet-1, station-1.",
+                "Wait no longer",
+                "Last verified backup",
+                "facts that it told of and that are lost: 4",
+            ),
+        ),
+        ("zh-CN", ("尚在等待：cabinet-1、station-1。", "不再等待", "最近一次已校验的备份", "已上报而丢失的记录数：4")),
+    ],
+)
+async def test_sync_shows_a_refill_a_lost_journal_and_the_last_backup(
+    hospital: Hospital, nurse: aiohttp.ClientSession, language: str, expected: tuple[str, ...]
+) -> None:
+    """REQ-02 to REQ-04: a person sees what central waits for, may end it, and is told what was lost."""
+    now = hospital.time.now_us()
+    agent = ("cabinet-1", now, "0.1.0", 1, 0, 0, 100, b"s" * 16, 1, None, 0)
+    hospital.ledger.write(lambda connection: connection.execute(statements.WRITE_AGENT, agent))
+    assert "codepool-central backup" in await page(nurse, f"/sync?lang={language}")
+    told = ("ledger-1.db", "0" * 64, now, 7, 40, 1, 4096)
+    hospital.ledger.write(lambda connection: connection.execute(statements.ADD_BACKUP, told))
+    start = SessionStart(device="cabinet-1", session=b"j" * 16)
+    hospital.ledger.commit(
+        lambda transaction: transaction.raise_misfit(
+            start, reason=Finding.LOST, found=f"{LOST}: 4", expected=EXPECTED[Finding.LOST]
+        )
+    )
+    hospital.life = Life(
+        incarnation=5, is_refilling=True, waiting_for=("cabinet-1", "station-1"), ends_us=now + 600_000_000
+    )
+    html = await page(nurse, "/sync")
+    for text in expected:
+        assert text in html
+    assert expected[3] in await page(nurse, "/exceptions")
+    async with nurse.post("/sync/refill/end") as response:
+        assert str(response.url).endswith("/sync")
+        assert expected[1] not in await response.text()
+    assert hospital.ended_by == "n01"
+
+
+async def test_the_refill_is_ended_by_nobody_who_is_not_signed_in(hospital: Hospital, address: str) -> None:
+    async with browser(address) as session, session.post("/sync/refill/end") as response:
+        assert "/sign-in" in str(response.url)
+    assert hospital.ended_by == ""
 
 
 async def test_orders_and_insurer_show_what_happened(hospital: Hospital, nurse: aiohttp.ClientSession) -> None:

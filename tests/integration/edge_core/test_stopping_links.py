@@ -29,7 +29,7 @@ async def edge(port: int, up: asyncio.Event, down: asyncio.Event) -> None:
 
 async def central(port: int, up: asyncio.Event, _down: asyncio.Event) -> None:
     address = BrokerAddress(host="127.0.0.1", port=port)
-    await CentralLink(address, asyncio.Queue(8), random=Random(1), on_up=up.set).run()
+    await CentralLink(address, asyncio.Queue(8), client="central", random=Random(1), on_up=up.set).run()
 
 
 @pytest.mark.parametrize("run", [edge, central])

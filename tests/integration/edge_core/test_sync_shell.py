@@ -30,11 +30,11 @@ PIECES = 40
 class Agent:
     """Stores and sync of one agent, without screens and devices."""
 
-    def __init__(self, path: Path, port: int) -> None:
-        self.shelf = Shelf(path, clock=SystemClock())
+    def __init__(self, path: Path, port: int, device: str = DEVICE) -> None:
+        self.shelf = Shelf(path, clock=SystemClock(), device=device)
         self.told: list[Rows | None] = []
         self.shell = SyncShell(
-            link=MqttLink(host="127.0.0.1", port=port, device=DEVICE, random=Random(1)),
+            link=MqttLink(host="127.0.0.1", port=port, device=device, random=Random(1)),
             journal=self.shelf.journal,
             replica=self.shelf.replica,
             watch=self.shelf.watch,
@@ -218,19 +218,6 @@ async def test_a_replica_larger_than_a_delta_is_pulled_in_pieces(tmp_path: Path,
             await until(lambda: agent.shelf.replica.version == central.version)
             assert len(agent.shelf.stock.items_at("ward-3", states={State.IN_STOCK}, limit=999)) == 400
             assert _heard(central, Pull) >= 5
-
-
-async def test_a_replica_ahead_of_the_ledger_is_not_of_this_ledger_and_built_anew(
-    tmp_path: Path, broker: Broker, central: TinyCentral
-) -> None:
-    for _ in range(3):
-        await _stocked(tmp_path / "a")
-    async with Agent(tmp_path / "a", broker.port) as agent:
-        assert agent.shelf.replica.version == 3
-        async with central.on(broker.port):
-            await until(lambda: agent.shelf.replica.version == 1)
-            assert agent.shelf.stock.item(code(PIECES)) is None
-            assert agent.shelf.stock.item(code(1)) == piece(1)
 
 
 async def test_a_replica_damaged_under_the_running_agent_is_built_anew(

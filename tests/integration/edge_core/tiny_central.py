@@ -29,6 +29,8 @@ class TinyCentral:
         self.is_broadcasting = True
         self.is_deaf = False
         self.offset_us = 5_000_000
+        self.incarnation = 0
+        self.safe: dict[bytes, int] = {}
         self._client: aiomqtt.Client | None = None
 
     @contextlib.asynccontextmanager
@@ -49,6 +51,13 @@ class TinyCentral:
         self.items.update((item.code, (item, self.version)) for item in items)
         await self._broadcast(before)
 
+    def backup(self) -> "TinyCentral":
+        """What a restore brings back."""
+        copy = TinyCentral()
+        copy.version, copy.items, copy.sessions = self.version, dict(self.items), dict(self.sessions)
+        copy.ledger, copy.incarnation, copy.safe = list(self.ledger), self.incarnation + 1, dict(self.safe)
+        return copy
+
     async def say(self, device: str, data: bytes) -> None:
         if self._client is not None:
             await self._client.publish(topics.down(device), data, qos=1)
@@ -58,6 +67,8 @@ class TinyCentral:
             with contextlib.suppress(aiomqtt.MqttError):
                 async with aiomqtt.Client("127.0.0.1", port, identifier="central", timeout=5) as self._client:
                     await self._client.subscribe(topics.ALL_UP, qos=1)
+                    if self.incarnation:
+                        await self._broadcast(self.version)
                     async for message in self._client.messages:
                         await self._take(str(message.topic), message.payload)
             self._client = None
@@ -71,13 +82,17 @@ class TinyCentral:
         match message:
             case Hello():
                 positions = (
-                    Position(session=each.session, through=self._through(each.session)) for each in message.pending
+                    Position(
+                        session=each.session, through=self._through(each.session), safe=self.safe.get(each.session, 0)
+                    )
+                    for each in message.pending
                 )
                 await self._answer(
                     device,
                     Welcome(
                         positions=tuple(positions),
                         version=self.version,
+                        incarnation=self.incarnation,
                         echo_us=message.sent_us,
                         central_us=message.sent_us + self.offset_us,
                     ),
@@ -89,7 +104,8 @@ class TinyCentral:
 
     async def _ingest(self, device: str, batch: Batch) -> None:
         session = batch.start.session
-        admission = admit(batch, self.sessions.get(session))
+        hashes = {sealed.id.seq: sealed.hash for sealed in self.ledger if sealed.id.session == session}
+        admission = admit(batch, self.sessions.get(session), hashes.get)
         if admission.conflict:
             self.conflicts.append(admission.conflict)
             return
@@ -105,7 +121,9 @@ class TinyCentral:
         if self.acks_to_lose > 0:
             self.acks_to_lose -= 1
         else:
-            await self._answer(device, Ack(session=session, through=admission.state.through, version=self.version))
+            through, safe = admission.state.through, self.safe.get(session, 0)
+            ack = Ack(session=session, through=through, version=self.version, incarnation=self.incarnation, safe=safe)
+            await self._answer(device, ack)
         if admission.facts:
             await self._broadcast(before)
 
@@ -119,7 +137,9 @@ class TinyCentral:
         changed = sorted((version, item.code) for item, version in self.items.values() if version > after)
         to = self.version if len(changed) <= PAGE else changed[PAGE][0]
         rows = tuple(self.items[code][0] for version, code in changed if version <= to)
-        return Delta(after=after, to=max(to, after), rows=Rows(items=rows), latest=self.version)
+        return Delta(
+            after=after, to=max(to, after), rows=Rows(items=rows), latest=self.version, incarnation=self.incarnation
+        )
 
     async def _answer(self, device: str, message: Welcome | Ack | Delta) -> None:
         await self.say(device, codec.encode(message))

@@ -23,9 +23,11 @@ from central.stock.people import People
 from central.stock.receiving import Receiving, settle_notes
 from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
+from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
 from central.sync.link import INBOX, Letter
 from central.sync.publish import Publisher
+from central.sync.refill import Refill
 from sync_protocol import topics
 from sync_protocol.chain import SessionStart, link
 from sync_protocol.codec import decode_down, encode, encode_fact
@@ -155,7 +157,9 @@ class Desk:
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
         self.inbox: Queue[Letter] = Queue(INBOX)
-        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents)
+        self.refill = Refill(self.ledger, self.agents, limit_s=600.0, on_end=self.publisher.ring)
+        self.greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill)
+        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, self.greeting)
         self.people = People(self.ledger, argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         self.masterdata = MasterData(self.ledger, self.people)
         self.receiving = Receiving(self.ledger)

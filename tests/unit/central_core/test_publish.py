@@ -106,7 +106,13 @@ async def test_a_commit_too_large_for_a_message_is_announced_and_pulled(
     desk.post.sent.clear()
     await desk.units(1)
     opened = desk.post.broadcast[-1]
-    assert opened == Delta(after=opened.to, to=opened.to, rows=Rows(), latest=desk.ledger.version)
+    assert opened == Delta(
+        after=opened.to,
+        to=opened.to,
+        rows=Rows(),
+        latest=desk.ledger.version,
+        incarnation=desk.ledger.incarnation,
+    )
     replica = Replica()
     replica.catch_up(desk)
     assert replica.is_as(desk)

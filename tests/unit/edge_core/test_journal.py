@@ -10,11 +10,12 @@ from edge_agent.errors import ConfigError, DataInUseError, Exit, JournalCorruptE
 from edge_agent.store import folder
 from edge_agent.store.folder import JOURNAL, WITNESS, DataFolder
 from edge_agent.store.journal import Journal
-from edge_agent.store.outgoing import read_batch, unsent_lines, waiting
+from edge_agent.store.outgoing import read_batch, settled_lines, unsent_lines, waiting
 from sync_protocol.chain import link
 from sync_protocol.codec import encode_fact
 from sync_protocol.items import State
 from sync_protocol.machines.ingest import admit
+from sync_protocol.messages import Position
 from tests.unit.edge_core.shelf import DEVICE, NOON_US, Shelf, code, piece, taken
 
 
@@ -49,8 +50,8 @@ def test_batches_are_cut_by_count_and_by_bytes_and_admitted_in_order(tmp_path: P
     first = read_batch(journal, session, after=0, limit=100)
     second = read_batch(journal, session, after=100, limit=500)
     assert (first.last_seq, second.first_seq, second.last_seq) == (100, 101, 150)
-    admitted = admit(first, None)
-    assert admit(second, admitted.state).state.head == journal.head_hash
+    admitted = admit(first, None, lambda _: None)
+    assert admit(second, admitted.state, lambda _: None).state.head == journal.head_hash
     size = len(first.bodies[0])
     small = read_batch(journal, session, after=10, limit=500, max_bytes=size * 7)
     assert small.first_seq == 11
@@ -64,11 +65,12 @@ def test_only_sessions_with_unacked_facts_are_to_be_sent_oldest_first(tmp_path: 
         _filled(tmp_path, facts).close()
     journal = _filled(tmp_path, 1)
     sessions = list(journal.lines)
-    assert [(head, acked) for _, head, acked in unsent_lines(journal)] == [(2, 0), (3, 0), (1, 0)]
+    assert [(line.head, line.acked) for line in unsent_lines(journal)] == [(2, 0), (3, 0), (1, 0)]
     assert waiting(journal).facts == 6
     assert waiting(journal).since_us == NOON_US
-    journal.settle(sessions[0], 2, 7)
-    assert [session for session, _, _ in unsent_lines(journal)] == [sessions[2], sessions[3]]
+    journal.settle(sessions[0], 2, 7, 1)
+    assert [line.session for line in unsent_lines(journal)] == [sessions[2], sessions[3]]
+    assert settled_lines(journal) == [Position(session=sessions[0], through=2, safe=1)]
     journal.close()
     again = _open(tmp_path)
     assert waiting(again).facts == 4
@@ -172,7 +174,7 @@ def test_a_journal_of_newer_software_is_not_touched(tmp_path: Path) -> None:
         raw.execute("PRAGMA user_version = 99")
     raw.close()
     before = (tmp_path / JOURNAL).read_bytes()
-    with pytest.raises(JournalNewerError, match="found schema version 99, expected at most 1") as stopped:
+    with pytest.raises(JournalNewerError, match="found schema version 99, expected at most 2") as stopped:
         _open(tmp_path)
     assert stopped.value.exit_status is Exit.NEWER
     assert (tmp_path / JOURNAL).read_bytes() == before

@@ -1,13 +1,17 @@
 """The replica is a cache: damage costs a pull, never a fact."""
 
 import asyncio
+import contextlib
 import os
 import sqlite3
+from functools import partial, partialmethod
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge_agent.errors import StoreError
+from edge_agent.store import replica as replica_module
 from edge_agent.store.replica import Replica
 from sync_protocol.messages import Delta, Rows
 from tests.unit.edge_core.shelf import NOON_US, Shelf, code, piece
@@ -104,3 +108,89 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "replica.db").mkdir()
     with pytest.raises(StoreError, match="check the disk"):
         Replica(tmp_path / "replica.db")
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+async def _built(replica: Replica, *, incarnation: int = 9) -> None:
+    replica.build()
+    rows = Rows(items=tuple(piece(number, location="new") for number in range(20)))
+    await replica.build_on(Delta(after=0, to=3, rows=rows, latest=3, incarnation=incarnation), as_of_us=NOON_US)
+
+
+async def test_a_new_replica_is_built_beside_and_takes_the_place_at_once(tmp_path: Path) -> None:
+    """REQ-06."""
+    replica = await _filled(tmp_path / "replica.db", 10)
+    await _built(replica)
+    assert (_count(replica), replica.version, replica.incarnation) == (10, 7, 0)
+    replica.swap(as_of_us=NOON_US + 1)
+    assert (_count(replica), replica.version, replica.incarnation, replica.as_of_us) == (20, 3, 9, NOON_US + 1)
+    replica.close()
+    assert _names(tmp_path) == {"replica.db"}
+    again = Replica(tmp_path / "replica.db")
+    assert (_count(again), again.version, again.incarnation) == (20, 3, 9)
+    again.close()
+
+
+async def test_while_another_program_reads_the_old_replica_it_stays_and_the_new_one_waits(tmp_path: Path) -> None:
+    replica = await _filled(tmp_path / "replica.db", 10)
+    await _built(replica)
+    reading = sqlite3.connect(tmp_path / "replica.db")
+    reading.execute("SELECT count(*) FROM item").fetchone()
+    with pytest.raises(StoreError, match=r"another program|locked"):
+        replica.swap(as_of_us=NOON_US)
+    assert (_count(replica), replica.version) == (10, 7)
+    assert reading.execute("SELECT count(*) FROM item").fetchone() == (10,)
+    reading.close()
+    replica.swap(as_of_us=NOON_US)
+    assert (_count(replica), replica.version) == (20, 3)
+    replica.close()
+
+
+async def test_a_crash_at_any_moment_of_the_swap_leaves_one_of_the_two_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+    for step in range(6):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        replica = await _filled(folder / "replica.db", 10)
+        await _built(replica)
+        calls = 0
+
+        def dying(path: Path, *arguments: object, real: Any, at: int = step) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > at:
+                raise _PowerCutError
+            return real(path, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("edge_agent.store.replica._sync", partial(dying, real=replica_module._sync))
+            patch.setattr(Path, "replace", partialmethod(dying, real=Path.replace))
+            patch.setattr(Replica, "_reopen", lambda _self: None)
+            with contextlib.suppress(_PowerCutError):
+                replica.swap(as_of_us=NOON_US)
+        replica._reader.close()
+        replica._writer.close()
+        again = Replica(folder / "replica.db")
+        seen.add((_count(again), again.version))
+        again.close()
+    assert seen == {(10, 7), (20, 3)}
+
+
+class _PowerCutError(BaseException):
+    pass
+
+
+async def test_what_was_left_of_a_build_is_thrown_away_at_the_start(tmp_path: Path) -> None:
+    replica = await _filled(tmp_path / "replica.db", 10)
+    await _built(replica)
+    replica._reader.close()
+    replica._writer.close()
+    again = Replica(tmp_path / "replica.db")
+    assert not (tmp_path / "replica.db.new").exists()
+    assert again.version == 7
+    again.close()

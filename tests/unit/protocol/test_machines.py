@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from sync_protocol.chain import SessionStart, link
 from sync_protocol.machines import downlink, uplink
+from sync_protocol.machines.incarnation import Mark, wake
 from sync_protocol.machines.ingest import SessionState, admit, begin
-from sync_protocol.machines.uplink import Alarm, SendBatch, SendHello, Settle, Uplink
+from sync_protocol.machines.lineage import Finding, Judgement, Past, judge
+from sync_protocol.machines.uplink import Alarm, Line, SendBatch, SendHello, Settle, Uplink
 from sync_protocol.messages import Ack, Batch, Delta, Position, Rows, Welcome
 
 OLDER, OLD, NOW = b"p" * 16, b"o" * 16, b"n" * 16
@@ -26,46 +28,60 @@ def bodies(first: int, last: int) -> tuple[bytes, ...]:
     return tuple(b"%d" % seq for seq in range(first, last + 1))
 
 
+def stored(seq: int) -> bytes:
+    """Hash of the fact ``seq`` of ``bodies``."""
+    head = START.hash
+    for each in range(1, seq + 1):
+        head = link(head, b"%d" % each)
+    return head
+
+
 def committed(through: int) -> SessionState:
-    return admit(batch(1, *bodies(1, through)), None).state if through else begin(START)
+    return admit(batch(1, *bodies(1, through)), None, stored).state if through else begin(START)
 
 
 class TestIngest:
     def test_a_new_session_starts_at_one(self) -> None:
-        admission = admit(batch(1, *bodies(1, 3)), None)
+        admission = admit(batch(1, *bodies(1, 3)), None, stored)
         assert [fact.id.seq for fact in admission.facts] == [1, 2, 3]
         assert admission.state.through == 3
         assert admission.state.head == admission.facts[-1].hash
 
     def test_a_replay_admits_nothing_and_moves_nothing(self) -> None:
-        admission = admit(batch(1, *bodies(1, 3)), committed(5))
+        admission = admit(batch(1, *bodies(1, 3)), committed(5), stored)
         assert (admission.facts, admission.state, admission.conflict) == ((), committed(5), "")
 
     def test_after_a_gap_nothing_is_admitted(self) -> None:
         """REQ-01: the ack stays at the highest contiguous seq."""
-        admission = admit(batch(5, *bodies(5, 9)), committed(3))
+        admission = admit(batch(5, *bodies(5, 9)), committed(3), stored)
         assert (admission.facts, admission.state.through) == ((), 3)
 
     def test_an_overlap_admits_its_new_part_only(self) -> None:
-        admission = admit(batch(2, *bodies(2, 6)), committed(4))
+        admission = admit(batch(2, *bodies(2, 6)), committed(4), stored)
         assert [fact.id.seq for fact in admission.facts] == [5, 6]
         assert admission.state == committed(6)
 
     def test_other_bytes_under_a_known_identity_are_a_conflict(self) -> None:
-        admission = admit(batch(4, b"forged", previous=b"x" * 32), committed(3))
+        admission = admit(batch(4, b"forged", previous=b"x" * 32), committed(3), stored)
         assert admission.facts == ()
         assert "does not follow" in admission.conflict
 
+    def test_other_facts_under_known_numbers_are_no_replay(self) -> None:
+        """Fault 12: a virtual machine set back while it ran writes other facts with the same identities."""
+        assert "not the one" in admit(batch(3, b"other", previous=stored(2)), committed(5), stored).conflict
+        assert "not the one" in admit(batch(2, b"2", b"other", previous=stored(1)), committed(3), stored).conflict
+        assert admit(batch(2, b"2", b"3", previous=stored(1)), committed(3), stored).conflict == ""
+
     def test_a_session_has_one_parent(self) -> None:
         other = msgspec.structs.replace(batch(1, b"1"), start=msgspec.structs.replace(START, started_us=9))
-        assert admit(other, committed(0)).conflict
+        assert admit(other, committed(0), stored).conflict
 
     @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 10)), max_size=40))
     def test_any_order_of_any_batches_yields_each_fact_once_in_order(self, cuts: list[tuple[int, int]]) -> None:
         state: SessionState | None = None
         seen: list[int] = []
         for first, count in [*cuts, (1, 29)]:
-            admission = admit(batch(first, *bodies(first, first + count)), state)
+            admission = admit(batch(first, *bodies(first, first + count)), state, stored)
             assert not admission.conflict
             state = admission.state
             seen += [fact.id.seq for fact in admission.facts]
@@ -96,7 +112,9 @@ class TestUplink:
         machine = Uplink(NOW)
         assert machine.handle(uplink.Committed(session=NOW, through=1, now_us=0)) == []
         [hello] = machine.handle(uplink.Connected(now_us=0))
-        assert hello == SendHello(pending=(Position(session=NOW, through=0),))
+        assert hello == SendHello(
+            pending=(Position(session=NOW, through=0),), heads=(Position(session=NOW, through=1),)
+        )
         effects = machine.handle(welcome((NOW, 0)))
         assert SendBatch(session=NOW, after=0, limit=500) in effects
 
@@ -124,7 +142,7 @@ class TestUplink:
         assert send is None
 
     def test_older_sessions_drain_first_and_in_order(self) -> None:
-        machine = Uplink(NOW, [(OLD, 3, 1), (NOW, 0, 0)])
+        machine = Uplink(NOW, [Line(session=OLD, head=3, acked=1), Line(session=NOW, head=0)])
         machine.handle(uplink.Committed(session=NOW, through=2, now_us=0))
         machine.handle(uplink.Connected(now_us=0))
         effects = machine.handle(welcome((OLD, 1), (NOW, 0)))
@@ -167,13 +185,13 @@ class TestUplink:
         assert effects[-1] == SendBatch(session=NOW, after=2, limit=500)
 
     def test_central_knowing_more_than_the_journal_is_an_alarm(self) -> None:
-        machine = Uplink(NOW, [(OLD, 3, 1), (NOW, 0, 0)])
+        machine = Uplink(NOW, [Line(session=OLD, head=3, acked=1), Line(session=NOW, head=0)])
         machine.handle(uplink.Connected(now_us=0))
         assert any(isinstance(effect, Alarm) for effect in machine.handle(welcome((OLD, 4), (NOW, 0))))
 
     def test_a_later_session_waits_until_all_of_the_one_before_is_acked(self) -> None:
         """A lost batch of the older one must not let the newer one into the ledger first."""
-        machine = Uplink(NOW, [(OLDER, 2, 0), (OLD, 3, 0)])
+        machine = Uplink(NOW, [Line(session=OLDER, head=2), Line(session=OLD, head=3)])
         machine.handle(uplink.Connected(now_us=0))
         effects = machine.handle(welcome((OLDER, 0), (OLD, 0), (NOW, 0)))
         assert effects[-1] == SendBatch(session=OLDER, after=0, limit=500)
@@ -183,7 +201,7 @@ class TestUplink:
 
     def test_an_old_disk_offers_its_new_session_though_central_has_more_of_the_old_one(self) -> None:
         """What an image lacks is gone with its disk; what is recorded since must not wait for it."""
-        machine = Uplink(NOW, [(OLD, 3, 1)])
+        machine = Uplink(NOW, [Line(session=OLD, head=3, acked=1)])
         machine.handle(uplink.Committed(session=NOW, through=2, now_us=0))
         machine.handle(uplink.Connected(now_us=0))
         effects = machine.handle(welcome((OLD, 7), (NOW, 0)))
@@ -229,7 +247,7 @@ class TestDownlink:
     def test_a_delta_that_does_not_start_at_the_cursor_is_pulled_instead(self, after: int, to: int) -> None:
         """REQ-05."""
         machine = self.connected()
-        assert machine.handle(delta(after, to)) == [downlink.SendPull(after=5)]
+        assert machine.handle(delta(after, to)) == [downlink.SendPull(after=5, incarnation=0)]
         assert machine.handle(delta(to, to + 1)) == [], "one pull at a time"
 
     def test_an_old_delta_is_ignored(self) -> None:
@@ -238,18 +256,20 @@ class TestDownlink:
 
     def test_pages_are_pulled_until_the_latest(self) -> None:
         machine = downlink.Downlink(0)
-        assert machine.handle(downlink.Connected(version=9, now_us=0)) == [downlink.SendPull(after=0)]
+        assert machine.handle(downlink.Connected(version=9, now_us=0)) == [downlink.SendPull(after=0, incarnation=0)]
         [apply] = machine.handle(delta(0, 4, latest=9))
         assert isinstance(apply, downlink.Apply)
-        assert machine.handle(downlink.Applied(version=4, now_us=0)) == [downlink.SendPull(after=4)]
+        assert machine.handle(downlink.Applied(version=4, now_us=0)) == [downlink.SendPull(after=4, incarnation=0)]
 
     def test_a_lost_answer_is_pulled_again_and_silence_is_broken_by_a_poll(self) -> None:
         machine = downlink.Downlink(0)
         machine.handle(downlink.Connected(version=9, now_us=0))
-        assert machine.handle(downlink.Tick(now_us=downlink.PULL_AGAIN_AFTER_US)) == [downlink.SendPull(after=0)]
+        assert machine.handle(downlink.Tick(now_us=downlink.PULL_AGAIN_AFTER_US)) == [
+            downlink.SendPull(after=0, incarnation=0)
+        ]
         quiet = self.connected()
         assert quiet.wake_us == downlink.POLL_AFTER_US
-        assert quiet.handle(downlink.Tick(now_us=downlink.POLL_AFTER_US)) == [downlink.SendPull(after=5)]
+        assert quiet.handle(downlink.Tick(now_us=downlink.POLL_AFTER_US)) == [downlink.SendPull(after=5, incarnation=0)]
 
     def test_broadcasts_do_not_put_the_poll_off(self) -> None:
         """A workplace that only listens must still be heard of by central."""
@@ -258,10 +278,249 @@ class TestDownlink:
             machine.handle(downlink.Arrived(delta=delta(version - 1, version).delta, now_us=version * 1_000_000))
             machine.handle(downlink.Applied(version=version, now_us=version * 1_000_000))
         assert machine.wake_us == downlink.POLL_AFTER_US
-        assert machine.handle(downlink.Tick(now_us=downlink.POLL_AFTER_US)) == [downlink.SendPull(after=19)]
+        assert machine.handle(downlink.Tick(now_us=downlink.POLL_AFTER_US)) == [
+            downlink.SendPull(after=19, incarnation=0)
+        ]
 
     def test_nothing_is_pulled_while_the_link_is_down(self) -> None:
         machine = self.connected()
         machine.handle(downlink.Disconnected())
         assert machine.wake_us is None
         assert machine.handle(delta(7, 8)) == []
+
+
+def restored(*positions: tuple[bytes, int], incarnation: int = 7) -> uplink.Welcomed:
+    told = tuple(Position(session=session, through=through) for session, through in positions)
+    return uplink.Welcomed(welcome=Welcome(positions=told, version=1, incarnation=incarnation), now_us=0)
+
+
+class TestIncarnation:
+    """REQ-03: a restored central is recognised, and refilled with whatever it lacks."""
+
+    def adopted(self) -> Uplink:
+        machine = Uplink(NOW, [Line(session=NOW, head=4, acked=4)], incarnation=6)
+        machine.handle(uplink.Connected(now_us=0))
+        assert machine.handle(restored((NOW, 2))) == [uplink.Adopt(incarnation=7)]
+        return machine
+
+    def test_nothing_is_sent_to_a_new_incarnation_before_it_is_written_down(self) -> None:
+        machine = self.adopted()
+        assert machine.handle(uplink.Committed(session=NOW, through=5, now_us=0)) == []
+
+    def test_sessions_long_done_are_offered_again(self) -> None:
+        machine = self.adopted()
+        lines = (Line(session=OLD, head=9, acked=3, kept=3), Line(session=NOW, head=4))
+        [hello] = machine.handle(uplink.Adopted(incarnation=7, lines=lines, now_us=0))
+        assert hello == SendHello(
+            pending=(Position(session=OLD, through=0), Position(session=NOW, through=0)),
+            heads=(Position(session=OLD, through=9), Position(session=NOW, through=4)),
+        ), "nothing is claimed of an incarnation that has said nothing yet"
+        effects = machine.handle(restored((OLD, 5), (NOW, 2)))
+        assert effects[-1] == SendBatch(session=OLD, after=5, limit=500)
+
+    def test_it_says_once_when_the_ledger_has_all_that_was_owed(self) -> None:
+        machine = self.adopted()
+        lines = (Line(session=OLD, head=3), Line(session=NOW, head=4))
+        machine.handle(uplink.Adopted(incarnation=7, lines=lines, now_us=0))
+        effects = machine.handle(restored((OLD, 3), (NOW, 2)))
+        assert not any(isinstance(effect, uplink.Refilled) for effect in effects)
+        done = machine.handle(uplink.Acked(ack=Ack(session=NOW, through=4, version=9, incarnation=7), now_us=0))
+        assert uplink.Refilled(incarnation=7, version=9) in done
+        assert not machine.is_refilling
+        machine.handle(uplink.Committed(session=NOW, through=5, now_us=0))
+        later = machine.handle(uplink.Acked(ack=Ack(session=NOW, through=5, version=10, incarnation=7), now_us=0))
+        assert not any(isinstance(effect, uplink.Refilled) for effect in later)
+
+    def test_an_agent_started_in_the_middle_of_it_owes_what_is_not_acked_yet(self) -> None:
+        machine = Uplink(NOW, [Line(session=OLD, head=3, acked=1)], incarnation=7, is_refilled=False)
+        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(restored((OLD, 1), (NOW, 0)))
+        assert machine.is_refilling
+        done = machine.handle(uplink.Acked(ack=Ack(session=OLD, through=3, version=9, incarnation=7), now_us=0))
+        assert uplink.Refilled(incarnation=7, version=9) in done
+
+    def test_one_that_owes_nothing_hears_so_with_the_welcome(self) -> None:
+        machine = Uplink(NOW, incarnation=7, is_refilled=False)
+        machine.handle(uplink.Connected(now_us=0))
+        assert uplink.Refilled(incarnation=7, version=1) in machine.handle(restored((NOW, 0)))
+
+    def test_a_delta_of_a_restored_central_is_enough_to_know_it(self) -> None:
+        machine = Uplink(NOW, incarnation=6)
+        assert machine.handle(uplink.Told(incarnation=6)) == []
+        assert machine.handle(uplink.Told(incarnation=7)) == [uplink.Adopt(incarnation=7)]
+        assert [type(effect) for effect in machine.handle(uplink.Told(incarnation=5))] == [Alarm]
+
+    def test_a_ledger_that_lacks_what_is_pruned_is_an_alarm_and_blocks_no_other_session(self) -> None:
+        """REQ-02: pruned facts were in a verified backup; this ledger was made from an older one."""
+        machine = self.adopted()
+        lines = (Line(session=OLD, head=9, acked=3, kept=3), Line(session=NOW, head=4))
+        machine.handle(uplink.Adopted(incarnation=7, lines=lines, now_us=0))
+        alarm, _, send = machine.handle(restored((OLD, 2), (NOW, 0)))
+        assert alarm == Alarm(cause="central lacks facts 3 to 3, which are pruned here")
+        assert send == SendBatch(session=NOW, after=0, limit=500)
+
+    def test_an_answer_that_comes_late_takes_nothing_back(self) -> None:
+        """I8: inside an incarnation acked never regresses; what may be missing is sent again all the same."""
+        machine = Uplink(NOW, [Line(session=NOW, head=4)], incarnation=7)
+        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(restored((NOW, 4)))
+        machine.handle(uplink.Connected(now_us=0))
+        effects = machine.handle(restored((NOW, 2)))
+        assert effects == [SendBatch(session=NOW, after=2, limit=500)]
+        [hello] = machine.handle(uplink.Connected(now_us=0))
+        assert isinstance(hello, SendHello)
+        assert hello.pending == (Position(session=NOW, through=4),)
+
+
+def safe(session: bytes, through: int, safe_through: int) -> uplink.Acked:
+    return uplink.Acked(ack=Ack(session=session, through=through, version=3, safe=safe_through), now_us=0)
+
+
+class TestSafe:
+    """REQ-02: what a verified backup holds."""
+
+    def test_it_comes_with_acks_and_never_beyond_them(self) -> None:
+        machine = welcomed(head=5)
+        assert machine.handle(safe(NOW, 4, 9))[0] == Settle(session=NOW, through=4, version=3, safe=4)
+
+    def test_sessions_long_acked_are_asked_about_and_told_of(self) -> None:
+        machine = Uplink(NOW, settled=[Position(session=OLD, through=9, safe=2)])
+        [hello] = machine.handle(uplink.Connected(now_us=0))
+        assert isinstance(hello, SendHello)
+        assert hello.pending[0] == Position(session=OLD, through=9, safe=2)
+        assert machine.handle(safe(OLD, 9, 7)) == [Settle(session=OLD, through=9, version=3, safe=7)]
+        assert machine.handle(safe(OLD, 9, 7)) == []
+
+    def test_the_question_is_bounded_and_keeps_the_oldest_and_the_newest(self) -> None:
+        names = [b"%016d" % number for number in range(100)]
+        machine = Uplink(NOW, [Line(session=name, head=1) for name in names])
+        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(welcome(*((name, 1) for name in names)))
+        [hello] = machine.handle(uplink.Connected(now_us=0))
+        assert isinstance(hello, SendHello)
+        asked = [position.session for position in hello.pending]
+        assert asked == [*names[: uplink.MOST_SETTLED - 1], names[-1], NOW]
+
+    def test_an_older_central_is_refused_with_an_alarm(self) -> None:
+        machine = Uplink(NOW, incarnation=7)
+        machine.handle(uplink.Connected(now_us=0))
+        [alarm] = machine.handle(restored((NOW, 0), incarnation=6))
+        assert isinstance(alarm, Alarm)
+        assert machine.handle(uplink.Committed(session=NOW, through=1, now_us=0)) == []
+
+    def test_an_old_ack_settles_nothing(self) -> None:
+        machine = Uplink(NOW, [Line(session=NOW, head=4)], incarnation=7)
+        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(restored((NOW, 0)))
+        effects = machine.handle(uplink.Acked(ack=Ack(session=NOW, through=4, version=9, incarnation=6), now_us=0))
+        assert [type(effect) for effect in effects] == [Alarm]
+
+    @pytest.mark.parametrize(
+        ("ledger", "outside", "is_new"),
+        [
+            (Mark(incarnation=5, position=10, head=b"a"), Mark(incarnation=5, position=10, head=b"a"), False),
+            (Mark(incarnation=5, position=12, head=b"c"), Mark(incarnation=5, position=10, head=b"a"), False),
+            (Mark(incarnation=5, position=9, head=b"x"), Mark(incarnation=5, position=10, head=b"a"), True),
+            (Mark(incarnation=5, position=10, head=b"x"), Mark(incarnation=5, position=10, head=b"a"), True),
+            (Mark(incarnation=4, position=10, head=b"a"), Mark(incarnation=5, position=10, head=b"a"), True),
+            (Mark(incarnation=5, position=10, head=b"a"), None, True),
+        ],
+    )
+    def test_a_restored_ledger_wakes_with_a_higher_incarnation(
+        self, ledger: Mark, outside: Mark | None, *, is_new: bool
+    ) -> None:
+        woken = wake(ledger, outside, now_us=0)
+        assert (woken > max(ledger.incarnation, outside.incarnation if outside else 0)) is is_new
+        assert is_new or woken == ledger.incarnation
+
+    def test_of_two_restored_lives_the_later_begun_is_higher(self) -> None:
+        lost = Mark(incarnation=5, position=1, head=b"")
+        assert wake(lost, None, now_us=2_000) > wake(lost, None, now_us=1_000)
+
+
+class TestRebuild:
+    """REQ-06: the old replica serves until the new one is complete."""
+
+    def of(self, after: int, to: int, latest: int, incarnation: int = 7) -> downlink.Arrived:
+        told = Delta(after=after, to=to, rows=Rows(), latest=latest, incarnation=incarnation)
+        return downlink.Arrived(delta=told, now_us=0)
+
+    def test_pages_go_beside_the_old_replica_until_the_last_and_then_take_its_place(self) -> None:
+        machine = downlink.Downlink(50, incarnation=6)
+        machine.handle(downlink.Connected(version=50, now_us=0))
+        assert machine.handle(downlink.Rebuild(incarnation=7, version=0, now_us=0)) == [
+            downlink.SendPull(after=0, incarnation=7)
+        ]
+        [first] = machine.handle(self.of(0, 30, latest=40))
+        assert isinstance(first, downlink.Apply)
+        assert first.is_rebuild
+        assert machine.handle(downlink.Applied(version=30, now_us=0)) == [downlink.SendPull(after=30, incarnation=7)]
+        assert machine.cursor == 50
+        machine.handle(self.of(30, 40, latest=40))
+        assert machine.handle(downlink.Applied(version=40, now_us=0)) == [downlink.Swap()]
+        assert machine.cursor == 50
+        assert machine.handle(downlink.Swapped(now_us=0)) == []
+        assert (machine.cursor, machine.is_rebuilding) == (40, False)
+
+    def test_an_empty_ledger_is_swapped_in_too(self) -> None:
+        machine = downlink.Downlink(50, incarnation=6)
+        machine.handle(downlink.Connected(version=50, now_us=0))
+        machine.handle(downlink.Rebuild(incarnation=7, version=0, now_us=0))
+        assert machine.handle(self.of(0, 0, latest=0)) == [downlink.Swap()]
+
+    def test_a_delta_of_another_life_is_ignored(self) -> None:
+        machine = downlink.Downlink(50, incarnation=7)
+        machine.handle(downlink.Connected(version=50, now_us=0))
+        assert machine.handle(self.of(50, 51, latest=51, incarnation=6)) == []
+
+    def test_what_was_said_before_all_was_refilled_is_not_the_whole(self) -> None:
+        """Fault 32: a late delta of a ledger that still lacked own facts must not become the replica."""
+        machine = downlink.Downlink(50, incarnation=6)
+        machine.handle(downlink.Rebuild(incarnation=7, version=40, now_us=0))
+        [first] = machine.handle(self.of(0, 30, latest=30))
+        assert isinstance(first, downlink.Apply)
+        assert machine.handle(downlink.Applied(version=30, now_us=0)) == [downlink.SendPull(after=30, incarnation=7)]
+        machine.handle(self.of(30, 41, latest=41))
+        assert machine.handle(downlink.Applied(version=41, now_us=0)) == [downlink.Swap()]
+
+
+class TestLineage:
+    """REQ-04, faults 12 to 14: what a session that was never heard of proves."""
+
+    PARENT = SessionStart(device="d", session=OLD)
+
+    def child(self, seq: int = 3, head: bytes = b"h") -> SessionStart:
+        return SessionStart(device="d", session=NOW, parent_session=OLD, parent_seq=seq, parent_hash=head)
+
+    def test_the_next_session_of_a_whole_journal_is_well(self) -> None:
+        past = Past(is_known=True, parent=(3, b"h"), heads={OLD: 3}, through={OLD: 3})
+        assert judge(self.child(), {}, past) is None
+        behind = Past(is_known=True, parent=(1, b"x"), heads={OLD: 3}, through={OLD: 1})
+        assert judge(self.child(), {OLD: 3}, behind) is None
+        assert judge(self.child(), {}, Past(is_known=True)) is None, "its parent wrote nothing that was sent"
+        assert judge(SessionStart(device="d", session=NOW), {}, Past(is_known=False)) is None
+
+    def test_a_journal_that_was_set_back_lacks_what_the_ledger_has_and_may_have_lost_more(self) -> None:
+        """Fault 12."""
+        past = Past(is_known=True, parent=(9, b"x"), heads={OLD: 12}, through={OLD: 9})
+        found = judge(self.child(3), {}, past)
+        assert found == Judgement(finding=Finding.ROLLED_BACK, beyond=6, lost=3)
+
+    def test_two_children_of_one_parent_are_two_journals(self) -> None:
+        """Fault 13."""
+        past = Past(is_known=True, parent=(3, b"h"), siblings=1)
+        assert judge(self.child(), {}, past) == Judgement(finding=Finding.FORKED)
+        other = Past(is_known=True, parent=(3, b"other"))
+        assert judge(self.child(), {}, other) == Judgement(finding=Finding.FORKED)
+
+    def test_a_journal_that_is_gone_lost_what_it_told_of_and_never_sent(self) -> None:
+        """Fault 14."""
+        past = Past(is_known=True, heads={OLD: 12, b"p" * 16: 4}, through={OLD: 9, b"p" * 16: 4})
+        found = judge(SessionStart(device="d", session=NOW), {}, past)
+        assert found == Judgement(finding=Finding.LOST, lost=3)
+
+    def test_what_the_journal_still_holds_is_not_lost(self) -> None:
+        past = Past(is_known=True, parent=(9, b"h"), siblings=1, heads={OLD: 12}, through={OLD: 9})
+        found = judge(self.child(11, b"later"), {OLD: 11}, past)
+        assert found is not None
+        assert found.lost == 1

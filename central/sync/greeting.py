@@ -1,0 +1,81 @@
+"""The answer to HELLO: where both sides stand, and what of that cannot be (REQ-04)."""
+
+from collections.abc import Iterable
+
+import structlog
+
+from central.errors import BusyError
+from central.ledger import statements
+from central.ledger.transaction import read_session
+from central.ledger.write import Ledger
+from central.sync.agents import Agents, heads_of
+from central.sync.lineage import register
+from central.sync.publish import Publisher
+from central.sync.refill import Refill
+from sync_protocol.messages import SCHEMA, Hello, Position, Refused, Welcome
+
+_log = structlog.get_logger("central.greeting")
+
+
+class Greeting:
+    def __init__(self, ledger: Ledger, publisher: Publisher, agents: Agents, refill: Refill) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+        self._agents = agents
+        self._refill = refill
+
+    def greet(self, device: str, hello: Hello) -> None:
+        """Answer, or be silent if the ledger takes no change: the agent says HELLO again."""
+        if hello.schema > SCHEMA:
+            cause = f"the agent writes schema {hello.schema}, central reads up to {SCHEMA}"
+            self._publisher.tell(device, Refused(cause=cause, advice="update central first, then the agents"))
+            return
+        try:
+            self._look_back(device, hello)
+            if read_session(self._ledger.connection, hello.start.session) is None:
+                held, before = heads_of(hello), self._agents.before(device)
+                self._ledger.commit(lambda transaction: register(transaction, hello.start, held, before))
+        except BusyError as error:
+            _log.error("hello not answered, the agent says it again", device=device, cause=error.cause)
+            return
+        named = dict.fromkeys([*(position.session for position in hello.pending), hello.start.session])
+        positions = tuple(self.positions(named))
+        committed = {position.session: position.through for position in positions}
+        self._agents.said_hello(device, hello, committed)
+        welcome = Welcome(
+            positions=positions,
+            version=self._ledger.version,
+            echo_us=hello.sent_us,
+            central_us=self._ledger.time.now_us(),
+            incarnation=self._ledger.incarnation,
+        )
+        self._publisher.tell(device, welcome)
+
+    def positions(self, sessions: Iterable[bytes]) -> Iterable[Position]:
+        """Where the ledger stands with sessions, read from what is committed."""
+        for session in sessions:
+            through, safe = read_position(self._ledger, session)
+            yield Position(session=session, through=through, safe=safe)
+
+    def _look_back(self, device: str, hello: Hello) -> None:
+        """What this incarnation told the agent must be there. Raises BusyError."""
+        if hello.incarnation > self._ledger.incarnation:
+            if hello.incarnation > self._refill.superseded:
+                _log.critical("an agent has met a newer central", device=device, incarnation=hello.incarnation)
+            self._refill.superseded = max(self._refill.superseded, hello.incarnation)
+            return
+        if hello.incarnation != self._ledger.incarnation:
+            return
+        told = {position.session: position.through for position in hello.pending}
+        is_behind = hello.replica_version > self._ledger.version or any(
+            position.through < told[position.session] for position in self.positions(told)
+        )
+        if is_behind and self._refill.went_back():
+            _log.critical("the ledger went back in time", device=device, incarnation=self._ledger.incarnation)
+            self._publisher.ring()
+
+
+def read_position(ledger: Ledger, session: bytes) -> tuple[int, int]:
+    """Highest contiguous seq that is committed, and how much of that is in a verified backup."""
+    row = ledger.connection.execute(statements.READ_THROUGH, (session,)).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)

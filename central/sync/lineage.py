@@ -1,0 +1,63 @@
+"""Sessions that the ledger never heard of: filed, and judged by what it knows of their device (REQ-04)."""
+
+from collections.abc import Mapping
+
+import msgspec
+import structlog
+
+from central.ledger import statements
+from central.ledger.transaction import Transaction
+from sync_protocol.chain import SessionStart
+from sync_protocol.machines.lineage import Finding, Judgement, Past, judge
+
+EXPECTED = {
+    Finding.FORKED: "one journal on one device",
+    Finding.ROLLED_BACK: "the journal as it was last heard of",
+    Finding.LOST: "the journal that this device had",
+}
+BEYOND = "facts that the ledger has and this journal has not"
+LOST = "facts that it told of and that are lost"
+"""Neither its journal nor the ledger has them. What was recorded after it was last heard of nobody can count."""
+HEARD = "last heard of before"
+_log = structlog.get_logger("central.lineage")
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device said before: how far its sessions were written, and when it was last heard of in civil time."""
+
+    heads: Mapping[bytes, int] = {}
+    at: str = ""
+
+
+def register(transaction: Transaction, start: SessionStart, held: Mapping[bytes, int], before: Heard) -> None:
+    """File the session, and what it proves. ``held``: how far its journal goes in sessions that it has to send."""
+    if transaction.session(start.session) is not None:
+        return
+    judgement = judge(start, held, _past(transaction, start, before.heads))
+    transaction.open_session(start)
+    if judgement is not None:
+        _raise(transaction, start, judgement, before.at)
+
+
+def _past(transaction: Transaction, start: SessionStart, heads: Mapping[bytes, int]) -> Past:
+    parent = transaction.session(start.parent_session) if start.parent_session else None
+    ((siblings,),) = transaction.select(statements.SIBLING_SESSIONS, (start.parent_session, start.session))
+    others = transaction.select(statements.OTHER_SESSION, (start.device, start.session))
+    known = {session: transaction.session(session) for session in heads}
+    return Past(
+        is_known=bool(others or heads),
+        parent=(parent.through, parent.head) if parent else None,
+        siblings=siblings if start.parent_session else 0,
+        heads=heads,
+        through={session: state.through if state else 0 for session, state in known.items()},
+    )
+
+
+def _raise(transaction: Transaction, start: SessionStart, judgement: Judgement, heard_at: str) -> None:
+    counts = [f"{BEYOND}: {judgement.beyond}"] if judgement.beyond else []
+    counts.append(f"{LOST}: {judgement.lost}")
+    if heard_at:
+        counts.append(f"{HEARD}: {heard_at}")
+    finding = judgement.finding
+    _log.error("journal rolled back, cloned or lost", device=start.device, finding=finding, counts=counts)
+    transaction.raise_misfit(start, reason=finding, found=", ".join(counts), expected=EXPECTED[finding])

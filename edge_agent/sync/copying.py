@@ -1,0 +1,111 @@
+"""Carries out what the downlink machine decides: deltas into the replica, pulls, and a new replica after a restore."""
+
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from edge_agent.clock import Watch
+from edge_agent.errors import LinkDownError
+from edge_agent.store.replica import Replica
+from sync_protocol.machines import downlink
+from sync_protocol.messages import Delta, Pull, Rows, Welcome
+
+_NOBODY = -1
+"""The incarnation of no central: nothing that is heard is taken."""
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.sync")
+
+
+class Copying:
+    """``tell`` hears which rows of the replica in use changed; None: all of them may have."""
+
+    def __init__(
+        self, replica: Replica, *, watch: Watch, tell: Callable[[Rows | None], None], send: Callable[[Pull], None]
+    ) -> None:
+        self._replica = replica
+        self._watch = watch
+        self._tell = tell
+        self._send = send
+        self._downlink = downlink.Downlink(replica.version, incarnation=replica.incarnation)
+
+    @property
+    def wake_us(self) -> int | None:
+        return self._downlink.wake_us
+
+    @property
+    def latest(self) -> int:
+        """The highest ledger version heard of."""
+        return self._downlink.latest
+
+    async def welcomed(self, welcome: Welcome) -> None:
+        if welcome.incarnation == self._downlink.incarnation:
+            await self._handle(downlink.Connected(version=welcome.version, now_us=self._now_us()))
+
+    def disconnected(self) -> None:
+        self._downlink.handle(downlink.Disconnected())
+
+    async def tick(self) -> None:
+        """Raises StoreError."""
+        await self._handle(downlink.Tick(now_us=self._now_us()))
+
+    async def arrived(self, delta: Delta) -> None:
+        """Raises StoreError."""
+        replica = self._replica
+        if delta.after == delta.to == replica.version and delta.incarnation == replica.incarnation:
+            replica.confirm(as_of_us=self._watch.clock.wall_us())
+        await self._handle(downlink.Arrived(delta=delta, now_us=self._now_us()))
+
+    async def rebuild(self, incarnation: int, version: int) -> None:
+        """Copy the ledger of another incarnation beside the replica in use. Raises StoreError."""
+        self._replica.build()
+        await self._handle(downlink.Rebuild(incarnation=incarnation, version=version, now_us=self._now_us()))
+
+    async def start_anew(self, incarnation: int, *, is_refilling: bool) -> None:
+        """The replica is damaged: an empty one takes its place and is filled by pulling. Raises StoreError.
+
+        A ledger that is being refilled may say of an item what was true before this agent's own facts, and their
+        overlay rows may be gone with the replica that knew them: rather than believe it, know nothing until then.
+        """
+        latest = self._downlink.latest
+        self._replica.reset()
+        self._downlink = downlink.Downlink(0, incarnation=_NOBODY if is_refilling else incarnation)
+        if not is_refilling:
+            await self._handle(downlink.Connected(version=latest, now_us=self._now_us()))
+        self._tell(None)
+
+    async def _handle(self, event: downlink.Event) -> None:
+        await self._do(self._downlink.handle(event))
+
+    async def _do(self, effects: Iterable[downlink.Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case downlink.Apply():
+                    await self._apply(effect)
+                case downlink.Swap():
+                    await self._swap()
+                case downlink.SendPull():
+                    self._pull(effect)
+
+    async def _apply(self, effect: downlink.Apply) -> None:
+        delta, wall_us = effect.delta, self._watch.clock.wall_us()
+        as_of_us = wall_us if delta.to >= delta.latest else self._replica.as_of_us
+        if effect.is_rebuild:
+            await self._replica.build_on(delta, as_of_us=as_of_us)
+        else:
+            await self._replica.apply(delta, as_of_us=as_of_us)
+            self._tell(delta.rows)
+        await self._handle(downlink.Applied(version=delta.to, now_us=self._now_us()))
+
+    async def _swap(self) -> None:
+        self._replica.swap(as_of_us=self._watch.clock.wall_us())
+        _log.warning("replica_swapped", incarnation=self._replica.incarnation, version=self._replica.version)
+        self._tell(None)
+        await self._handle(downlink.Swapped(now_us=self._now_us()))
+
+    def _pull(self, effect: downlink.SendPull) -> None:
+        try:
+            self._send(Pull(after=effect.after, incarnation=effect.incarnation))
+        except LinkDownError as error:
+            _log.info("not_sent", effect="SendPull", cause=str(error))
+
+    def _now_us(self) -> int:
+        return self._watch.clock.mono_us()

@@ -1,0 +1,120 @@
+"""What the uplink machine hears (events) and asks for (effects)."""
+
+import msgspec
+
+from sync_protocol.messages import Ack, Position, Verdict, Welcome
+
+
+class Connected(msgspec.Struct, frozen=True, kw_only=True):
+    """The link to the broker is up: say HELLO."""
+
+    now_us: int
+
+
+class Disconnected(msgspec.Struct, frozen=True, kw_only=True):
+    """The link is down: whatever was in flight may be lost."""
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts of the current session are in the journal up to ``through``."""
+
+    session: bytes
+    through: int
+    now_us: int
+
+
+class Welcomed(msgspec.Struct, frozen=True, kw_only=True):
+    welcome: Welcome
+    now_us: int
+
+
+class Acked(msgspec.Struct, frozen=True, kw_only=True):
+    ack: Ack
+    now_us: int
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """The shell's answer to SendBatch: how far it got within the byte limit of a batch."""
+
+    session: bytes
+    through: int
+    now_us: int
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One session of the journal: written through ``head``, acked through ``acked``, pruned up to ``kept``."""
+
+    session: bytes
+    head: int
+    acked: int = 0
+    kept: int = 0
+
+
+class Adopted(msgspec.Struct, frozen=True, kw_only=True):
+    """The new incarnation is written down, and every fact still in the journal counts as not acked again.
+
+    ``lines``: every session that has facts in the journal, oldest first.
+    """
+
+    incarnation: int
+    lines: tuple[Line, ...]
+    now_us: int
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A delta named the incarnation of the central that sent it."""
+
+    incarnation: int
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True):
+    now_us: int
+
+
+class SendHello(msgspec.Struct, frozen=True, kw_only=True):
+    """``pending``: what this incarnation is believed to have committed; ``heads``: how far each of these is written."""
+
+    pending: tuple[Position, ...]
+    heads: tuple[Position, ...]
+
+
+class SendBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Send facts of ``session`` after seq ``after``, at most ``limit``; answer with Sent."""
+
+    session: bytes
+    after: int
+    limit: int
+
+
+class Settle(msgspec.Struct, frozen=True, kw_only=True):
+    """Write down that central has committed ``session`` through ``through``, visible at ledger version ``version``."""
+
+    session: bytes
+    through: int
+    version: int
+    exceptions: tuple[Verdict, ...] = ()
+    safe: int = 0
+    """REQ-02: facts up to here are in a verified backup and may be pruned when they are old."""
+
+
+class Adopt(msgspec.Struct, frozen=True, kw_only=True):
+    """REQ-03: central was restored. Write its incarnation down, forget all acks, answer with Adopted."""
+
+    incarnation: int
+
+
+class Refilled(msgspec.Struct, frozen=True, kw_only=True):
+    """The restored ledger has all that this journal held when it was adopted: from ``version`` on it may be copied."""
+
+    incarnation: int
+    version: int
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """What cannot be: a person must look."""
+
+    cause: str
+
+
+Event = Connected | Disconnected | Committed | Welcomed | Acked | Sent | Adopted | Told | Tick
+Effect = SendHello | SendBatch | Settle | Adopt | Refilled | Alarm

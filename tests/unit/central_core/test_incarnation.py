@@ -1,0 +1,368 @@
+"""A ledger that went back in time knows it and is refilled before anything follows from it: REQ-03, faults 32 to 34."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from central.errors import LedgerCorruptError
+from central.ledger import mark
+from central.sync.agents import heads_of
+from sync_protocol.chain import SessionStart
+from sync_protocol.documents import OrderState
+from sync_protocol.facts import FactId, What
+from sync_protocol.items import State
+from sync_protocol.messages import Ack, Delta, Hello, Position, Pull, Welcome
+from tests.unit.central_core.desk import SPLIT, STENT, Desk, HandAgent, an_order, piece
+
+
+def hello(agent: HandAgent, desk: Desk | None = None, **fields: object) -> Hello:
+    head = FactId(device=agent.device, session=agent.start.session, seq=agent.seq) if agent.seq else None
+    known = {
+        "start": agent.start,
+        "head": head,
+        "head_hash": agent.head,
+        "pending": (Position(session=agent.start.session, through=0),),
+        "replica_version": 0,
+        "incarnation": desk.ledger.incarnation if desk else 0,
+    }
+    return Hello(**(known | fields))  # type: ignore[arg-type]  # the fields of a HELLO by name
+
+
+def copy_of(desk: Desk, folder: Path) -> Path:
+    """The ledger as it is now, as somebody would copy its file while central stands still."""
+    desk.ledger.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return Path(shutil.copy(desk.path, folder / "older.db"))
+
+
+def put_back(older: Path, folder: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        (folder / f"ledger.db{suffix}").unlink(missing_ok=True)
+    shutil.copy(older, folder / "ledger.db")
+
+
+async def restored(desk: Desk, tmp_path: Path, *agents: HandAgent) -> Desk:
+    """Central as it wakes on a copy from before the last facts of the agents."""
+    desk.agents.write()
+    older = copy_of(desk, tmp_path)
+    for number, agent in enumerate(agents):
+        await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(number))))
+    desk.clock.us += 1_000_000
+    desk.close()
+    put_back(older, tmp_path / "data")
+    return Desk(tmp_path / "data")
+
+
+async def with_pieces(desk: Desk) -> None:
+    await desk.in_stock(STENT, [piece(number) for number in range(9)], note="N-P")
+
+
+async def met(desk: Desk, *devices: str) -> list[HandAgent]:
+    """Agents that central has heard of."""
+    agents = [HandAgent(device) for device in devices]
+    for agent in agents:
+        await desk.send(agent, hello(agent, desk))
+        await desk.send(agent, agent.batch(desk.fact(What.COUNTED, piece(8))))
+    return agents
+
+
+def test_a_new_ledger_has_an_incarnation_of_its_own_and_waits_for_nobody(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "data")
+    incarnation = desk.ledger.incarnation
+    assert incarnation > 0
+    assert not desk.refill.is_on
+    desk.close()
+    again = Desk(tmp_path / "data")
+    assert (again.ledger.incarnation, again.refill.is_on) == (incarnation, False)
+    again.close()
+
+
+@pytest.mark.parametrize("is_torn", [False, True])
+def test_a_ledger_whose_mark_is_gone_may_be_a_restored_one(tmp_path: Path, *, is_torn: bool) -> None:
+    desk = Desk(tmp_path / "data")
+    incarnation = desk.ledger.incarnation
+    desk.close()
+    path = tmp_path / "data" / mark.FILE
+    path.write_bytes(path.read_bytes()[:-1] + b"?" if is_torn else b"")
+    again = Desk(tmp_path / "data")
+    assert again.ledger.incarnation > incarnation
+    again.close()
+
+
+async def test_any_commit_that_is_missing_makes_another_life(desk: Desk, tmp_path: Path) -> None:
+    """Fault 32: not only facts count, an order without one is a loss too."""
+    older = copy_of(desk, tmp_path)
+    incarnation = desk.ledger.incarnation
+    await desk.orders.place(an_order("O-1"))
+    desk.close()
+    put_back(older, tmp_path / "data")
+    again = Desk(tmp_path / "data")
+    assert again.ledger.incarnation > incarnation
+    again.close()
+
+
+async def test_a_ledger_that_was_restored_elsewhere_and_ran_on_is_another_life(desk: Desk, tmp_path: Path) -> None:
+    """That its numbers went up proves nothing."""
+    older = copy_of(desk, tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    put_back(older, tmp_path / "elsewhere")
+    elsewhere = Desk(tmp_path / "elsewhere")
+    for number in range(5):
+        await elsewhere.orders.place(an_order(f"O-{number}"))
+    elsewhere.ledger.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    elsewhere.close()
+    incarnation = max(desk.ledger.incarnation, elsewhere.ledger.incarnation)
+    desk.close()
+    put_back(tmp_path / "elsewhere" / "ledger.db", tmp_path / "data")
+    again = Desk(tmp_path / "data")
+    assert again.ledger.incarnation > incarnation
+    again.close()
+
+
+async def test_a_mark_that_lags_behind_is_no_restore(desk: Desk, tmp_path: Path) -> None:
+    """A power cut loses what was not synced of the mark, and no commit."""
+    path = tmp_path / "data" / mark.FILE
+    lagging = path.read_bytes()
+    await desk.units(1)
+    incarnation = desk.ledger.incarnation
+    desk.close()
+    path.write_bytes(lagging)
+    again = Desk(tmp_path / "data")
+    assert again.ledger.incarnation == incarnation
+    again.close()
+
+
+@pytest.mark.parametrize("evidence", ["acked", "replica"])
+async def test_an_agent_that_was_told_more_proves_that_the_ledger_went_back(desk: Desk, evidence: str) -> None:
+    """Fault 32: a whole machine was set back, mark and all; the first HELLO shows it."""
+    await with_pieces(desk)
+    (agent,) = await met(desk, "cabinet-1")
+    incarnation = desk.ledger.incarnation
+    acked = Position(session=agent.start.session, through=5 if evidence == "acked" else 1)
+    version = desk.ledger.version + (3 if evidence == "replica" else 0)
+    desk.post.sent.clear()
+    await desk.send(agent, hello(agent, desk, pending=(acked,), replica_version=version))
+    assert desk.ledger.incarnation > incarnation
+    assert desk.refill.is_on
+    assert desk.post.to("cabinet-1", Welcome)[0].incarnation == desk.ledger.incarnation
+    assert desk.post.broadcast[-1].incarnation == desk.ledger.incarnation
+    again = desk.ledger.incarnation
+    await desk.send(agent, hello(agent, desk, pending=(acked,), replica_version=version))
+    assert desk.ledger.incarnation == again, "once a start: an agent that goes on claiming is wrong itself"
+
+
+async def test_claims_of_another_incarnation_prove_nothing(desk: Desk) -> None:
+    await with_pieces(desk)
+    (agent,) = await met(desk, "cabinet-1")
+    incarnation = desk.ledger.incarnation
+    acked = Position(session=agent.start.session, through=5)
+    await desk.send(agent, hello(agent, incarnation=incarnation - 1, pending=(acked,), replica_version=999))
+    assert (desk.ledger.incarnation, desk.refill.is_on) == (incarnation, False)
+
+
+async def test_an_agent_that_met_a_newer_central_shows_that_this_is_the_older(desk: Desk) -> None:
+    """Fault 34."""
+    agent = HandAgent("cabinet-1")
+    await desk.send(agent, hello(agent, incarnation=desk.ledger.incarnation + 7))
+    assert desk.refill.superseded == desk.ledger.incarnation + 7
+    assert desk.post.to("cabinet-1", Welcome)[0].incarnation == desk.ledger.incarnation, "so that the agent alarms"
+
+
+async def test_nothing_is_pulled_broadcast_or_allocated_until_all_have_given_back(desk: Desk, tmp_path: Path) -> None:
+    """Fault 33: a unit that looks free may be issued by a fact that is on its way back."""
+    await with_pieces(desk)
+    await desk.units(1)
+    one, other = await met(desk, "cabinet-1", "cabinet-2")
+    again = await restored(desk, tmp_path, one, other)
+    incarnation = again.ledger.incarnation
+    assert again.refill.waiting_for == ("cabinet-1", "cabinet-2")
+    order = await again.orders.place(an_order("O-1", SPLIT, 3))
+    assert (order.state, again.post.broadcast) == (OrderState.WAITING, [])
+    for agent in (one, other):
+        await again.send(agent, hello(agent, again))
+        agent.seq, agent.head = 1, agent.head
+        (welcome,) = again.post.to(agent.device, Welcome)
+        assert [position.through for position in welcome.positions] == [1]
+        await again.send(agent, Pull(after=0), Pull(after=0, incarnation=incarnation - 1))
+        assert again.post.to(agent.device, Delta) == []
+    assert again.refill.waiting_for == ("cabinet-1", "cabinet-2")
+    for agent in (one, other):
+        await again.send(agent, Pull(after=0, incarnation=incarnation))
+    again.refill._end_if_due()
+    assert not again.refill.is_on
+    assert again.orders.get("O-1").state is OrderState.LOCKED
+    assert again.post.broadcast[-1].latest == again.ledger.version
+    await again.send(one, Pull(after=0, incarnation=incarnation))
+    assert again.post.to("cabinet-1", Delta)
+    again.close()
+
+
+async def test_what_was_given_back_is_there_once_and_is_asked_of_the_insurer_not_sent(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """Faults 32 and 49."""
+    await desk.units(1)
+    await desk.orders.place(an_order("O-1", SPLIT, 2))
+    codes = desk.orders.get("O-1").codes
+    agent = HandAgent("station-1")
+    await desk.send(agent, hello(agent, desk))
+    desk.agents.write()
+    older = copy_of(desk, tmp_path)
+    batch = agent.batch(desk.fact(What.DISPENSED, codes[0], order="O-1"))
+    await desk.send(agent, batch)
+    desk.close()
+    put_back(older, tmp_path / "data")
+    again = Desk(tmp_path / "data")
+    await again.send(agent, hello(agent, again))
+    (ack,) = await again.send(agent, batch)
+    assert (ack.through, ack.incarnation, ack.exceptions) == (1, again.ledger.incarnation, ())
+    (ack,) = await again.send(agent, batch)
+    assert again.rows("SELECT count(*) FROM fact WHERE device = 'station-1'") == [(1,)]
+    assert again.state(codes[0]) is State.DISPENSED
+    assert again.rows("SELECT state FROM insurer_row") == [("unknown",)]
+    again.close()
+
+
+async def test_the_phase_ends_when_its_time_is_over_or_a_person_says_so(desk: Desk, tmp_path: Path) -> None:
+    await with_pieces(desk)
+    agents = await met(desk, "cabinet-1")
+    again = await restored(desk, tmp_path, *agents)
+    seen = []
+    for us in (again.refill.ends_us - 1, again.refill.ends_us):
+        again.clock.us = us
+        again.refill._end_if_due()
+        seen.append(again.refill.is_on)
+    assert seen == [True, False]
+    again.close()
+    once_more = Desk(tmp_path / "data")
+    seen = [once_more.refill.is_on]
+    for change in (once_more.refill.went_back, lambda: once_more.refill.end("ended by n1")):
+        change()
+        seen.append(once_more.refill.is_on)
+    assert seen == [False, True, False]
+    once_more.close()
+
+
+async def test_the_phase_goes_on_through_a_restart_and_remembers_who_is_done(desk: Desk, tmp_path: Path) -> None:
+    await with_pieces(desk)
+    one, other = await met(desk, "cabinet-1", "cabinet-2")
+    again = await restored(desk, tmp_path, one, other)
+    await again.send(one, Pull(after=0, incarnation=again.ledger.incarnation))
+    again.agents.write()
+    again.close()
+    third = Desk(tmp_path / "data")
+    assert third.refill.waiting_for == ("cabinet-2",)
+    third.close()
+
+
+async def test_agents_that_were_silent_for_a_week_before_the_backup_are_not_waited_for(
+    desk: Desk, tmp_path: Path
+) -> None:
+    await with_pieces(desk)
+    (gone,) = await met(desk, "cabinet-1")
+    desk.clock.us += 8 * 86_400_000_000
+    (alive,) = await met(desk, "cabinet-2")
+    again = await restored(desk, tmp_path, gone, alive)
+    assert again.refill.waiting_for == ("cabinet-2",)
+    again.close()
+
+
+async def test_a_ledger_without_its_seal_is_not_started(desk: Desk, tmp_path: Path) -> None:
+    """Fault 39."""
+    desk.ledger.connection.execute("DELETE FROM seal")
+    desk.close()
+    with pytest.raises(LedgerCorruptError, match="the seal is gone"):
+        Desk(tmp_path / "data")
+
+
+class TestJournals:
+    """REQ-04, faults 12 to 14: what the first contact of a journal proves."""
+
+    async def test_a_restored_image_is_found_at_hello_and_its_loss_is_counted(self, desk: Desk) -> None:
+        """Fault 12: the ledger has two facts more, and one more was told of and never came."""
+        await with_pieces(desk)
+        lived = HandAgent("cabinet-1")
+        await desk.send(lived, lived.batch(desk.fact(What.TAKEN, piece(0))))
+        image = HandAgent("cabinet-1", parent=lived)
+        await desk.send(lived, lived.batch(desk.fact(What.TAKEN, piece(1)), desk.fact(What.TAKEN, piece(2))))
+        lived.batch(desk.fact(What.TAKEN, piece(3)))
+        await desk.send(lived, hello(lived, desk))
+        await desk.send(image, hello(image, desk))
+        found = desk.rows("SELECT device, reason, found FROM exception")
+        expected = (
+            "facts that the ledger has and this journal has not: 2, facts that it told of and that are lost: 1,"
+            " last heard of before: 2026-03-02 12:00:00"
+        )
+        assert found == [("cabinet-1", "journal_restored", expected)]
+        (ack,) = await desk.send(image, image.batch(desk.fact(What.TAKEN, piece(4))))
+        assert (ack.through, ack.exceptions) == (1, ())
+        await desk.send(image, hello(image, desk))
+        assert len(desk.rows("SELECT 1 FROM exception")) == 1
+
+    async def test_a_clone_is_found_at_its_hello_and_both_are_kept(self, desk: Desk) -> None:
+        """Fault 13."""
+        await with_pieces(desk)
+        parent = HandAgent("cabinet-1")
+        await desk.send(parent, parent.batch(desk.fact(What.TAKEN, piece(0))))
+        for number in (1, 2):
+            child = HandAgent("cabinet-1", parent=parent)
+            await desk.send(child, hello(child, desk))
+            assert len(desk.rows("SELECT 1 FROM exception WHERE reason = 'session_fork'")) == number - 1
+            await desk.send(child, child.batch(desk.fact(What.TAKEN, piece(number))))
+        assert desk.rows("SELECT count(*) FROM fact WHERE device = 'cabinet-1'") == [(3,)]
+
+    async def test_a_deleted_journal_is_counted_from_the_last_hello(self, desk: Desk) -> None:
+        """Fault 14."""
+        await with_pieces(desk)
+        first = HandAgent("cabinet-1")
+        await desk.send(first, first.batch(desk.fact(What.TAKEN, piece(0))))
+        first.batch(*(desk.fact(What.TAKEN, piece(number)) for number in range(1, 5)))
+        await desk.send(first, hello(first, desk))
+        desk.agents.write()
+        assert desk.rows("SELECT facts_waiting FROM agent") == [(4,)]
+        fresh = HandAgent("cabinet-1")
+        await desk.send(fresh, hello(fresh, desk))
+        assert desk.rows("SELECT reason, found FROM exception") == [
+            (
+                "journal_lost",
+                "facts that it told of and that are lost: 4, last heard of before: 2026-03-02 12:00:00",
+            )
+        ]
+
+    async def test_restarts_leave_no_trace_on_the_work_list(self, desk: Desk) -> None:
+        """Sessions with and without facts, whose HELLO came or did not."""
+        await with_pieces(desk)
+        agent = HandAgent("cabinet-1")
+        for number in range(12):
+            if number % 3:
+                await desk.send(agent, hello(agent, desk))
+            if number % 2:
+                await desk.send(agent, agent.batch(desk.fact(What.COUNTED, piece(0))))
+            agent = HandAgent("cabinet-1", parent=agent)
+        await desk.send(agent, hello(agent, desk))
+        assert desk.rows("SELECT reason FROM exception") == []
+
+    async def test_other_facts_under_known_numbers_are_not_acked_as_a_replay(self, desk: Desk) -> None:
+        """Fault 12: a virtual machine that was set back while it ran."""
+        await with_pieces(desk)
+        agent = HandAgent("cabinet-1")
+        await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(0))))
+        seq, head = agent.seq, agent.head
+        await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(1))))
+        agent.seq, agent.head = seq, head
+        assert await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(2)))) == []
+        assert desk.rows("SELECT reason FROM exception") == [("chain_conflict",)]
+        assert desk.post.to("cabinet-1", Ack)[-1].through == 2
+
+
+def test_heads_are_of_all_sessions_that_are_named() -> None:
+    start = SessionStart(device="d", session=b"n" * 16)
+    told = Hello(
+        start=start,
+        head=FactId(device="d", session=b"n" * 16, seq=4),
+        head_hash=b"",
+        pending=(),
+        replica_version=0,
+        heads=(Position(session=b"o" * 16, through=9), Position(session=b"n" * 16, through=3)),
+    )
+    assert heads_of(told) == {b"o" * 16: 9, b"n" * 16: 4}
