@@ -26,6 +26,9 @@ from central.stock.fulfilment import settle_orders
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.recall_items import believe, settle_recalls
+from central.stock.recall_key import open_key
+from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Services
 from central.stock.usage import Usages, settle_usages
@@ -34,6 +37,7 @@ from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
 from central.sync.link import INBOX, Letter, MqttLink
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
 from central.sync.safe import Safe
 from sync_protocol.facts import SESSION_BYTES
@@ -55,7 +59,10 @@ class Central:
         path = store.prepare(config.data, now_us=time.now_us())
         changes = Changes()
         self.ledger = Ledger(path, time, changes, new_session)
-        self.ledger.follow(settle_usages, settle_notes, settle_orders, enqueue_sales)
+        self.ledger.prepare(believe)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
+        self.recalls = Recalls(self.ledger, open_key(config.data))
+        self.ledger.listen(self.recalls.committed)
         self.inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
         # Two centrals on one broker must both be heard of, so that agents can tell the older one.
         client = f"codepool-central-{self.ledger.incarnation}"
@@ -63,9 +70,10 @@ class Central:
         self.publisher = Publisher(self.ledger, self.link)
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
+        self.recall_lane = RecallLane(self.ledger, self.recalls, self.agents, self.link)
         self.refill = Refill(self.ledger, self.agents, limit_s=config.refill_s, on_end=self._on_link_up)
-        greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill)
-        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, greeting)
+        greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill, self.recall_lane)
+        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, greeting, recalls=self.recall_lane)
         self.safe = Safe(self.ledger, self.publisher, config.data)
         self.insurer = self._insurer(changes, time)
         people = People(self.ledger)
@@ -77,6 +85,7 @@ class Central:
             masterdata=MasterData(self.ledger, people),
             people=people,
             exceptions=Exceptions(self.ledger),
+            recalls=self.recalls,
             changes=changes,
             time=time,
             read=open_reader(path),
@@ -91,6 +100,8 @@ class Central:
         is_full = self.inbox.full()
         superseded = "agents have met a newer central" if self.refill.superseded else ""
         refilling = "the ledger was restored, and agents give back what it lacks" if self.refill.is_on else ""
+        unsigned = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.recall_lane.refused.items()))
+        recalls = self.recalls.trouble or unsigned
         parts = [
             Condition(part="ledger", cause=self.ledger.trouble, advice=_advice(self.ledger.trouble, "see the cause")),
             Condition(part="life", cause=superseded, advice=_advice(superseded, _OLDER_ADVICE)),
@@ -104,6 +115,11 @@ class Central:
                 part="ingest",
                 cause=stuck or ("more facts arrive than can be written" if is_full else ""),
                 advice=_advice(stuck or is_full, "keep the data folder of the agents named and look at the exceptions"),
+            ),
+            Condition(
+                part="recalls",
+                cause=recalls,
+                advice=_advice(recalls, "put the old recall.key back, or give every agent the key of recall-key"),
             ),
         ]
         if self.insurer is not None:
@@ -123,6 +139,7 @@ class Central:
                 tasks.create_task(self.agents.run(is_link_up=lambda: self.link.is_up), name="agents"),
                 tasks.create_task(self.refill.run(), name="refill"),
                 tasks.create_task(self.safe.run(), name="safe"),
+                tasks.create_task(self.recalls.run(), name="recalls"),
                 tasks.create_task(self._watch_ledger(), name="ledger"),
             ]
             if self.insurer is not None:
@@ -143,6 +160,7 @@ class Central:
             self.ledger.probe()
 
     def _on_link_up(self) -> None:
+        self.recall_lane.ring()
         self.publisher.ring()
 
     def _insurer(self, changes: Changes, time: HospitalTime) -> Insurer | None:

@@ -95,6 +95,8 @@ class Agent:
             watch=watch,
             tell=self._tell_of_rows,
             software=f"codepool-edge {version('codepool')}",
+            recalls=self.recorder.recalls,
+            recall_keys=config.central.recall_public_keys,
         )
         self.recorder.listen(self._tell_of_items)
         self.health = Health(

@@ -3,6 +3,7 @@
 Its sections are the structs below. Devices are built, not started: so a driver's options are checked with the rest.
 """
 
+import base64
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,6 +44,18 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True):
     mqtt: Annotated[
         str, msgspec.Meta(description="mqtt://host or mqtt://host:port", examples=["mqtt://127.0.0.1:1883"])
     ]
+
+    recall_keys: Annotated[
+        list[Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9+/]{43}=\Z")]],
+        msgspec.Meta(
+            description="a list of public recall keys, 44 characters each", examples=[["(codepool-central recall-key)"]]
+        ),
+    ] = msgspec.field(default_factory=list)
+    """REQ-07: what ``codepool-central recall-key`` shows. Recalls that none of them signed are not applied."""
+
+    @property
+    def recall_public_keys(self) -> tuple[bytes, ...]:
+        return tuple(base64.b64decode(key) for key in self.recall_keys)
 
     @property
     def broker(self) -> tuple[str, int]:

@@ -279,6 +279,7 @@ agent = Table(
     _flag("is_connected"),
     Column("heads", LargeBinary, nullable=True),
     _number("incarnation"),
+    _number("recall_version"),
 )
 
 # Verified backups; the facts in them are safe.
@@ -292,4 +293,49 @@ backup = Table(
     _number("facts"),
     _number("incarnation"),
     _number("bytes"),
+)
+
+# One row per recall ever issued. ``version``: of the recall set that changed it last; ``codes``: msgpack of
+# tuple[str, ...]; ``given_back_by``: the agent from which a restored central has it; ``is_settled``: its items are
+# frozen, or released again.
+recall = Table(
+    "recall",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    _number("version"),
+    _text("product"),
+    _text("lot"),
+    Column("codes", LargeBinary, nullable=False),
+    _text("reason"),
+    _number("issued_us"),
+    _text("issued_by"),
+    _text("witness"),
+    _flag("is_active"),
+    _number("lifted_us"),
+    _text("lifted_by"),
+    _text("lift_witness"),
+    _text("lift_reason"),
+    _text("given_back_by"),
+    _flag("is_settled"),
+    Index("ix_recall_unsettled", "is_settled", sqlite_where=text("is_settled = 0")),
+)
+
+# The set in force, as signed: one row.
+recall_set = Table(
+    "recall_set",
+    metadata,
+    Column("one", Integer, primary_key=True, nullable=False),
+    _number("version"),
+    Column("body", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
+
+# When an agent said that it holds a recall set, by version of the set.
+recall_confirm = Table(
+    "recall_confirm",
+    metadata,
+    Column("device", Text, primary_key=True, nullable=False),
+    Column("version", Integer, primary_key=True, nullable=False),
+    _number("confirmed_us"),
+    sqlite_with_rowid=False,
 )

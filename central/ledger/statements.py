@@ -184,16 +184,16 @@ CHANGED_PEOPLE = f"SELECT {PERSON_COLUMNS} FROM person WHERE version > ? AND ver
 # agents
 WRITE_AGENT = (
     "INSERT INTO agent (device, last_seen_us, software, schema, replica_version, facts_waiting, clock_offset_us, "
-    "session, is_connected, heads, incarnation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "session, is_connected, heads, incarnation, recall_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (device) DO UPDATE SET "
     "last_seen_us = excluded.last_seen_us, software = excluded.software, schema = excluded.schema, "
     "replica_version = excluded.replica_version, facts_waiting = excluded.facts_waiting, "
     "clock_offset_us = excluded.clock_offset_us, session = excluded.session, is_connected = excluded.is_connected, "
-    "heads = excluded.heads, incarnation = excluded.incarnation"
+    "heads = excluded.heads, incarnation = excluded.incarnation, recall_version = excluded.recall_version"
 )
 AGENTS = (
     "SELECT device, last_seen_us, software, schema, replica_version, facts_waiting, clock_offset_us, session, "
-    "is_connected, heads, incarnation FROM agent"
+    "is_connected, heads, incarnation, recall_version FROM agent"
 )
 ANY_AGENT = "SELECT 1 FROM agent UNION ALL SELECT 1 FROM session WHERE device != 'central' LIMIT 1"
 LAST_HEARD = (

@@ -38,6 +38,8 @@ class Agent(msgspec.Struct, kw_only=True):
     is_connected: bool = False
     heads: dict[bytes, int] = {}
     incarnation: int = 0
+    recall_version: int = 0
+    """REQ-07: of the recall set that it says it holds."""
     committed: dict[bytes, int] = {}
 
     def count(self) -> None:
@@ -104,6 +106,13 @@ class Agents:
             agent.committed[session] = through
             agent.count()
             self._unwritten.add(device)
+
+    def holds_recalls(self, device: str, version: int) -> bool:
+        """The agent says which recall set it holds. Whether that is news."""
+        agent = self.heard(device)
+        is_news = agent.recall_version != version
+        agent.recall_version = version
+        return is_news
 
     async def run(self, *, is_link_up: Callable[[], bool]) -> None:
         """Write what changed, and mark those who fell silent, until cancelled."""

@@ -11,6 +11,7 @@ from central.ledger.write import Ledger
 from central.sync.agents import Agents, heads_of
 from central.sync.lineage import register
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
 from sync_protocol.messages import SCHEMA, Hello, Position, Refused, Welcome
 
@@ -18,11 +19,14 @@ _log = structlog.get_logger("central.greeting")
 
 
 class Greeting:
-    def __init__(self, ledger: Ledger, publisher: Publisher, agents: Agents, refill: Refill) -> None:
+    def __init__(
+        self, ledger: Ledger, publisher: Publisher, agents: Agents, refill: Refill, recalls: RecallLane
+    ) -> None:
         self._ledger = ledger
         self._publisher = publisher
         self._agents = agents
         self._refill = refill
+        self._recalls = recalls
 
     def greet(self, device: str, hello: Hello) -> None:
         """Answer, or be silent if the ledger takes no change: the agent says HELLO again."""
@@ -48,6 +52,7 @@ class Greeting:
             echo_us=hello.sent_us,
             central_us=self._ledger.time.now_us(),
             incarnation=self._ledger.incarnation,
+            recall_version=self._recalls.version,
         )
         self._publisher.tell(device, welcome)
 

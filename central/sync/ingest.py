@@ -22,12 +22,14 @@ from central.sync.greeting import Greeting, read_position
 from central.sync.lineage import Heard, register
 from central.sync.link import Letter
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
 from central.sync.verdicts import read_verdicts
 from sync_protocol.chain import SessionStart
 from sync_protocol.codec import decode_up
 from sync_protocol.errors import ProtocolError
 from sync_protocol.machines.ingest import admit
-from sync_protocol.messages import Ack, Batch, Hello, Pull, Refused, Up
+from sync_protocol.messages import Ack, AskRecalls, Batch, Confirm, Hello, Pull, Refused, Up
+from sync_protocol.recalls import SignedRecalls
 
 COALESCED = 16
 """Letters taken together: past it a larger commit saves nothing and only makes others wait."""
@@ -43,7 +45,14 @@ class Ingest:
     """``stuck``: devices whose facts central cannot take, with the cause; a person must look."""
 
     def __init__(
-        self, ledger: Ledger, inbox: asyncio.Queue[Letter], publisher: Publisher, agents: Agents, greeting: Greeting
+        self,
+        ledger: Ledger,
+        inbox: asyncio.Queue[Letter],
+        publisher: Publisher,
+        agents: Agents,
+        greeting: Greeting,
+        *,
+        recalls: RecallLane,
     ) -> None:
         self.stuck: dict[str, str] = {}
         self._ledger = ledger
@@ -51,6 +60,7 @@ class Ingest:
         self._publisher = publisher
         self._agents = agents
         self._greeting = greeting
+        self._recalls = recalls
 
     async def run(self) -> None:
         """Take letters until cancelled."""
@@ -64,6 +74,7 @@ class Ingest:
     async def take(self, letters: Iterable[Letter]) -> None:
         """Commit all batches among the letters, then answer each letter."""
         read = [(letter.device, message) for letter in letters if (message := self._read(letter)) is not None]
+        await self._recalls.take(read)
         batches = [message for _, message in read if isinstance(message, Batch)]
         before = {batch.start.device: self._agents.before(batch.start.device) for batch in batches}
         for batch in batches:
@@ -77,8 +88,8 @@ class Ingest:
                 case Pull():
                     self._agents.pulled(device, message.after, message.incarnation)
                     self._publisher.answer(device, message)
-                case Batch():
-                    pass  # answered by session, once for all its batches
+                case Batch() | AskRecalls() | Confirm() | SignedRecalls():
+                    pass  # answered by session, once for all its batches; the recall lane was first
 
     def _read(self, letter: Letter) -> Up | None:
         try:
@@ -148,6 +159,7 @@ class Ingest:
                 exceptions=verdicts,
                 incarnation=self._ledger.incarnation,
                 safe=safe,
+                recall_version=self._recalls.version,
             )
             self._publisher.tell(device, ack)
             self._agents.committed(device, session, through)
@@ -193,16 +205,20 @@ def _flaw(device: str, message: Up) -> str:
     match message:
         case Pull():
             return "" if fits_integer(message.after, message.incarnation) else f"pull after {message.after}"
+        case AskRecalls():
+            return ""
+        case Confirm():
+            return "" if fits_integer(message.recall_version) else f"recall set {message.recall_version}"
+        case SignedRecalls():
+            return "" if fits_integer(message.version) else f"recall set {message.version}"
         case Hello():
             heads = [position.through for position in (*message.heads, *message.pending)]
             numbers = (message.replica_version, message.schema, message.sent_us, message.incarnation)
-            return _flaw_of(device, message.start, *numbers, *heads)
+            return _flaw_of(device, message.start, *numbers, message.recall_version, *heads)
         case Batch():
             if message.first_seq < 1 or not message.bodies:
                 return f"batch from fact {message.first_seq} with {len(message.bodies)} facts"
             return _flaw_of(device, message.start, message.first_seq)
-        case _:
-            return ""
 
 
 def _flaw_of(device: str, start: SessionStart, *numbers: int) -> str:

@@ -6,6 +6,7 @@ bounded; what does not fit is dropped and counted, and the agent that misses an 
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, Protocol
@@ -102,7 +103,7 @@ class MqttLink:
         try:
             async with self._client() as client:
                 await client.subscribe(topics.ALL_UP, qos=1)
-                self._outgoing = asyncio.Queue(OUTBOX)
+                self._outgoing = _RecallsFirst(OUTBOX)
                 self.cause = ""
                 self._log.info("link up")
                 self._on_up()
@@ -146,6 +147,18 @@ class MqttLink:
             self._log.warning("letter without a sender", cause=str(error))
 
 
+class _RecallsFirst(asyncio.Queue[tuple[str, bytes]]):
+    """REQ-07: a recall set leaves before everything else that waits."""
+
+    _queue: deque[tuple[str, bytes]]
+
+    def _put(self, item: tuple[str, bytes]) -> None:
+        if item[0] == topics.RECALLS:
+            self._queue.appendleft(item)
+        else:
+            self._queue.append(item)
+
+
 async def _in_a_task_of_its_own(session: Coroutine[Any, Any, str]) -> str:
     """A task group of Python 3.11 may lose the cancellation of the task that it runs in: so that is never ours."""
     task = asyncio.create_task(session)
@@ -162,7 +175,7 @@ async def _in_a_task_of_its_own(session: Coroutine[Any, Any, str]) -> str:
 async def _send_all(client: aiomqtt.Client, outgoing: asyncio.Queue[tuple[str, bytes]]) -> None:
     while True:
         topic, data = await outgoing.get()
-        await client.publish(topic, data, qos=1)
+        await client.publish(topic, data, qos=1, retain=topic in topics.RETAINED)
 
 
 def _first_line(losses: BaseExceptionGroup[BaseException]) -> str:

@@ -13,7 +13,7 @@ from edge_agent.errors import JournalNewerError
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-JOURNAL_VERSION = 2
+JOURNAL_VERSION = 3
 REPLICA_VERSION = 2
 
 # A fact stands at session number * 2^32 + seq: one tree, written at its end only, read by range.
@@ -66,6 +66,11 @@ _JOURNAL_PRUNED = (
     "ALTER TABLE session ADD COLUMN safe INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE session ADD COLUMN base INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE session ADD COLUMN base_hash BLOB NOT NULL DEFAULT x''",
+)
+
+# REQ-07: the recall set in force as it was signed. More than one only while the newest lacks what an older one says.
+_JOURNAL_RECALLS = (
+    "CREATE TABLE recall_set(version INTEGER PRIMARY KEY, body BLOB NOT NULL, signature BLOB NOT NULL) STRICT",
 )
 
 _REPLICA = (
@@ -121,7 +126,8 @@ def migrate_journal(connection: sqlite3.Connection, path: Path) -> None:
             " journal. Nothing was changed. Install the version that ran here last, or a newer one."
         )
     if found < JOURNAL_VERSION:
-        _apply(connection, "journal", [("tables", _JOURNAL), ("pruned", _JOURNAL_PRUNED)], JOURNAL_VERSION)
+        steps = [("tables", _JOURNAL), ("pruned", _JOURNAL_PRUNED), ("recalls", _JOURNAL_RECALLS)]
+        _apply(connection, "journal", steps, JOURNAL_VERSION)
 
 
 def create_replica(connection: sqlite3.Connection) -> None:

@@ -1,7 +1,7 @@
 """Carries out what the sync machines decide, and tells them what became of it. One task, one event at a time."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
@@ -9,9 +9,11 @@ from edge_agent.clock import Watch
 from edge_agent.errors import LinkDownError, StoreError
 from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import read_batch, settled_lines, unsent_lines
+from edge_agent.store.recalls import HeldRecalls
 from edge_agent.store.replica import Replica
 from edge_agent.sync.copying import Copying
 from edge_agent.sync.link import Heard, Link, LinkDown, LinkEvent, LinkUp
+from edge_agent.sync.recall_lane import RecallLane
 from edge_agent.sync.settling import Settling
 from edge_agent.sync.state import SyncState
 from sync_protocol import codec
@@ -44,6 +46,8 @@ class SyncShell:
         watch: Watch,
         tell: Callable[[Rows | None], None],
         software: str,
+        recalls: HeldRecalls,
+        recall_keys: Collection[bytes] = (),
     ) -> None:
         self._link = link
         self._journal = journal
@@ -64,6 +68,9 @@ class SyncShell:
         self._is_poked = False
         self._heard_us = self._hello_us = 0
         self.state = SyncState(latest=replica.version)
+        self._recalls = RecallLane(
+            recalls, recall_keys, state=self.state, send=self._send, tell=lambda: tell(None), now_us=self._now_us
+        )
 
     @property
     def is_refilling(self) -> bool:
@@ -79,8 +86,14 @@ class SyncShell:
     async def run(self) -> None:
         """Serve until cancelled. Raises JournalCorruptError."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._link.run(self._inbox.put), name="sync: link")
+            tasks.create_task(self._link.run(self._hear), name="sync: link")
             tasks.create_task(self._serve(), name="sync: machines")
+
+    async def _hear(self, event: LinkEvent) -> None:
+        if isinstance(event, Heard) and event.is_urgent:
+            self._recalls.hear(event.data)  # not behind what waits in the inbox
+        else:
+            await self._inbox.put(event)
 
     async def _serve(self) -> None:
         while True:
@@ -96,7 +109,9 @@ class SyncShell:
 
     async def _next(self) -> LinkEvent | _Committed | None:
         """The next event; None when something is due."""
-        due_us = [us for us in (self._uplink.wake_us, self._copying.wake_us, self._settling.wake_us) if us is not None]
+        copying, recalls = self._copying, self._recalls
+        wakes = (self._uplink.wake_us, copying.wake_us, self._settling.wake_us, recalls.wake_us)
+        due_us = [us for us in wakes if us is not None]
         wait_s = max(0.0, (min(due_us) - self._now_us()) / 1e6) if due_us else None
         try:
             async with asyncio.timeout(wait_s):
@@ -108,6 +123,7 @@ class SyncShell:
         now_us = self._now_us()
         match event:
             case None:
+                self._recalls.tick()
                 await self._do(self._uplink.handle(uplink.Tick(now_us=now_us)))
                 await self._copying.tick()
             case _Committed():
@@ -130,6 +146,7 @@ class SyncShell:
     def _lost(self, cause: str) -> None:
         self._uplink.handle(uplink.Disconnected())
         self._copying.disconnected()
+        self._recalls.disconnected()
         state = self.state
         if state.is_connected or state.cause != cause:
             state.is_connected, state.is_welcome, state.cause = False, False, cause
@@ -144,6 +161,7 @@ class SyncShell:
             self.state.alarm = f"central sent what this version cannot read: {error}"
             return
         self._heard_us = now_us
+        self._recalls.take(message)
         match message:
             case Welcome():
                 await self._welcomed(message, now_us)
@@ -237,6 +255,7 @@ class SyncShell:
             incarnation=self._uplink.incarnation,
             software=self._software,
             sent_us=self._watch.clock.wall_us(),
+            recall_version=self._recalls.version,
         )
 
     def _send(self, message: Up) -> None:

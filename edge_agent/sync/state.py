@@ -1,6 +1,17 @@
 """How the agent stands with broker and central, for whoever shows it."""
 
+from enum import StrEnum
+
 import msgspec
+
+from sync_protocol.recalls import NO_RECALLS, RecallSet
+
+
+class RecallTrouble(StrEnum):
+    """Why recalls that were heard of are not in force here."""
+
+    NO_KEY = "no_recall_key"
+    FORGED = "forged_recalls"
 
 
 class SyncState(msgspec.Struct, kw_only=True):
@@ -15,3 +26,6 @@ class SyncState(msgspec.Struct, kw_only=True):
     """Why what central says cannot be written down here."""
     latest: int = 0
     """The highest ledger version heard of."""
+    recall_trouble: RecallTrouble | None = None
+    unverified: RecallSet = NO_RECALLS
+    """Recalls that nobody here can verify: shown, and not applied."""

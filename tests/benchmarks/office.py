@@ -14,12 +14,18 @@ from central.ledger import store
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.stock.fulfilment import settle_orders
+from central.stock.recall_items import believe, settle_recalls
+from central.stock.recall_key import open_key
+from central.stock.recalls import Recalls
 from central.stock.receiving import settle_notes
 from central.stock.usage import settle_usages
 from central.sync.agents import Agents
+from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
 from central.sync.link import INBOX, Letter
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
+from central.sync.refill import Refill
 from edge_agent.store.replica import Replica
 from sync_protocol.chain import SessionStart, link
 from sync_protocol.codec import encode, encode_fact
@@ -52,13 +58,19 @@ class Office:
         self.time = HospitalTime(SystemClock(), ZoneInfo("Asia/Shanghai"))
         path = store.prepare(folder, now_us=self.time.now_us())
         self.ledger = Ledger(path, self.time, Changes(), lambda: os.urandom(16))
-        self.ledger.follow(settle_usages, settle_notes, settle_orders, enqueue_sales)
+        self.ledger.prepare(believe)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
+        self.recalls = Recalls(self.ledger, open_key(folder))
+        self.ledger.listen(self.recalls.committed)
         self.post = Post()
         self.publisher = Publisher(self.ledger, self.post)
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
         inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
-        self.ingest = Ingest(self.ledger, inbox, self.publisher, self.agents)
+        recall_lane = RecallLane(self.ledger, self.recalls, self.agents, self.post)
+        refill = Refill(self.ledger, self.agents, limit_s=600.0, on_end=self.publisher.ring)
+        greeting = Greeting(self.ledger, self.publisher, self.agents, refill, recall_lane)
+        self.ingest = Ingest(self.ledger, inbox, self.publisher, self.agents, greeting, recalls=recall_lane)
 
     def close(self) -> None:
         self.ledger.close()

@@ -87,6 +87,7 @@ async def syncing(here: Workplace, port: int) -> AsyncIterator[WatchedLink]:
         watch=here.watch,
         tell=lambda _rows: None,
         software="bench",
+        recalls=here.recorder.recalls,
     )
     recorder_tells = True
 

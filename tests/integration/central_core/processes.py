@@ -32,7 +32,7 @@ class CentralProcess:
         config.write_text(
             f'[central]\ndata = "data"\nport = 0\n[mqtt]\nurl = "{mqtt}"\n{extra}\n'
             f'[[clients]]\nname = "his"\ntoken = "{TOKEN}"\n'
-            'scopes = ["read", "orders", "receiving", "usage", "masterdata"]\n',
+            'scopes = ["read", "orders", "receiving", "usage", "masterdata", "recalls"]\n',
             encoding="utf-8",
         )
         command = [sys.executable, "-m", "central.cli", "run", "--config", str(config)]

@@ -30,6 +30,9 @@ from central.stock.fulfilment import settle_orders
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.recall_items import believe, settle_recalls
+from central.stock.recall_key import open_key
+from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Life, Services
 from central.stock.usage import Usages, settle_usages
@@ -92,7 +95,10 @@ class Hospital:
         self.changes = Changes()
         self._sessions = 0
         self.ledger = Ledger(self.path, self.time, self.changes, self._new_session)
-        self.ledger.follow(settle_notes, settle_usages, settle_orders, enqueue_sales)
+        self.ledger.prepare(believe)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
+        self.recalls = Recalls(self.ledger, open_key(folder))
+        self.ledger.listen(self.recalls.committed)
         self.read: AsyncEngine = open_reader(self.path)
         self.conditions: tuple[Condition, ...] = (Condition(part="ledger"), Condition(part="broker"))
         self.life = Life(incarnation=self.ledger.incarnation)
@@ -106,6 +112,7 @@ class Hospital:
             masterdata=MasterData(self.ledger, people),
             people=people,
             exceptions=Exceptions(self.ledger),
+            recalls=self.recalls,
             changes=self.changes,
             time=self.time,
             read=self.read,

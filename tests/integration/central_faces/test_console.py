@@ -301,7 +301,7 @@ async def test_sync_tells_one_sentence_with_cause_and_action(hospital: Hospital,
     assert "No agent has spoken" in await page(nurse, "/sync?lang=en")
 
     def agents(*rows: tuple[object, ...]) -> None:
-        full = [(*row, None, 0) for row in rows]
+        full = [(*row, None, 0, 0) for row in rows]
         hospital.ledger.write(lambda connection: connection.executemany(statements.WRITE_AGENT, full).rowcount)
 
     version = hospital.ledger.version

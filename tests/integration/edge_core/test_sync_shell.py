@@ -40,6 +40,7 @@ class Agent:
             watch=self.shelf.watch,
             tell=self.told.append,
             software="test",
+            recalls=self.shelf.recorder.recalls,
         )
         self.shelf.recorder.listen(lambda _items: self.shell.committed())
         self.health = Health(

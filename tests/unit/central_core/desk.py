@@ -20,6 +20,9 @@ from central.stock.fulfilment import settle_orders
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.recall_items import believe, settle_recalls
+from central.stock.recall_key import open_key
+from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving, settle_notes
 from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
@@ -27,6 +30,7 @@ from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
 from central.sync.link import INBOX, Letter
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
 from sync_protocol import topics
 from sync_protocol.chain import SessionStart, link
@@ -151,15 +155,21 @@ class Desk:
         self.path = store.prepare(folder, now_us=self.clock.us)
         self.changes = Changes()
         self.ledger = Ledger(self.path, self.time, self.changes, lambda: os.urandom(16))
-        self.ledger.follow(settle_usages, settle_notes, settle_orders, enqueue_sales)
+        self.ledger.prepare(believe)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
+        self.recalls = Recalls(self.ledger, open_key(folder))
+        self.ledger.listen(self.recalls.committed)
         self.post = Pigeonhole()
         self.publisher = Publisher(self.ledger, self.post)
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
         self.inbox: Queue[Letter] = Queue(INBOX)
         self.refill = Refill(self.ledger, self.agents, limit_s=600.0, on_end=self.publisher.ring)
-        self.greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill)
-        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, self.greeting)
+        self.recall_lane = RecallLane(self.ledger, self.recalls, self.agents, self.post)
+        self.greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill, self.recall_lane)
+        self.ingest = Ingest(
+            self.ledger, self.inbox, self.publisher, self.agents, self.greeting, recalls=self.recall_lane
+        )
         self.people = People(self.ledger, argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         self.masterdata = MasterData(self.ledger, self.people)
         self.receiving = Receiving(self.ledger)
