@@ -63,11 +63,12 @@ async def test_three_agents_confirm_within_a_second(house: House, tmp_path: Path
         await until(lambda: all(agent.recorder.recalls.active == () for agent in agents))
 
 
+@pytest.mark.fault(43)
 @pytest.mark.covers("X10")
 async def test_an_agent_that_was_cut_off_applies_it_first_and_its_patients_are_found(
     house: House, tmp_path: Path
 ) -> None:
-    """Fault 43: exposed patients found are those that got one, before and after the recall."""
+    """Exposed patients found are those that got one, before and after the recall."""
     with Agent(tmp_path, house.broker.port, house.key) as agent:
         async with agent.online():
             await agent.receive(house, *(box(n) for n in range(1, 7)))

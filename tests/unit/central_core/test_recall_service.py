@@ -99,11 +99,12 @@ def _note(codes: tuple[str, ...]) -> Any:
     return a_note(WHOLE, codes, note="N-9")
 
 
+@pytest.mark.fault(43)
 @pytest.mark.parametrize("hours", [-1, 1])
 async def test_what_a_workplace_issued_unaware_is_believed_and_no_patient_is_served_twice(
     pharmacy: Desk, hours: int
 ) -> None:
-    """Fault 43: the order was filled anew; the old boxes reach their patient all the same."""
+    """The order was filled anew; the old boxes reach their patient all the same."""
     await pharmacy.orders.place(an_order("O1", WHOLE, 2))
     old = pharmacy.orders.get("O1").codes
     await pharmacy.recalls.issue(a_recall())

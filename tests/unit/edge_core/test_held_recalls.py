@@ -92,8 +92,8 @@ async def test_a_recalled_piece_may_be_counted_frozen_and_written_off(shelf: She
     await shelf.recorder.record(fact(What.COUNTED, code(1)), fact(What.WRITTEN_OFF, code(1), reason="recall"))
 
 
+@pytest.mark.fault(44)
 async def test_sets_out_of_order_the_highest_version_wins(shelf: Shelf) -> None:
-    """Fault 44."""
     lane = Lane(shelf, PUBLIC)
     ended = Recall(id="R1", version=3, product="stent", lot="L1", is_active=False)
     other = Recall(id="R2", version=2, product="stent", lot="L2")

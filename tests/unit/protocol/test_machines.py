@@ -66,8 +66,9 @@ class TestIngest:
         assert admission.facts == ()
         assert "does not follow" in admission.conflict
 
+    @pytest.mark.fault(12)
     def test_other_facts_under_known_numbers_are_no_replay(self) -> None:
-        """Fault 12: a virtual machine set back while it ran writes other facts with the same identities."""
+        """A virtual machine set back while it ran writes other facts with the same identities."""
         assert "not the one" in admit(batch(3, b"other", previous=stored(2)), committed(5), stored).conflict
         assert "not the one" in admit(batch(2, b"2", b"other", previous=stored(1)), committed(3), stored).conflict
         assert admit(batch(2, b"2", b"3", previous=stored(1)), committed(3), stored).conflict == ""
@@ -473,8 +474,9 @@ class TestRebuild:
         machine.handle(downlink.Connected(version=50, now_us=0))
         assert machine.handle(self.of(50, 51, latest=51, incarnation=6)) == []
 
+    @pytest.mark.fault(32)
     def test_what_was_said_before_all_was_refilled_is_not_the_whole(self) -> None:
-        """Fault 32: a late delta of a ledger that still lacked own facts must not become the replica."""
+        """A late delta of a ledger that still lacked own facts must not become the replica."""
         machine = downlink.Downlink(50, incarnation=6)
         machine.handle(downlink.Rebuild(incarnation=7, version=40, now_us=0))
         [first] = machine.handle(self.of(0, 30, latest=30))
@@ -500,21 +502,21 @@ class TestLineage:
         assert judge(self.child(), {}, Past(is_known=True)) is None, "its parent wrote nothing that was sent"
         assert judge(SessionStart(device="d", session=NOW), {}, Past(is_known=False)) is None
 
+    @pytest.mark.fault(12)
     def test_a_journal_that_was_set_back_lacks_what_the_ledger_has_and_may_have_lost_more(self) -> None:
-        """Fault 12."""
         past = Past(is_known=True, parent=(9, b"x"), heads={OLD: 12}, through={OLD: 9})
         found = judge(self.child(3), {}, past)
         assert found == Judgement(finding=Finding.ROLLED_BACK, beyond=6, lost=3)
 
+    @pytest.mark.fault(13)
     def test_two_children_of_one_parent_are_two_journals(self) -> None:
-        """Fault 13."""
         past = Past(is_known=True, parent=(3, b"h"), siblings=1)
         assert judge(self.child(), {}, past) == Judgement(finding=Finding.FORKED)
         other = Past(is_known=True, parent=(3, b"other"))
         assert judge(self.child(), {}, other) == Judgement(finding=Finding.FORKED)
 
+    @pytest.mark.fault(14)
     def test_a_journal_that_is_gone_lost_what_it_told_of_and_never_sent(self) -> None:
-        """Fault 14."""
         past = Past(is_known=True, heads={OLD: 12, b"p" * 16: 4}, through={OLD: 9, b"p" * 16: 4})
         found = judge(SessionStart(device="d", session=NOW), {}, past)
         assert found == Judgement(finding=Finding.LOST, lost=3)
