@@ -110,7 +110,8 @@ ADVICE: Mapping[str, str] = {
     "chain_conflict": message("Stop the device: two histories claim to be it. Do not restore its disk again."),
     Finding.FORKED: message("Ask who restored or copied this computer, and enrol it again. All facts are kept."),
     Finding.ROLLED_BACK: message(
-        "Ask who restored this computer. All facts are kept; count its stock for what it did after it was last heard of."
+        "Ask who restored this computer. All facts are kept; "
+        "count its stock for what it did after it was last heard of."
     ),
     Finding.LOST: message(
         "Ask what became of its disk, and count its stock: what it did after it was last heard of nobody knows."

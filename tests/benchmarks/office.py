@@ -17,9 +17,11 @@ from central.stock.fulfilment import settle_orders
 from central.stock.receiving import settle_notes
 from central.stock.usage import settle_usages
 from central.sync.agents import Agents
+from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
 from central.sync.link import INBOX, Letter
 from central.sync.publish import Publisher
+from central.sync.refill import Refill
 from edge_agent.store.replica import Replica
 from sync_protocol.chain import SessionStart, link
 from sync_protocol.codec import encode, encode_fact
@@ -58,7 +60,9 @@ class Office:
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
         inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
-        self.ingest = Ingest(self.ledger, inbox, self.publisher, self.agents)
+        refill = Refill(self.ledger, self.agents, limit_s=0.0, on_end=self.publisher.ring)
+        greeting = Greeting(self.ledger, self.publisher, self.agents, refill)
+        self.ingest = Ingest(self.ledger, inbox, self.publisher, self.agents, greeting)
 
     def close(self) -> None:
         self.ledger.close()

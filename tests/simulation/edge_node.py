@@ -39,7 +39,7 @@ class Process:
     def wake_us(self) -> int | None:
         """When, by its own clock, the shell wants to be woken: what ``SyncShell._next`` waits for."""
         shell = self.shell
-        due = [us for us in (shell._uplink.wake_us, shell._downlink.wake_us, shell._settling.wake_us) if us is not None]
+        due = [us for us in (shell._uplink.wake_us, shell._copying.wake_us, shell._settling.wake_us) if us is not None]
         return min(due) if due else None
 
 
