@@ -1,4 +1,4 @@
-"""What the tests show, from their marks: functions (``covers``) in the READMEs, faults (``fault``) in ``docs/faults.md``.
+"""What the tests show by their marks: functions (``covers``) in the READMEs, faults (``fault``) in ``docs/faults.md``.
 
 ``python tests/tables.py`` writes the tables anew.
 """

@@ -4,14 +4,18 @@ import asyncio
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 from central.ledger.transaction import Transaction
 from central.ledger.write import Committed, Ledger
+from central.stock.recalls import Recalls
 from central.sync import ingest, link
 from central.sync.agents import Agents
+from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
+from central.sync.refill import Refill
 from sync_protocol import topics
 from sync_protocol.messages import Batch
 from tests.simulation.around import Around, session_of
@@ -20,11 +24,14 @@ from tests.simulation.clocks import SimClock
 from tests.simulation.driving import drive
 from tests.simulation.network import CENTRAL, Letter
 from tests.simulation.perils import Killed, Perils
+from tests.simulation.recall_office import RecallOffice
 from tests.simulation.scheduler import SECOND_US
 
 _WELCOME, _TAG_WITHIN = b"welcome", 12
 """How a welcome begins."""
 REDIAL_US = 3 * SECOND_US
+TICK_US = SECOND_US
+REFILL_S = 300.0
 _Append = Callable[[Ingest, list[Batch]], Coroutine[Any, Any, set[bytes]]]
 
 
@@ -39,6 +46,8 @@ class Process:
     ledger: Ledger
     publisher: Publisher
     ingest: Ingest
+    agents: Agents
+    refill: Refill
 
 
 class CentralNode:
@@ -106,6 +115,9 @@ class CentralNode:
             return
         elif kind == "work":
             self._work(self.process)
+        elif kind == "tick":
+            if arg is self.process:
+                self._tick(self.process)
         elif kind == "dial":
             self._dial(self.process)
         elif kind == "cut":
@@ -120,9 +132,14 @@ class CentralNode:
         ledger.listen(lambda _committed: self.perils.point("ledger.synced"))
         publisher = self.books.publisher(ledger, self)
         ledger.listen(publisher.broadcast)
-        taking = UntiringIngest(ledger, asyncio.Queue(), publisher, Agents(ledger))
-        self.process = Process(ledger=ledger, publisher=publisher, ingest=taking)
+        agents = Agents(ledger)
+        refill = Refill(ledger, agents, limit_s=REFILL_S, on_end=publisher.ring)
+        recalls = RecallLane(ledger, cast("Recalls", RecallOffice()), agents, self)
+        greeting = Greeting(ledger, publisher, agents, refill, recalls)
+        taking = UntiringIngest(ledger, asyncio.Queue(), publisher, agents, greeting, recalls=recalls)
+        self.process = Process(ledger=ledger, publisher=publisher, ingest=taking, agents=agents, refill=refill)
         self.around.scheduler.after(0, self, "dial")
+        self.around.scheduler.after(TICK_US, self, "tick", self.process)
 
     def _dial(self, process: Process) -> None:
         if self.line is not None:
@@ -131,6 +148,15 @@ class CentralNode:
             process.publisher.ring()
         else:
             self.around.scheduler.after(REDIAL_US, self, "dial")
+
+    def _tick(self, process: Process) -> None:
+        """What the shipped tasks do once a second."""
+        self.around.scheduler.after(TICK_US, self, "tick", process)
+        process.agents._mark_silent(is_link_up=self.is_up)
+        process.agents.write()
+        if process.refill.is_on:
+            process.refill._end_if_due()
+        process.ledger.keep_witnesses()
 
     def _hear(self, letter: Letter) -> None:
         if letter.line is not None:

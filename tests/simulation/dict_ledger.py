@@ -3,92 +3,50 @@
 Folding, filing, sealing and what becomes of a fact that cannot be read are the shipped code; only tables stand in.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import datetime as dt
+import hashlib
+import sqlite3
+from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-from central.errors import ConservationError
-from central.ledger import statements
-from central.ledger.staging import Staging
 from central.ledger.transaction import Transaction
 from central.ledger.write import DEVICE, Committed, Ledger
 from central.sync import publish
 from central.sync.link import Outbox
 from central.sync.publish import Publisher
 from sync_protocol.chain import SessionStart
-from sync_protocol.conservation import imbalance
 from sync_protocol.facts import Moment
-from sync_protocol.items import Item, Kind
+from sync_protocol.items import Item
+from sync_protocol.machines.incarnation import Mark, mint, wake
 from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Delta, Rows
 from tests.simulation.books import Entry, Misfit
 from tests.simulation.clocks import SimClock
-from tests.simulation.dict_tables import DictStaging, Row, Tables
+from tests.simulation.dict_tables import TABLES, Tables, Writer
+from tests.simulation.dict_transaction import DictTransaction
 from tests.simulation.disk import Disk, Write
 from tests.simulation.perils import Perils
 
 _T = TypeVar("_T")
 
 
-class DictTransaction(Transaction):
-    def __init__(
-        self, tables: Tables, *, version: int, position: int, own: SessionState, moment: Callable[[], Moment]
-    ) -> None:
-        super().__init__(cast("Any", tables), version=version, position=position, own=own, moment=moment)
-        self._tables = tables
-        self.staged = DictStaging(version)
-        self._staging = cast("Staging", self.staged)
-
-    def load(self, codes: Iterable[str]) -> None:
-        for code in codes:
-            if code not in self.originals:
-                row = self._tables.items.get(code)
-                self.originals[code] = row[0] if row else None
-                if row:
-                    self.stock[code] = row[0]
-
-    def session(self, session: bytes) -> SessionState | None:
-        return self._sessions.get(session) or self._tables.sessions.get(session)
-
-    def select(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
-        if statement == statements.SAME_CONFLICT:
-            session, found = values
-            rows = [*self._tables.misfits.values(), *self.staged.misfits]
-            is_known = any(one.session == session and not one.seq and row[5] == found for one, row in rows)
-            return [(1,)] if is_known else []
-        assert statement == statements.SIBLING_SESSION, f"no answer here to: {statement}"
-        parent, session = values
-        states = [*self._tables.sessions.values(), *self.staged.sessions.values()]
-        return [
-            (state.start.session,)
-            for state in states
-            if state.start.parent_session == parent and state.start.session != session
-        ][:1]
-
-    def finish(self) -> None:
-        boxes = {item.box or item.code for item in self.changed.values() if item.kind is not Kind.PIECE}
-        self.load(boxes)
-        for code in sorted(boxes):
-            units = self._tables.units.get(code, set()) | {
-                one for one, item in self.changed.items() if item.box == code
-            }
-            self.load(units)
-            broken = imbalance(self.stock[code], [self.stock[unit] for unit in units])
-            if broken is not None:
-                raise ConservationError(f"box {code}: {broken}")
-
-
 class DictLedger:
-    """Stands in for ``central.ledger.write.Ledger``."""
+    """Stands in for ``central.ledger.write.Ledger``. ``outside``: the disk of the mark that no backup contains."""
 
-    def __init__(self, disk: Disk, clock: SimClock, new_session: Callable[[], bytes], perils: Perils) -> None:
+    def __init__(
+        self, disk: Disk, outside: Disk, clock: SimClock, new_session: Callable[[], bytes], perils: Perils
+    ) -> None:
         self.tables = Tables(disk)
         self.time = _Time(clock)
+        self.is_refilling = False
         self._disk = disk
+        self._outside = outside
         self._perils = perils
         self._listeners: list[Callable[[Committed], None]] = []
-        self._meta = disk.tables["meta"]
         self._own = self._next_own_session(new_session())
+        self.incarnation = int(self.tables.meta.get("incarnation", 0))
+        self._wake()
 
     @property
     def version(self) -> int:
@@ -107,10 +65,10 @@ class DictLedger:
     def commit(self, work: Callable[[Transaction], _T]) -> _T:
         transaction = DictTransaction(
             self.tables,
-            version=self.version + 1,
             position=len(self.tables.facts),
             own=self._own,
             moment=self.time.moment,
+            is_refilling=self.is_refilling,
         )
         result = work(transaction)
         if not transaction.has_work:
@@ -123,25 +81,72 @@ class DictLedger:
             listener(committed)
         return result
 
+    def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        writer = Writer(self.tables)
+        result = work(cast("sqlite3.Connection", writer))
+        self._put(writer.writes)
+        return result
+
+    def begin_life(self) -> None:
+        self._renew(mint(self.time.now_us(), self.incarnation))
+
+    def keep_witnesses(self) -> None:
+        self._outside.sync()
+
     def _write(self, transaction: DictTransaction) -> None:
         staged, version = transaction.staged, transaction.version
         first = len(self.tables.misfits)
         writes: list[Write] = [("fact", entry.position, entry) for entry in staged.facts]
         writes += [("item", code, (item, version)) for code, item in staged.items.items()]
-        writes += [("session", session, state) for session, state in staged.sessions.items()]
+        for session, state in staged.sessions.items():
+            writes += [("session", session, state), ("received", session, transaction.now_us)]
         writes += [("exception", first + n, misfit) for n, misfit in enumerate(staged.misfits)]
         writes += [("change", version, tuple(staged.items)), ("meta", "own", transaction.own)]
-        self._perils.point("ledger.write")
-        self._disk.write(writes)
-        self._perils.point("ledger.sync")
-        self._disk.sync()
+        self._put(writes)
         for item in staged.items.values():
             self.tables.index_item(item)
         for misfit, verdict in staged.misfits:
             self.tables.index_misfit(misfit, verdict)
+        for entry in staged.facts:
+            self.tables.index_fact(entry)
+
+    def _put(self, writes: list[Write]) -> None:
+        """One transaction, and the mark outside after it, which is synced later."""
+        mark = self._mark
+        facts = b"".join(row.sealed.hash for table, _, row in writes if table == "fact")
+        head = hashlib.sha256(mark.head + facts).digest()
+        mark = Mark(incarnation=self.incarnation, position=mark.position + 1, head=head)
+        self._perils.point("ledger.write")
+        self._disk.write([*writes, ("meta", "mark", mark)])
+        self._perils.point("ledger.sync")
+        self._disk.sync()
+        self._outside.write([("mark", 1, mark)])
+
+    @property
+    def _mark(self) -> Mark:
+        """Where the ledger stands."""
+        mark: Mark = self.tables.meta.get("mark", Mark(incarnation=0, position=0, head=b""))
+        return mark
+
+    def _wake(self) -> None:
+        """As the shipped ledger does."""
+        incarnation = wake(self._mark, self._outside.tables["mark"].get(1), now_us=self.time.now_us())
+        if incarnation != self.incarnation:
+            self._renew(incarnation)
+        else:
+            self._outside.write([("mark", 1, self._mark)])
+        self._outside.sync()
+
+    def _renew(self, incarnation: int) -> None:
+        self.incarnation = incarnation
+        writes: list[Write] = [("meta", "incarnation", str(incarnation))]
+        if self._disk.tables["agent"] or any(one.start.device != DEVICE for one in self.tables.sessions.values()):
+            writes.append(("meta", "refill_since_us", str(self.time.now_us())))
+        self._put(writes)
+        self._outside.sync()
 
     def _next_own_session(self, session: bytes) -> SessionState:
-        last: SessionState | None = self._meta.get("own")
+        last: SessionState | None = self.tables.meta.get("own")
         return begin(
             SessionStart(
                 device=DEVICE,
@@ -168,15 +173,16 @@ class DictPublisher(Publisher):
                 break
             codes.update(dict.fromkeys(fresh))
             to = version
-        return Delta(after=after, to=to, rows=Rows(items=tuple(tables.items[code][0] for code in codes)), latest=latest)
+        return self._delta(after, to, Rows(items=tuple(tables.items[code][0] for code in codes)), latest=latest)
 
 
 class DictBooks:
     def __init__(self) -> None:
-        self._disk = Disk("session", "fact", "item", "change", "exception", "meta")
+        self._disk = Disk(*TABLES)
+        self._outside = Disk("mark")
 
     def open(self, clock: SimClock, new_session: Callable[[], bytes], perils: Perils) -> Ledger:
-        return cast("Ledger", DictLedger(self._disk, clock, new_session, perils))
+        return cast("Ledger", DictLedger(self._disk, self._outside, clock, new_session, perils))
 
     def publisher(self, ledger: Ledger, outbox: Outbox) -> Publisher:
         return DictPublisher(ledger, outbox)
@@ -185,10 +191,11 @@ class DictBooks:
         """Nothing is held."""
 
     def crashed(self, random: Random, *, is_power: bool) -> None:
-        if is_power:
-            self._disk.lose_power(random)
-        else:
-            self._disk.sync()
+        for disk in (self._disk, self._outside):
+            if is_power:
+                disk.lose_power(random)
+            else:
+                disk.sync()
 
     def version(self) -> int:
         return len(self._disk.tables["change"])
@@ -219,6 +226,9 @@ class _Time:
 
     def now_us(self) -> int:
         return self._clock.wall_us()
+
+    def local(self, wall_us: int) -> dt.datetime:
+        return dt.datetime.fromtimestamp(wall_us / 1e6, dt.UTC)
 
     def moment(self) -> Moment:
         return Moment(wall_us=self._clock.wall_us(), mono_us=self._clock.mono_us(), offset_us=0)

@@ -8,6 +8,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self, cast
 
+import msgspec
+
+from edge_agent.store import recalls
 from edge_agent.store.journal import Journal, Touched
 from edge_agent.store.opening import FACTS_FROM, HASH_AT, Line
 from edge_agent.store.replica import Replica
@@ -21,6 +24,7 @@ from tests.simulation.disk import GONE, Disk, Write
 from tests.simulation.perils import Perils
 
 _Row = tuple[Any, ...]
+_SEQ_MASK = (1 << SEQ_BITS) - 1
 
 
 class DictJournal:
@@ -31,6 +35,7 @@ class DictJournal:
         self.trouble = ""
         self.lines = {line.start.session: line for line in lines}
         self._line = lines[-1]
+        self.incarnation: int = disk.tables["setting"].get("incarnation", 0)
         self._disk = disk
         self._facts = disk.tables["fact"]
         self._overlay = disk.tables["overlay"]
@@ -39,6 +44,7 @@ class DictJournal:
             FACTS_FROM: self._facts_from,
             HASH_AT: self._hash_at,
             _FIRST_TOUCHED: self._first_touched,
+            recalls._READ: self._recall_sets,
         }
 
     @classmethod
@@ -57,14 +63,18 @@ class DictJournal:
                 started_us=started_us,
             )
             number = before.number + 1 if before else 1
-            disk.write([("session", number, (start, 0, 0))])
+            disk.write([("session", number, (start, 0, 0, 0)), ("base", number, (0, start.hash))])
             disk.sync()
-            lines.append(Line(number=number, start=start, head=0, head_hash=start.hash, acked=0, acked_version=0))
+            lines = _read_lines(disk)
         return cls(disk, lines, perils)
 
     @property
     def start(self) -> SessionStart:
         return self._line.start
+
+    @property
+    def current(self) -> Line:
+        return self._line
 
     @property
     def head(self) -> int:
@@ -87,10 +97,27 @@ class DictJournal:
         first_seq, line.head, line.head_hash = line.head + 1, seq, previous
         return tuple(FactId(device=start.device, session=start.session, seq=n) for n in range(first_seq, seq + 1))
 
-    def settle(self, session: bytes, through: int, version: int) -> None:
+    def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
         line = self.lines[session]
-        self._commit("settle", [("session", line.number, (line.start, through, version))])
-        line.acked, line.acked_version = through, version
+        safe = max(safe, line.safe)
+        self._commit("settle", [("session", line.number, (line.start, through, version, safe))])
+        line.acked, line.acked_version, line.safe = through, version, safe
+
+    def adopt(self, incarnation: int) -> None:
+        lines = self.lines.values()
+        writes: list[Write] = [("session", line.number, (line.start, line.base, 0, line.base)) for line in lines]
+        self._commit("adopt", [*writes, ("setting", "incarnation", incarnation)])
+        self.incarnation = incarnation
+        for line in lines:
+            line.acked, line.acked_version, line.safe = line.base, 0, line.base
+
+    def prune(self, session: bytes, through: int) -> None:
+        line = self.lines[session]
+        assert line.base < through <= min(line.safe, line.acked), "only what a backup of central holds is pruned"
+        digest = self._facts[line.position(through)][1]
+        gone: list[Write] = [("fact", line.position(seq), GONE) for seq in range(line.base + 1, through + 1)]
+        self._commit("prune", [("base", line.number, (through, digest)), *gone])
+        line.base, line.base_hash = through, digest
 
     def forget_settled(self, session: bytes, through: int, limit: int) -> int:
         line = self.lines[session]
@@ -103,6 +130,12 @@ class DictJournal:
     def query(self, statement: str, *values: Any) -> list[_Row]:
         """The statements of the code that asks, by name; a new one needs its answer here."""
         return self._answers[statement](*values)
+
+    def write(self, statement: str, rows: Sequence[_Row]) -> None:
+        """Keep or drop recall sets."""
+        assert statement in {recalls._KEEP, recalls._DROP}, f"no answer here to: {statement}"
+        is_kept = statement == recalls._KEEP
+        self._commit("recalls", [("recall_set", row[0], row if is_kept else GONE) for row in rows])
 
     def _commit(self, name: str, writes: list[Write]) -> None:
         self._perils.point(f"{name}.write")
@@ -124,6 +157,9 @@ class DictJournal:
         row = self._facts.get(position)
         return [(row[1],)] if row else []
 
+    def _recall_sets(self) -> list[_Row]:
+        return sorted(self._disk.tables["recall_set"].values(), reverse=True)
+
     def _first_touched(self) -> list[_Row]:
         return [(min((position for _, position in self._overlay.values()), default=None),)]
 
@@ -135,11 +171,22 @@ def _read_lines(disk: Disk) -> list[Line]:
         number = position >> SEQ_BITS
         heads[number] = max(heads.get(number, 0), position)
     lines = []
-    for number, (start, acked, version) in sorted(disk.tables["session"].items()):
+    for number, (start, acked, version, safe) in sorted(disk.tables["session"].items()):
+        base, base_hash = disk.tables["base"][number]
         position = heads.get(number)
-        head, head_hash = (position & ((1 << SEQ_BITS) - 1), facts[position][1]) if position else (0, start.hash)
+        head, head_hash = (position & _SEQ_MASK, facts[position][1]) if position else (base, base_hash)
         lines.append(
-            Line(number=number, start=start, head=head, head_hash=head_hash, acked=acked, acked_version=version)
+            Line(
+                number=number,
+                start=start,
+                head=head,
+                head_hash=head_hash,
+                acked=acked,
+                acked_version=version,
+                safe=safe,
+                base=base,
+                base_hash=base_hash,
+            )
         )
     return lines
 
@@ -155,31 +202,61 @@ class DictReplica:
         self._is_lazy = is_lazy
         self._disk = disk
         self._perils = perils
+        self._built: _Copy | None = None
         self.items = disk.tables["item"]
-        self.version, self.as_of_us = disk.tables["cursor"].get(1, (0, 0))
+        self.version, self.as_of_us, self.incarnation = disk.tables["cursor"].get(1, (0, 0, 0))
 
     async def apply(self, delta: Delta, *, as_of_us: int) -> None:
         assert self.is_trusting or delta.after == self.version, "the downlink machine applies a delta only at its start"
         self._perils.point("replica.write")
         writes: list[Write] = [("item", item.code, item) for item in delta.rows.items]
-        self._disk.write([*writes, ("cursor", 1, (delta.to, as_of_us))])
+        self._disk.write([*writes, ("cursor", 1, (delta.to, as_of_us, delta.incarnation))])
         self.sync()
         self._perils.point("replica.written")
-        self.version, self.as_of_us = delta.to, as_of_us
+        self.version, self.as_of_us, self.incarnation = delta.to, as_of_us, delta.incarnation
 
     def sync(self) -> None:
         if not self._is_lazy:
             self._disk.sync()
 
     def confirm(self, *, as_of_us: int) -> None:
-        self._disk.write([("cursor", 1, (self.version, as_of_us))])
+        self._disk.write([("cursor", 1, (self.version, as_of_us, self.incarnation))])
         self.as_of_us = as_of_us
+
+    def build(self) -> None:
+        self._built = _Copy()
+
+    async def build_on(self, delta: Delta, *, as_of_us: int) -> None:  # noqa: ARG002 -- the shape it stands in for
+        assert self._built is not None, "the downlink machine asks for a rebuild first"
+        self._perils.point("rebuild.write")
+        self._built.items.update((item.code, item) for item in delta.rows.items)
+        self._built.version, self._built.incarnation = delta.to, delta.incarnation
+
+    def swap(self, *, as_of_us: int) -> None:
+        """In one step, as a rename is: never is there a part of both."""
+        assert self._built is not None, "the downlink machine asks for a rebuild first"
+        built, self._built = self._built, None
+        gone: list[Write] = [("item", code, GONE) for code in self.items if code not in built.items]
+        fresh: list[Write] = [("item", code, item) for code, item in built.items.items()]
+        self._perils.point("swap.write")
+        self._disk.write([*gone, *fresh, ("cursor", 1, (built.version, as_of_us, built.incarnation))])
+        self._disk.sync()
+        self._perils.point("swap.written")
+        self.version, self.as_of_us, self.incarnation = built.version, as_of_us, built.incarnation
 
     def reset(self) -> None:
         for rows in self._disk.tables.values():
             rows.clear()
         self._disk.sync()
-        self.version, self.as_of_us = 0, 0
+        self.version = self.as_of_us = self.incarnation = 0
+
+
+class _Copy(msgspec.Struct):
+    """The replica that is being built: it is gone with the process."""
+
+    items: dict[str, Item] = {}
+    version: int = 0
+    incarnation: int = 0
 
 
 class DictStores:
@@ -212,7 +289,7 @@ class DictMedium:
 
     def __init__(self, journal: Disk | None = None, replica: Disk | None = None, *, is_lazy: bool = False) -> None:
         self._is_lazy = is_lazy
-        self._journal = journal or Disk("session", "fact", "overlay")
+        self._journal = journal or Disk("session", "base", "fact", "overlay", "setting", "recall_set")
         self._replica = replica or Disk("item", "cursor")
 
     def open(self, *, device: str, session: bytes, started_us: int, perils: Perils, is_resumed: bool) -> DictStores:

@@ -1,17 +1,19 @@
 """The ledger's tables as dictionaries, and the writes of one commit before they are made."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from central.ledger import statements
 from central.ledger.staging import UNREADABLE
+from central.ledger.write import DEVICE
+from central.sync.safe import _OF_SESSION
 from sync_protocol.facts import Fact, SealedFact
 from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
 from sync_protocol.machines.ingest import SessionState
 from tests.simulation.books import Entry, Misfit
-from tests.simulation.disk import Disk
+from tests.simulation.disk import GONE, Disk, Write
 
 Row = tuple[Any, ...]
 
@@ -26,6 +28,20 @@ class Answer(list[Row]):
         return self
 
 
+TABLES = (
+    "session",
+    "received",
+    "safe",
+    "fact",
+    "item",
+    "change",
+    "exception",
+    "agent",
+    "backup",
+    "meta",
+)
+
+
 class Tables:
     """The committed state, with the indexes that questions need."""
 
@@ -36,12 +52,26 @@ class Tables:
         self.changes: dict[int, tuple[str, ...]] = disk.tables["change"]
         self.facts: dict[int, Entry] = disk.tables["fact"]
         self.misfits: dict[int, tuple[Misfit, Row]] = disk.tables["exception"]
+        self.meta: dict[str, Any] = disk.tables["meta"]
         self.units: dict[str, set[str]] = defaultdict(set)
         self.verdicts: dict[bytes, list[Row]] = defaultdict(list)
+        self.hashes: dict[tuple[bytes, int], bytes] = {}
         for item, _ in self.items.values():
             self.index_item(item)
         for misfit, verdict in self.misfits.values():
             self.index_misfit(misfit, verdict)
+        for entry in self.facts.values():
+            self.index_fact(entry)
+        self._answers: dict[str, Callable[..., list[Row]]] = {
+            statements.READ_META: self._read_meta,
+            statements.READ_SESSION: self._read_session,
+            statements.READ_THROUGH: self._read_through,
+            _OF_SESSION: self._of_session,
+            statements.HASH_OF: self._hash_of,
+            statements.VERDICTS: self._verdicts,
+            statements.AGENTS: lambda: list(disk.tables["agent"].values()),
+            statements.LAST_HEARD: self._last_heard,
+        }
 
     @property
     def version(self) -> int:
@@ -55,17 +85,73 @@ class Tables:
         if misfit.position is not None:
             self.verdicts[misfit.session].append(verdict)
 
+    def index_fact(self, entry: Entry) -> None:
+        identity = entry.sealed.id
+        self.hashes[identity.session, identity.seq] = entry.sealed.hash
+
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Answer:
-        """The statements that ingest asks a connection, by name; a new one needs its answer here."""
-        if statement == statements.READ_THROUGH:
-            state = self.sessions.get(values[0])
-            return Answer([(state.through,)] if state else [])
-        if statement == statements.VERDICTS:
-            session, first, last = values
-            found = [row for row in self.verdicts.get(session, ()) if first <= row[0] <= last]
-            return Answer(sorted(found, key=lambda row: int(row[0])))
-        assert statement == statements.AGENTS, f"no answer here to: {statement}"
+        """The statements that central asks a connection, by name; a new one needs its answer here."""
+        return Answer(self._answers[statement](*values))
+
+    def _read_meta(self, key: str) -> list[Row]:
+        return [(self.meta[key],)] if key in self.meta else []
+
+    def _read_session(self, session: bytes) -> list[Row]:
+        state = self.sessions.get(session)
+        if state is None:
+            return []
+        start = state.start
+        parent = (start.parent_session, start.parent_seq, start.parent_hash)
+        return [(start.device, *parent, start.started_us, state.through, state.head)]
+
+    def _read_through(self, session: bytes) -> list[Row]:
+        state = self.sessions.get(session)
+        return [(state.through, self.disk.tables["safe"].get(session, 0))] if state else []
+
+    def _of_session(self, session: bytes) -> list[Row]:
+        return [(self.sessions[session].start.device, *row) for row in self._read_through(session)]
+
+    def _hash_of(self, session: bytes, seq: int) -> list[Row]:
+        found = self.hashes.get((session, seq))
+        return [(found,)] if found else []
+
+    def _verdicts(self, session: bytes, first: int, last: int) -> list[Row]:
+        found = [row for row in self.verdicts.get(session, ()) if first <= row[0] <= last]
+        return sorted(found, key=lambda row: int(row[0]))
+
+    def _last_heard(self) -> list[Row]:
+        heard: dict[str, int] = {row[0]: row[1] for row in self.disk.tables["agent"].values()}
+        for session, us in self.disk.tables["received"].items():
+            device = self.sessions[session].start.device
+            if device != DEVICE:
+                heard[device] = max(us, heard.get(device, 0))
+        return list(heard.items())
+
+
+class Writer:
+    """A transaction without a version: what it writes, by name of the statement."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.writes: list[Write] = []
+        self._tables = tables
+        self._makes: dict[str, Callable[..., Write]] = {
+            statements.WRITE_META: lambda key, value: ("meta", key, value),
+            statements.DELETE_META: lambda key: ("meta", key, GONE),
+            statements.WRITE_AGENT: lambda *row: ("agent", row[0], row),
+            statements.SAFE_SESSION: lambda safe, session: ("safe", session, safe),
+            statements.ADD_BACKUP: lambda *row: ("backup", row[0], row),
+        }
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> Answer:
+        make = self._makes.get(statement)
+        if make is None:
+            return self._tables.execute(statement, values)
+        self.writes.append(make(*values))
         return Answer()
+
+    def executemany(self, statement: str, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self.execute(statement, row)
 
 
 class DictStaging:

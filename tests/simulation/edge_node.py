@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from edge_agent.clock import Watch
 from edge_agent.errors import LinkDownError
+from edge_agent.store.recalls import HeldRecalls
 from edge_agent.sync.link import Heard, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.shell import SyncShell
 from sync_protocol.codec import encode_fact
@@ -39,7 +40,8 @@ class Process:
     def wake_us(self) -> int | None:
         """When, by its own clock, the shell wants to be woken: what ``SyncShell._next`` waits for."""
         shell = self.shell
-        due = [us for us in (shell._uplink.wake_us, shell._downlink.wake_us, shell._settling.wake_us) if us is not None]
+        parts = (shell._uplink, shell._copying, shell._settling, shell._recalls)
+        due = [us for us in (part.wake_us for part in parts) if us is not None]
         return min(due) if due else None
 
 
@@ -214,6 +216,7 @@ class EdgeNode:
             link=self,
             journal=stores.journal,
             replica=stores.replica,
+            recalls=HeldRecalls(stores.journal),
             watch=watch,
             tell=lambda _rows: None,
             software="simulation",

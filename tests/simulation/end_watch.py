@@ -12,7 +12,7 @@ from tests.simulation.edge_node import EdgeNode
 from tests.simulation.fleet_watch import FleetWatch
 from tests.simulation.ledger_watch import LedgerWatch, Violation
 
-_FORKS = {"session_fork", "journal_restored", "chain_conflict"}
+_FORKS = {"session_fork", "journal_restored", "journal_lost", "chain_conflict"}
 _STATES = {
     "dock": {State.EXPECTED, State.FROZEN},
     "at": {State.IN_STOCK, State.LOCKED, State.FROZEN},

@@ -4,6 +4,7 @@ A killed process leaves its files as they are: they are copied, with their write
 them, and the next process starts on the copy. A lost power cannot be played here: the page cache outlives a process.
 """
 
+import contextlib
 import functools
 import shutil
 import sqlite3
@@ -14,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest import mock
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -27,6 +29,7 @@ from central.sync.publish import Publisher
 from edge_agent.check import Stock
 from edge_agent.store import folder as names
 from edge_agent.store import opening, sqlite
+from edge_agent.store import replica as replicas
 from edge_agent.store.journal import Journal, Touched
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
@@ -62,10 +65,20 @@ class PerilousJournal(Journal):
         self.perils.point("journal.synced")
         return identities
 
-    def settle(self, session: bytes, through: int, version: int) -> None:
+    def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
         self.perils.point("settle.write")
-        super().settle(session, through, version)
+        super().settle(session, through, version, safe)
         self.perils.point("settle.synced")
+
+    def adopt(self, incarnation: int) -> None:
+        self.perils.point("adopt.write")
+        super().adopt(incarnation)
+        self.perils.point("adopt.synced")
+
+    def prune(self, session: bytes, through: int) -> None:
+        self.perils.point("prune.write")
+        super().prune(session, through)
+        self.perils.point("prune.synced")
 
     def forget_settled(self, session: bytes, through: int, limit: int) -> int:
         self.perils.point("forget.write")
@@ -81,15 +94,33 @@ class PerilousJournal(Journal):
 
 
 class PerilousReplica(Replica):
+    """As shipped, but in the turn of whoever asks: the simulation has no threads."""
+
     perils: Perils
 
     async def apply(self, delta: Delta, *, as_of_us: int) -> None:
-        """As shipped, but in the turn of whoever asks: the simulation has no threads."""
-        assert delta.after == self.version, "the downlink machine applies a delta only at its start"
         self.perils.point("replica.write")
-        self._write(delta, as_of_us, threading.Event())
+        with _no_threads():
+            await super().apply(delta, as_of_us=as_of_us)
         self.perils.point("replica.written")
-        self.version, self.as_of_us = delta.to, as_of_us
+
+    async def build_on(self, delta: Delta, *, as_of_us: int) -> None:
+        self.perils.point("rebuild.write")
+        with _no_threads():
+            await super().build_on(delta, as_of_us=as_of_us)
+
+    def swap(self, *, as_of_us: int) -> None:
+        self.perils.point("swap.write")
+        super().swap(as_of_us=as_of_us)
+        self.perils.point("swap.written")
+
+
+async def _take_in(writer: sqlite3.Connection, delta: Delta, as_of_us: int) -> None:
+    replicas._write(writer, delta, as_of_us, threading.Event())
+
+
+def _no_threads() -> contextlib.AbstractContextManager[object]:
+    return mock.patch.object(replicas, "_take_in", _take_in)
 
 
 class FileStores:

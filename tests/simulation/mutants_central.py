@@ -1,13 +1,14 @@
 """Mutants of central: what it admits, when it acks, what becomes of what does not fit."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from central.ledger import transaction as commits
 from central.ledger.transaction import Transaction
-from central.sync import ingest, link
+from central.sync import ingest, lineage, link
+from central.sync.greeting import Greeting, read_position
 from central.sync.ingest import Ingest
 from sync_protocol import lifecycle
 from sync_protocol.chain import seal
@@ -16,9 +17,10 @@ from sync_protocol.facts import Fact, SealedFact, What
 from sync_protocol.items import Item, State
 from sync_protocol.lifecycle import MOVES, Outcome, fold, units_of
 from sync_protocol.machines.ingest import Admission, SessionState, admit, begin
-from sync_protocol.messages import Ack, Batch, Position, Welcome
-from tests.simulation import dict_ledger
+from sync_protocol.messages import Ack, Batch, Position
+from tests.simulation import dict_transaction
 from tests.simulation.dict_ledger import DictLedger
+from tests.simulation.dict_transaction import DictTransaction
 from tests.simulation.mutant import Mutant
 
 
@@ -35,41 +37,50 @@ def _sealed(batch: Batch, state: SessionState, *, after: int) -> Admission:
     return Admission(facts=tuple(facts), state=SessionState(start=state.start, through=through, head=previous))
 
 
-def _admit_again(batch: Batch, committed: SessionState | None) -> Admission:
+_Stored = Callable[[int], bytes | None]
+
+
+def _admit_again(batch: Batch, committed: SessionState | None, stored: _Stored) -> Admission:
     state = committed or begin(batch.start)
-    return _sealed(batch, state, after=0) if batch.first_seq <= state.through + 1 else admit(batch, committed)
+    return _sealed(batch, state, after=0) if batch.first_seq <= state.through + 1 else admit(batch, committed, stored)
 
 
-def _admit_gap(batch: Batch, committed: SessionState | None) -> Admission:
+def _admit_gap(batch: Batch, committed: SessionState | None, _stored: _Stored) -> Admission:
     state = committed or begin(batch.start)
     return _sealed(batch, state, after=state.through)
 
 
-def _admit_fork(batch: Batch, committed: SessionState | None) -> Admission:
+def _admit_fork(batch: Batch, committed: SessionState | None, stored: _Stored) -> Admission:
     """Goes by numbers alone."""
     state = committed or begin(batch.start)
     if batch.first_seq > state.through + 1 or batch.last_seq <= state.through:
-        return admit(batch, committed)
+        return admit(batch, committed, stored)
     return _sealed(batch, state, after=state.through)
 
 
 _take = Ingest.take
 
 
+def _ack(taking: Ingest, session: bytes, through: int, *, ahead: int = 0) -> Ack:
+    ledger = taking._ledger
+    return Ack(session=session, through=through, version=ledger.version + ahead, incarnation=ledger.incarnation)
+
+
 async def _ack_first(taking: Ingest, letters: Iterable[link.Letter]) -> None:
     letters = list(letters)
     for letter in letters:
         message = decode_up(letter.data)
-        if isinstance(message, Batch) and message.first_seq <= taking._through(message.start.session) + 1:
-            ack = Ack(session=message.start.session, through=message.last_seq, version=taking._ledger.version + 1)
-            taking._publisher.tell(letter.device, ack)
+        if not isinstance(message, Batch):
+            continue
+        session, (through, _) = message.start.session, read_position(taking._ledger, message.start.session)
+        if message.first_seq <= through + 1:
+            taking._publisher.tell(letter.device, _ack(taking, session, message.last_seq, ahead=1))
     await _take(taking, letters)
 
 
 def _ack_highest(taking: Ingest, batches: list[Batch]) -> None:
     for batch in batches:
-        ack = Ack(session=batch.start.session, through=batch.last_seq, version=taking._ledger.version)
-        taking._publisher.tell(batch.start.device, ack)
+        taking._publisher.tell(batch.start.device, _ack(taking, batch.start.session, batch.last_seq))
 
 
 _acknowledge = Ingest._acknowledge
@@ -84,15 +95,18 @@ def _ack_without_exceptions(taking: Ingest, batches: list[Batch]) -> None:
 def _ack_old_version(taking: Ingest, batches: list[Batch]) -> None:
     for batch in batches:
         session = batch.start.session
-        taking._publisher.tell(batch.start.device, Ack(session=session, through=taking._through(session), version=1))
+        through, _ = read_position(taking._ledger, session)
+        taking._publisher.tell(batch.start.device, msgspec.structs.replace(_ack(taking, session, through), version=1))
 
 
-def _welcome_with_hopes(taking: Ingest, device: str, hello: Any) -> None:
-    """Says that everything the agent has is committed."""
-    head = hello.head.seq if hello.head else 0
-    positions = [*hello.pending, Position(session=hello.start.session, through=head)]
-    version = taking._ledger.version
-    taking._publisher.tell(device, Welcome(positions=tuple(positions), version=version, echo_us=hello.sent_us))
+_positions = Greeting.positions
+
+
+def _hoped_positions(greeting: Greeting, sessions: Iterable[bytes]) -> Iterable[Position]:
+    """Says that everything the agent has told of is committed."""
+    told = {session: head for agent in greeting._agents._agents.values() for session, head in agent.heads.items()}
+    for position in _positions(greeting, sessions):
+        yield msgspec.structs.replace(position, through=told.get(position.session, position.through))
 
 
 def _all_or_nothing(fact: Fact, stock: Mapping[str, Item]) -> Outcome:
@@ -126,7 +140,7 @@ def _skip_unreadable(commit: Transaction, sealed: SealedFact, fact: Fact | None,
         _file(commit, sealed, fact, cause)
 
 
-def _write_unsynced(ledger: DictLedger, commit: dict_ledger.DictTransaction) -> None:
+def _write_unsynced(ledger: DictLedger, commit: DictTransaction) -> None:
     ledger._disk, disk = _Unsynced(ledger._disk), ledger._disk  # type: ignore[assignment]
     try:
         _write(ledger, commit)
@@ -161,7 +175,7 @@ CENTRAL = (
     Mutant(
         name="fork_unseen",
         wrong="two children of one parent raise nothing",
-        patches=((ingest, "_look_at_parent", lambda _transaction, _start: None),),
+        patches=((lineage, "judge", lambda _start, _held, _past: None),),
     ),
     Mutant(name="ack_before_commit", wrong="the ack leaves before the commit", patches=((Ingest, "take", _ack_first),)),
     Mutant(
@@ -182,7 +196,7 @@ CENTRAL = (
     Mutant(
         name="welcome_with_hopes",
         wrong="the welcome states what the agent has, not what is committed",
-        patches=((Ingest, "_greet", _welcome_with_hopes),),
+        patches=((Greeting, "positions", _hoped_positions),),
     ),
     Mutant(
         name="ledger_not_synced",
@@ -207,7 +221,7 @@ CENTRAL = (
     Mutant(
         name="unit_lost_in_prescan",
         wrong="an opened box becomes one unit too few",
-        patches=((lifecycle, "units_of", _one_unit_short), (dict_ledger, "imbalance", lambda _box, _units: None)),
+        patches=((lifecycle, "units_of", _one_unit_short), (dict_transaction, "imbalance", lambda _box, _units: None)),
     ),
     Mutant(
         name="box_opened_twice",

@@ -1,5 +1,7 @@
 """Mutants of the way down: deltas, cursors, pulls, the replica's own promises."""
 
+import msgspec
+
 from sync_protocol.machines import downlink
 from sync_protocol.machines.downlink import Applied, Apply, Arrived, Downlink, Effect
 from sync_protocol.messages import Delta
@@ -69,14 +71,14 @@ class ForgetsGap(Downlink):
 
 async def _cursor_first(replica: DictReplica, delta: Delta, *, as_of_us: int) -> None:
     """The cursor in one transaction, the rows in the next."""
-    replica._disk.write([("cursor", 1, (delta.to, as_of_us))])
+    replica._disk.write([("cursor", 1, (delta.to, as_of_us, delta.incarnation))])
     replica.sync()
     replica._perils.point("replica.write")
     rows: list[Write] = [("item", item.code, item) for item in delta.rows.items]
     replica._disk.write(rows)
     replica.sync()
     replica._perils.point("replica.written")
-    replica.version, replica.as_of_us = delta.to, as_of_us
+    replica.version, replica.as_of_us, replica.incarnation = delta.to, as_of_us, delta.incarnation
 
 
 def _no_sync(_replica: DictReplica) -> None:
@@ -89,7 +91,7 @@ _delta = DictPublisher.delta
 def _late_delta(publisher: DictPublisher, after: int) -> Delta:
     """Begins one commit too late, and says that it did not."""
     found = _delta(publisher, min(after + 1, publisher._ledger.version))
-    return Delta(after=after, to=found.to, rows=found.rows, latest=found.latest)
+    return msgspec.structs.replace(found, after=after)
 
 
 def _downlink(name: str, wrong: str, machine: type[Downlink], *, is_trusting: bool = False) -> Mutant:

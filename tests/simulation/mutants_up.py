@@ -8,7 +8,7 @@ from edge_agent.sync.settling import Settling
 from sync_protocol.codec import decode_up
 from sync_protocol.items import Item
 from sync_protocol.machines import uplink
-from sync_protocol.machines.uplink import Acked, Effect, SendBatch, Sent, Settle, Tick, Uplink, Welcomed
+from sync_protocol.machines.uplink import Acked, Effect, Line, SendBatch, Sent, Settle, Tick, Uplink, Welcomed
 from sync_protocol.messages import Ack, Batch
 from tests.simulation.dict_stores import DictJournal, DictMedium, DictStores
 from tests.simulation.driving import drive
@@ -17,8 +17,8 @@ from tests.simulation.simulation import Simulation
 
 
 class VolatileOutbox(Uplink):
-    def __init__(self, current: bytes, lines: Iterable[tuple[bytes, int, int]] = ()) -> None:  # noqa: ARG002
-        super().__init__(current)
+    def __init__(self, current: bytes, lines: Iterable[Line] = (), **known: Any) -> None:  # noqa: ARG002
+        super().__init__(current, **known)
 
 
 class NeverResends(Uplink):
@@ -39,7 +39,7 @@ class ResendSkips(Uplink):
         if is_due and self._is_welcome:
             for session, line in self._lines.items():
                 line.sent = sent[session]
-            return self._send(event.now_us)
+            return self._send()
         return effects
 
 
@@ -58,7 +58,7 @@ class BelievesSent(Uplink):
 class SessionsInParallel(Uplink):
     """Does not wait for the end of an earlier session."""
 
-    def _send(self, _now_us: int) -> list[Effect]:
+    def _send(self) -> list[Effect]:
         if not self._is_welcome or len(self._in_flight) >= uplink.WINDOW:
             return []
         for session, line in self._lines.items():
@@ -70,9 +70,9 @@ class SessionsInParallel(Uplink):
 class NewestFirst(Uplink):
     """Sends what is new before what is old."""
 
-    def _send(self, now_us: int) -> list[Effect]:
+    def _send(self) -> list[Effect]:
         lines, self._lines = self._lines, dict(reversed(list(self._lines.items())))
-        effects = super()._send(now_us)
+        effects = super()._send()
         self._lines = lines
         return effects
 
@@ -151,7 +151,8 @@ def _believe_puback(simulation: Simulation) -> None:
         if node is None or node.process is None or not isinstance(message, Batch):
             return
         process = node.process
-        ack = Ack(session=message.start.session, through=message.last_seq, version=0)
+        incarnation = process.shell._uplink.incarnation
+        ack = Ack(session=message.start.session, through=message.last_seq, version=0, incarnation=incarnation)
         drive(process.shell._do(process.shell._uplink.handle(Acked(ack=ack, now_us=process.clock.mono_us()))))
 
     simulation.network.on_puback = believe

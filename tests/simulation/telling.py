@@ -2,7 +2,7 @@
 
 from sync_protocol.codec import decode_down, decode_up
 from sync_protocol.errors import ProtocolError
-from sync_protocol.messages import Ack, Batch, Delta, Hello, Position, Pull, Refused, Welcome
+from sync_protocol.messages import Ack, Batch, Delta, Down, Hello, Position, Pull, Refused, Up, Welcome
 
 
 def spoken_message(data: bytes, *, is_up: bool) -> str:
@@ -10,23 +10,34 @@ def spoken_message(data: bytes, *, is_up: bool) -> str:
         message = decode_up(data) if is_up else decode_down(data)
     except ProtocolError as error:
         return f"unreadable: {error}"
+    return _words(message)
+
+
+def _words(message: Up | Down) -> str:
+    words = type(message).__name__.lower()
     match message:
         case Hello():
-            return f"hello {_positions(message.pending)} replica {message.replica_version}"
+            words += (
+                f" {_positions(message.pending)} of {_positions(message.heads)} replica {message.replica_version}"
+                f" incarnation {message.incarnation}"
+            )
         case Batch():
-            return f"batch {message.start.session.hex()[:6]} {message.first_seq}-{message.last_seq}"
+            words += f" {message.start.session.hex()[:6]} {message.first_seq}-{message.last_seq}"
         case Pull():
-            return f"pull {message.after}"
+            words += f" {message.after} of {message.incarnation}"
         case Welcome():
-            return f"welcome {_positions(message.positions)} version {message.version}"
+            words += f" {_positions(message.positions)} version {message.version} of {message.incarnation}"
         case Ack():
-            refused = [verdict.seq for verdict in message.exceptions]
-            return f"ack {message.session.hex()[:6]} {message.through} version {message.version} refused {refused}"
+            words += (
+                f" {message.session.hex()[:6]} {message.through} safe {message.safe} version {message.version}"
+                f" of {message.incarnation} refused {[verdict.seq for verdict in message.exceptions]}"
+            )
         case Delta():
             codes = [item.code[-7:] for item in message.rows.items]
-            return f"delta ({message.after}, {message.to}] latest {message.latest} {codes}"
+            words += f" ({message.after}, {message.to}] latest {message.latest} of {message.incarnation} {codes}"
         case Refused():
-            return f"refused: {message.cause}"
+            words += f": {message.cause}"
+    return words
 
 
 def _positions(positions: tuple[Position, ...]) -> str:

@@ -1,0 +1,97 @@
+"""The shipped ``Transaction`` on tables that are dictionaries."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, cast
+
+from central.errors import ConservationError
+from central.ledger import statements
+from central.ledger.staging import Staging
+from central.ledger.transaction import Transaction
+from sync_protocol.chain import SessionStart
+from sync_protocol.conservation import imbalance
+from sync_protocol.facts import Moment
+from sync_protocol.items import Kind
+from sync_protocol.machines.ingest import SessionState
+from sync_protocol.recalls import InForce
+from tests.simulation.dict_tables import DictStaging, Row, Tables
+
+
+class DictTransaction(Transaction):
+    def __init__(
+        self, tables: Tables, *, position: int, own: SessionState, moment: Callable[[], Moment], is_refilling: bool
+    ) -> None:
+        version = tables.version + 1
+        super().__init__(
+            cast("Any", tables),
+            version=version,
+            position=position,
+            own=own,
+            moment=moment,
+            recalls=InForce(),
+            is_refilling=is_refilling,
+        )
+        self._tables = tables
+        self.staged = DictStaging(version)
+        self._staging = cast("Staging", self.staged)
+        self._selects: dict[str, Callable[..., list[Row]]] = {
+            statements.SAME_CONFLICT: self._same_conflict,
+            statements.SIBLING_SESSIONS: self._sibling_sessions,
+            statements.OTHER_SESSION: self._other_session,
+            statements.HASH_OF: self._hash_of,
+            statements.UNMET_PRODUCTS: list,
+        }
+
+    def load(self, codes: Iterable[str]) -> None:
+        for code in codes:
+            if code not in self.originals:
+                row = self._tables.items.get(code)
+                self.originals[code] = row[0] if row else None
+                if row:
+                    self.stock[code] = row[0]
+
+    def session(self, session: bytes) -> SessionState | None:
+        return self._sessions.get(session) or self._tables.sessions.get(session)
+
+    def select(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        """The statements that central asks a transaction, by name; a new one needs its answer here."""
+        return self._selects[statement](*values)
+
+    def select_in(self, statement: str, keys: Iterable[str]) -> Iterator[Row]:
+        assert not list(keys), f"no answer here to: {statement}"
+        return iter(())
+
+    def finish(self) -> None:
+        boxes = {item.box or item.code for item in self.changed.values() if item.kind is not Kind.PIECE}
+        self.load(boxes)
+        for code in sorted(boxes):
+            units = self._tables.units.get(code, set()) | {
+                one for one, item in self.changed.items() if item.box == code
+            }
+            self.load(units)
+            broken = imbalance(self.stock[code], [self.stock[unit] for unit in units])
+            if broken is not None:
+                raise ConservationError(f"box {code}: {broken}")
+
+    def _same_conflict(self, session: bytes, found: str) -> list[Row]:
+        rows = [*self._tables.misfits.values(), *self.staged.misfits]
+        is_known = any(one.session == session and not one.seq and row[5] == found for one, row in rows)
+        return [(1,)] if is_known else []
+
+    def _sibling_sessions(self, parent: bytes, session: bytes) -> list[Row]:
+        starts = self._starts()
+        return [(sum(start.parent_session == parent and start.session != session for start in starts),)]
+
+    def _other_session(self, device: str, session: bytes) -> list[Row]:
+        is_known = any(start.device == device and start.session != session for start in self._starts())
+        return [(1,)] if is_known else []
+
+    def _hash_of(self, session: bytes, seq: int) -> list[Row]:
+        committed = self._tables.hashes.get((session, seq))
+        if committed is not None:
+            return [(committed,)]
+        staged = (entry.sealed for entry in self.staged.facts)
+        return [(sealed.hash,) for sealed in staged if (sealed.id.session, sealed.id.seq) == (session, seq)]
+
+    def _starts(self) -> list[SessionStart]:
+        states = self._tables.sessions | self.staged.sessions
+        return [state.start for state in states.values()]
