@@ -16,7 +16,7 @@ _CONFIRM = "INSERT INTO recall_confirm (device, version, confirmed_us) VALUES (?
 def confirm(hospital: Hospital, *devices: str) -> None:
     """What the recall lane writes when agents confirm."""
     now_us, version = hospital.time.now_us(), hospital.services.recalls.version
-    rows = [(device, now_us, "codepool 0.1.0", 1, 0, 0, 0, device.encode(), 1, version) for device in devices]
+    rows = [(device, now_us, "codepool 0.1.0", 1, 0, 0, 0, device.encode(), 1, None, 0, version) for device in devices]
     confirmed = [(device, version, now_us) for device in devices]
     hospital.ledger.write(lambda connection: connection.executemany(statements.WRITE_AGENT, rows).rowcount)
     hospital.ledger.write(lambda connection: connection.executemany(_CONFIRM, confirmed).rowcount)

@@ -40,9 +40,9 @@ class TinyCentral:
         try:
             yield self
         finally:
-            serving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await serving
+            while not serving.done():  # a cancellation that meets a dying connection may end that, and be forgotten
+                serving.cancel()
+                await asyncio.wait({serving}, timeout=1)
 
     async def change(self, *items: Item) -> None:
         """Central changes items by itself."""
