@@ -1,6 +1,8 @@
 """The real processes of a soak, each behind a line of its own that can fail: broker, central, agents with devices."""
 
 import asyncio
+import sys
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -116,6 +118,15 @@ class Crew:
             else:
                 self._expected_dead.discard(target)
                 return
+
+    async def verified(self) -> str:
+        """What central's own ``verify`` says of the ledger once all are stopped; empty if it is whole."""
+        program = Path(sys.executable).with_name("codepool-central")
+        verifying = await asyncio.create_subprocess_exec(
+            program, "verify", "--data", self.directory / CENTRAL, stdout=PIPE, stderr=STDOUT
+        )
+        said, _ = await verifying.communicate()
+        return "" if verifying.returncode == 0 else said.decode(errors="replace").strip()
 
     def raise_if_died(self) -> None:
         """Raise ProcessDiedError if one ended that nobody killed."""

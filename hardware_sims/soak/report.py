@@ -31,6 +31,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     has_recalls: bool
     recalls_ordered: int
     recalls_lifted: int
+    unverified: str = ""
+    """What ``codepool-central verify`` found in the ledger."""
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,10 +95,13 @@ def report(
     spans = [
         (course.began_us + int(calm.from_s * 1e6), course.began_us + int(calm.to_s * 1e6)) for calm in course.plan.calms
     ]
+    found = problems(finding, course)
+    if rounds:
+        found += [f"not drained after the kill of {one.target}" for one in course.recoveries if one.drained_s is None]
     quiet = [one for one in course.recoveries if one.is_undisturbed]
     kills = [one.target for one in course.recoveries]
     return Report(
-        passed=finding.is_clean and not course.amiss,
+        passed=not found,
         seed=course.plan.seed,
         minutes=minutes,
         rounds=rounds,
@@ -129,16 +134,17 @@ def report(
         exceptions=finding.exceptions,
         lines=course.lines,
         lost=list(finding.lost),
-        problems=problems(finding, course.amiss),
+        problems=found,
         decisions=[] if rounds else list(course.plan.decisions),
         events=list(course.events),
         recoveries=list(course.recoveries),
     )
 
 
-def problems(finding: Finding, amiss: str) -> list[str]:
+def problems(finding: Finding, course: Course) -> list[str]:
     """Everything that is wrong, in words."""
-    found = [f"not converged: {amiss}"] if amiss else []
+    found = [f"not converged: {course.amiss}"] if course.amiss else []
+    found += [f"verify: {course.unverified}"] if course.unverified else []
     for name in ("lost", "twice", "conservation", "chains", "state", "replicas", "invented", "places", "recalls"):
         found += [f"{name}: {text}" for text in getattr(finding, name)]
     return found

@@ -64,7 +64,9 @@ async def run(soak: Soak, say: Callable[[str], None]) -> Course:
         crew = Crew(soak.directory, soak.brand, seed=soak.seed, http=http)
         async with crew.working(site.workplaces):
             tell("broker, central and agents answer")
-            return await _play(soak, plan, crew, site, tell)
+            course = await _play(soak, plan, crew, site, tell)
+        tell("all are stopped: the files are audited")
+        return msgspec.structs.replace(course, unverified=await crew.verified())
 
 
 async def _play(soak: Soak, plan: Plan, crew: Crew, site: Site, tell: Callable[[str], None]) -> Course:

@@ -43,7 +43,7 @@ async def client(port: int, topic: str = "", name: str | None = None) -> AsyncIt
 
 
 async def heard(listener: aiomqtt.Client, count: int, *, within_s: float = PATIENCE_S) -> list[bytes]:
-    found = []
+    found: list[bytes] = []
     async with asyncio.timeout(within_s):
         while len(found) < count:
             message = await anext(listener.messages)
