@@ -88,7 +88,18 @@ def agent_settings(agent: str, *, data: Path, port: int, mqtt: str, language: st
     return workplace_settings(agent, _workplace(agent, wires), data=data, port=port, mqtt=mqtt, language=language)
 
 
-def workplace_settings(agent: str, workplace: Workplace, *, data: Path, port: int, mqtt: str, language: str) -> str:
+def workplace_settings(
+    agent: str,
+    workplace: Workplace,
+    *,
+    data: Path,
+    port: int,
+    mqtt: str,
+    language: str,
+    recall_keys: Sequence[str] = (),
+) -> str:
+    """``recall_keys``: public keys of the recalls that the agent believes."""
+    keys = f"recall_keys = {json.dumps(list(recall_keys))}\n" if recall_keys else ""
     return f"""\
 [agent]
 device = {_text(agent)}
@@ -100,7 +111,7 @@ reserve_mb = 1
 
 [central]
 mqtt = {_text(mqtt)}
-
+{keys}
 [screen]
 host = "127.0.0.1"
 port = {port}

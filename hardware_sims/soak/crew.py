@@ -121,12 +121,8 @@ class Crew:
 
     async def verified(self) -> str:
         """What central's own ``verify`` says of the ledger once all are stopped; empty if it is whole."""
-        program = Path(sys.executable).with_name("codepool-central")
-        verifying = await asyncio.create_subprocess_exec(
-            program, "verify", "--data", self.directory / CENTRAL, stdout=PIPE, stderr=STDOUT
-        )
-        said, _ = await verifying.communicate()
-        return "" if verifying.returncode == 0 else said.decode(errors="replace").strip()
+        status, said = await self._ask_central("verify", "--data", str(self.directory / CENTRAL))
+        return "" if status == 0 else said
 
     def raise_if_died(self) -> None:
         """Raise ProcessDiedError if one ended that nobody killed."""
@@ -145,6 +141,7 @@ class Crew:
         if self.has_recalls:
             await self.central.stop()
             await self._start_central((*settings.SCOPES, recalls.SCOPE))
+        keys = await self._recall_keys()
         for agent, workplace in workplaces.items():
             self._one_at_a_time[agent] = asyncio.Lock()
             port = free_port()
@@ -156,9 +153,24 @@ class Crew:
                 port=port,
                 mqtt=self._line(agent),
                 language="zh-CN",
+                recall_keys=keys,
             )
             self._settings(agent).write_text(text, encoding="utf-8")
         await asyncio.gather(*(agent.start_ready() for agent in self.agents.values()))
+
+    async def _recall_keys(self) -> list[str]:
+        """What a technician writes into every agent's configuration."""
+        if not self.has_recalls:
+            return []
+        _, key = await self._ask_central("recall-key", "--config", str(self._settings(CENTRAL)))
+        return [key]
+
+    async def _ask_central(self, *arguments: str) -> tuple[int, str]:
+        """Exit status and answer of another of its commands."""
+        program = Path(sys.executable).with_name("codepool-central")
+        asking = await asyncio.create_subprocess_exec(program, *arguments, stdout=PIPE, stderr=STDOUT)
+        said, _ = await asking.communicate()
+        return await asking.wait(), said.decode(errors="replace").strip()
 
     async def _start_central(self, scopes: Sequence[str]) -> None:
         self._settings(CENTRAL).write_text(
