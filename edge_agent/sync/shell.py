@@ -188,7 +188,8 @@ class SyncShell:
             self.state.is_welcome, self.state.cause, self.state.alarm = True, "", ""
 
     async def _arrived(self, delta: Delta, now_us: int) -> None:
-        await self._do(self._uplink.handle(uplink.Told(incarnation=delta.incarnation)))
+        told = uplink.Told(incarnation=delta.incarnation, now_us=now_us, is_empty=delta.after == delta.to)
+        await self._do(self._uplink.handle(told))
         if not self.state.is_welcome and now_us - self._hello_us > HELLO_AGAIN_AFTER_US:
             # Central is back: no need to wait for the next HELLO's turn.
             await self._do(self._uplink.handle(uplink.Connected(now_us=now_us)))

@@ -137,7 +137,7 @@ class Uplink:
             case Adopted():
                 return self._adopted(event)
             case Told():
-                return self._stranger(event.incarnation) or []
+                return self._told_of_central(event)
             case Tick():
                 return self._tick(event)
 
@@ -163,6 +163,16 @@ class Uplink:
         self._is_welcome = False
         self._forget_flight()
         return [Adopt(incarnation=told)]
+
+    def _told_of_central(self, event: Told) -> list[Effect]:
+        """Waits grow for a central that is silent: one that speaks gets at once what it may have missed."""
+        stranger = self._stranger(event.incarnation)
+        if stranger is not None:
+            return stranger
+        is_late = self._patience_us > RESEND_AFTER_US
+        if self._waiting_since_us is None or not (is_late or event.is_empty):
+            return []
+        return self._again(event.now_us, patience_us=RESEND_AFTER_US)
 
     def _adopted(self, event: Adopted) -> list[Effect]:
         """Offer everything that the journal still holds: the restored ledger says what it lacks."""
@@ -264,8 +274,12 @@ class Uplink:
     def _tick(self, event: Tick) -> list[Effect]:
         if self.wake_us is None or event.now_us < self.wake_us:
             return []
-        self._patience_us = min(self._patience_us * 2, RESEND_AT_MOST_US)
-        self._waiting_since_us = event.now_us
+        return self._again(event.now_us, patience_us=min(self._patience_us * 2, RESEND_AT_MOST_US))
+
+    def _again(self, now_us: int, *, patience_us: int) -> list[Effect]:
+        """Say or send anew what was not answered."""
+        self._patience_us = patience_us
+        self._waiting_since_us = now_us
         if not self._is_welcome:
             return [self._hello()]
         self._in_flight.clear()

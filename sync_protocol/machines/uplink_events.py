@@ -62,9 +62,11 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """A delta named the incarnation of the central that sent it."""
+    """A delta named the incarnation of the central that sent it; an empty one is central's word that it is there."""
 
     incarnation: int
+    now_us: int
+    is_empty: bool = False
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):

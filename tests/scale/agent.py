@@ -146,6 +146,8 @@ class Agent:
             watch=self._watch,
             tell=lambda _rows: None,
             software="swarm",
+            recalls=self.recorder.recalls,
+            recall_keys=(),
         )
         self.recorder.listen(lambda _items: shell.committed())
         return shell

@@ -165,6 +165,13 @@ async def test_a_ledger_as_it_was_written_is_whole(whole: Path) -> None:
     raw.close()
 
 
+async def test_a_row_that_central_itself_replaces_leaves_nothing_in_the_seal(whole: Path) -> None:
+    desk = Desk(whole)
+    await desk.recalls.lift("R-1", operator="n1", witness="n2", reason="cleared")
+    desk.close()
+    assert check(whole / "ledger.db").flaws == ()
+
+
 @pytest.mark.fault(39)
 @pytest.mark.parametrize("kind", ["edit", "delete", "insert"])
 @pytest.mark.parametrize("table", TABLES)
