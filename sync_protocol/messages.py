@@ -42,6 +42,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="hel
     """REQ-07: the recall set that the agent holds."""
     heads: tuple[Position, ...] = ()
     """How far the journal goes in each session that has facts to send."""
+    key: bytes = b""
+    """REQ-09: the public key that signed this, for a central that does not know the device yet."""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="welcome"):
@@ -55,6 +57,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="w
     central_us: int = 0
     incarnation: int = 0
     recall_version: int = 0
+    key: bytes = b""
+    """REQ-09: the public key that signed this, for an agent that does not know central yet."""
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="batch"):

@@ -28,7 +28,7 @@ class Greeting:
         self._refill = refill
         self._recalls = recalls
 
-    def greet(self, device: str, hello: Hello) -> None:
+    def greet(self, device: str, hello: Hello, *, is_news: bool) -> None:
         """Answer, or be silent if the ledger takes no change: the agent says HELLO again."""
         if hello.schema > SCHEMA:
             cause = f"the agent writes schema {hello.schema}, central reads up to {SCHEMA}"
@@ -45,7 +45,8 @@ class Greeting:
         named = dict.fromkeys([*(position.session for position in hello.pending), hello.start.session])
         positions = tuple(self.positions(named))
         committed = {position.session: position.through for position in positions}
-        self._agents.said_hello(device, hello, committed)
+        if is_news:
+            self._agents.said_hello(device, hello, committed)
         welcome = Welcome(
             positions=positions,
             version=self._ledger.version,
@@ -53,6 +54,7 @@ class Greeting:
             central_us=self._ledger.time.now_us(),
             incarnation=self._ledger.incarnation,
             recall_version=self._recalls.version,
+            key=self._publisher.key,
         )
         self._publisher.tell(device, welcome)
 

@@ -35,6 +35,8 @@ _SETTLE = "UPDATE session SET acked = ?, acked_version = ?, safe = ? WHERE numbe
 _ADOPT = "INSERT OR REPLACE INTO setting(name, value) VALUES ('incarnation', ?)"
 _FORGET_ACKS = "UPDATE session SET acked = base, acked_version = 0, safe = base"
 _INCARNATION = "SELECT value FROM setting WHERE name = 'incarnation'"
+_PIN = "INSERT OR REPLACE INTO setting(name, value) VALUES ('central_key', ?)"
+_PINNED = "SELECT value FROM setting WHERE name = 'central_key'"
 _MOVE_BASE = "UPDATE session SET base = ?, base_hash = ? WHERE number = ?"
 _PRUNE = "DELETE FROM fact WHERE position BETWEEN ? AND ?"
 _SETTLED_CODES = "SELECT code FROM overlay WHERE position BETWEEN ? AND ? LIMIT ?"
@@ -66,6 +68,8 @@ class Journal:
         self._witness = witness
         self.incarnation = _read_incarnation(connection)
         """Of the central that these facts were last offered to; 0: none yet (REQ-03)."""
+        self.central_keys = _read_pinned(connection)
+        """The key by which central was first known; none before the first contact (REQ-09)."""
         self._touched = _read_touched(connection)
         self.trouble = ""
         """Why the last write failed; empty while writing works."""
@@ -160,6 +164,11 @@ class Journal:
         self.incarnation = incarnation
         for line in self.lines.values():
             line.acked, line.acked_version, line.safe = line.base, 0, line.base
+
+    def pin_central(self, key: bytes) -> None:
+        """Believe this key of central from now on. Raises StoreError."""
+        self._write(((_PIN, [(key.hex(),)]),))
+        self.central_keys = (key,)
 
     def prune(self, session: bytes, through: int) -> None:
         """Delete the facts of ``session`` up to ``through``; the chain goes on from there. Raises StoreError."""
@@ -307,6 +316,10 @@ def _begin_session(
 def _read_incarnation(connection: sqlite3.Connection) -> int:
     row = connection.execute(_INCARNATION).fetchone()
     return int(row[0]) if row else 0
+
+
+def _read_pinned(connection: sqlite3.Connection) -> tuple[bytes, ...]:
+    return tuple(bytes.fromhex(value) for (value,) in connection.execute(_PINNED))
 
 
 def _overlay_row(item: Item, position: int) -> tuple[Any, ...]:

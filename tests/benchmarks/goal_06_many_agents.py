@@ -43,7 +43,7 @@ async def measure(bench: Bench) -> list[Result]:
             waiting = letters(own_chains, number)
             began_s = time.perf_counter()
             for first in range(0, agents, COALESCED):
-                await central.ingest.take(waiting[first : first + COALESCED])
+                await central.take(waiting[first : first + COALESCED])
             rate = agents * facts / (time.perf_counter() - began_s)
             assert central.facts_of(own_chains[-1].device) == (number + 1) * facts
             return [rate]
