@@ -27,8 +27,9 @@ MAX_CONTENT = 16 * 1_048_576
 MAX_UP = 256 * 1_024
 """Bytes of what an agent sends in one piece."""
 MAX_UP_CONTENT = 2 * 1_048_576
-MAX_RATIO = 200
-"""Unpacked to packed. Facts pack at most 30 to 1, a bomb 1000 to 1."""
+ANY_RATIO = 512 * 1_024
+MAX_RATIO = 100
+"""Unpacked to packed, where that is more than ``ANY_RATIO``: a bomb packs 1000 to 1, facts that are all alike 300."""
 _PACK_FROM = 512
 _M = TypeVar("_M", bound=Up | Down)
 
@@ -93,7 +94,7 @@ def _unpack(data: bytes, most: int) -> bytes:
         return data[2:]
     if data[1] != ZSTD:
         raise WireError(f"packing: found {data[1]}, expected {PLAIN} (plain) or {ZSTD} (zstd)")
-    most = min(most, MAX_RATIO * len(data))
+    most = min(most, max(ANY_RATIO, MAX_RATIO * len(data)))
     size = zstandard.frame_content_size(data[2:])
     if not 0 <= size <= most:
         raise WireError(f"packed content: found {size} bytes, expected at most {most}")

@@ -55,8 +55,15 @@ class Ear:
         """A HELLO with this time was sent: a welcome that repeats it is an answer, and no old one."""
         self._hellos = [*self._hellos[1 - _HELLOS :], sent_us]
 
+    def forget_asked(self) -> None:
+        """What was asked before is answered too late: the answer would be of another connection, or another ledger."""
+        self._hellos = []
+
     def hear(self, data: bytes, topic: str) -> Said | None:
-        """The message, or None if it is not believed. Raises WireError for bytes that cannot be read, StoreError."""
+        """The message, or None if it is not believed, or answers what nobody asked.
+
+        Raises WireError for bytes that cannot be read, and StoreError.
+        """
         opened = envelope.read(data)
         if any(opened.is_from(key, topic) for key in self.keys):
             message = decode_down(opened.message)
@@ -65,7 +72,11 @@ class Ear:
             if learned is None:
                 return None
             message = learned
-        is_answer = isinstance(message, Welcome) and message.echo_us in self._hellos
+        is_answer = isinstance(message, Welcome)
+        if isinstance(message, Welcome):
+            if message.echo_us not in self._hellos:
+                return None
+            self._hellos.remove(message.echo_us)
         is_news = self._freshness.is_news(_CENTRAL, opened.stream, opened.number, begins=is_answer)
         is_other = self._freshness.is_other(_CENTRAL, opened.stream)
         return Said(message=message, is_news=is_news, is_other=is_other)

@@ -166,6 +166,7 @@ class SyncShell:
 
     def _lost(self, cause: str) -> None:
         self._uplink.handle(uplink.Disconnected())
+        self._ear.forget_asked()
         self._copying.disconnected()
         self._recalls.disconnected()
         state = self.state
@@ -258,6 +259,7 @@ class SyncShell:
         """Central was restored: nothing that it acked before counts, and everything kept here is offered again."""
         _log.warning("incarnation_adopted", before=self._journal.incarnation, now=incarnation)
         self._journal.adopt(incarnation)
+        self._ear.forget_asked()
         self._settling.forget()
         self.state.is_welcome, self.state.cause = False, "central was restored and is asked what it lacks"
         lines = tuple(

@@ -11,12 +11,14 @@ from central.ledger.write import Committed, Ledger
 from central.stock.recalls import Recalls
 from central.sync import ingest, link
 from central.sync.agents import Agents
+from central.sync.gate import Gate
 from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
-from sync_protocol import topics
+from sync_protocol import envelope, topics
+from sync_protocol.envelope import Voice
 from sync_protocol.messages import Batch
 from tests.simulation.around import Around, session_of
 from tests.simulation.books import Books
@@ -26,6 +28,7 @@ from tests.simulation.network import CENTRAL, Letter
 from tests.simulation.perils import Killed, Perils
 from tests.simulation.recall_office import RecallOffice
 from tests.simulation.scheduler import SECOND_US
+from tests.simulation.signing import ListedKeys, SimSecret
 
 _WELCOME, _TAG_WITHIN = b"welcome", 12
 """How a welcome begins."""
@@ -63,6 +66,7 @@ class CentralNode:
         self.work_us = (500, 3_000)
         self.around = around
         self._on_commit = on_commit
+        self._keys = ListedKeys()
         self._inbox: deque[Letter] = deque()
         self._is_working = False
         self._sessions = around.random("sessions/central")
@@ -78,7 +82,7 @@ class CentralNode:
         if topic == topics.BROADCAST:
             self.around.network.publish(self, "all", "", data)
         else:
-            is_doubled = self.around.is_strict or _WELCOME not in data[:_TAG_WITHIN]
+            is_doubled = self.around.is_strict or _WELCOME not in envelope.read(data).message[:_TAG_WITHIN]
             self.around.network.publish(self, "down", topic.rsplit("/", 2)[1], data, is_doubled=is_doubled)
 
     def on(self, kind: str, arg: Any) -> None:
@@ -130,13 +134,16 @@ class CentralNode:
         ledger = self.books.open(clock, lambda: session_of(self._sessions), self.perils)
         ledger.listen(self._on_commit)
         ledger.listen(lambda _committed: self.perils.point("ledger.synced"))
-        publisher = self.books.publisher(ledger, self)
+        secret = SimSecret(CENTRAL)
+        voice = Voice(session_of(self._sessions), secret.sign, suite=secret.suite)
+        publisher = self.books.publisher(ledger, self, voice, secret.public)
         ledger.listen(publisher.broadcast)
         agents = Agents(ledger)
         refill = Refill(ledger, agents, limit_s=REFILL_S, on_end=publisher.ring)
-        recalls = RecallLane(ledger, cast("Recalls", RecallOffice()), agents, self)
+        recalls = RecallLane(ledger, cast("Recalls", RecallOffice()), agents, publisher)
         greeting = Greeting(ledger, publisher, agents, refill, recalls)
-        taking = UntiringIngest(ledger, asyncio.Queue(), publisher, agents, greeting, recalls=recalls)
+        gate = Gate(ledger, self._keys, agents, publisher.refuse)
+        taking = UntiringIngest(ledger, asyncio.Queue(), publisher, agents, greeting, recalls=recalls, gate=gate)
         self.process = Process(ledger=ledger, publisher=publisher, ingest=taking, agents=agents, refill=refill)
         self.around.scheduler.after(0, self, "dial")
         self.around.scheduler.after(TICK_US, self, "tick", self.process)
