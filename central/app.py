@@ -36,10 +36,12 @@ from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Services
 from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
+from central.sync.early import Early
 from central.sync.gate import Gate
 from central.sync.greeting import Greeting
+from central.sync.inbox import Inbox
 from central.sync.ingest import Ingest
-from central.sync.link import INBOX, Letter, MqttLink
+from central.sync.link import MqttLink
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
@@ -69,7 +71,7 @@ class Central:
         self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
         self.recalls = Recalls(self.ledger, open_key(config.data))
         self.ledger.listen(self.recalls.committed)
-        self.inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
+        self.inbox = Inbox()
         # Two centrals on one broker must both be heard of, so that agents can tell the older one.
         client = f"codepool-central-{self.ledger.incarnation}"
         self.link = MqttLink(config.broker, self.inbox, client=client, random=SystemRandom(), on_up=self._on_link_up)
@@ -80,7 +82,16 @@ class Central:
         self.agents = Agents(self.ledger)
         self.recall_lane = RecallLane(self.ledger, self.recalls, self.agents, self.publisher)
         self.refill = Refill(self.ledger, self.agents, limit_s=config.refill_s, on_end=self._on_link_up)
-        greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill, self.recall_lane)
+        self.early = Early(self.ledger)
+        greeting = Greeting(
+            self.ledger,
+            self.publisher,
+            self.agents,
+            self.refill,
+            self.recall_lane,
+            early=self.early,
+            inbox=self.inbox,
+        )
         self.device_keys = DeviceKeys(self.ledger, config.enrolment)
         self.gate = Gate(self.ledger, self.device_keys, self.agents, self.publisher.refuse)
         self.ingest = Ingest(
@@ -91,6 +102,7 @@ class Central:
             greeting,
             recalls=self.recall_lane,
             gate=self.gate,
+            early=self.early,
         )
         self.safe = Safe(self.ledger, self.publisher, config.data)
         self.insurer = self._insurer(changes, time)
@@ -115,7 +127,7 @@ class Central:
     def conditions(self) -> tuple[Condition, ...]:
         """How each part is, with what to do where one is not well."""
         stuck = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.ingest.stuck.items()))
-        is_full = self.inbox.full()
+        is_full = self.inbox.is_full
         superseded = "agents have met a newer central" if self.refill.superseded else ""
         refilling = "the ledger was restored, and agents give back what it lacks" if self.refill.is_on else ""
         unsigned = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.recall_lane.refused.items()))

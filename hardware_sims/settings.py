@@ -51,6 +51,10 @@ zone = "Asia/Shanghai"
 [mqtt]
 url = {_text(mqtt)}
 
+[sync]
+# For a demo only: the first key that a device shows is taken. A hospital lists its devices.
+enrolment = "open"
+
 [insurer]
 url = {_text(insurer)}
 institution = {_text(INSTITUTION)}

@@ -353,3 +353,14 @@ device_key = Table(
     _text("operator"),
     _text("witness"),
 )
+
+# Facts that came before older ones of their device, until these are in the ledger (``sync_protocol.machines.early``).
+early = Table(
+    "early",
+    metadata,
+    Column("session", LargeBinary, primary_key=True, nullable=False),
+    Column("seq", Integer, primary_key=True, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)

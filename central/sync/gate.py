@@ -14,13 +14,13 @@ from central.ledger.transaction import read_session
 from central.ledger.write import Ledger
 from central.stock.device_keys import DeviceKeys
 from central.sync.agents import Agents
-from central.sync.link import Letter
+from central.sync.inbox import Letter
 from sync_protocol import envelope, topics
 from sync_protocol.chain import SessionStart
 from sync_protocol.codec import decode_up
 from sync_protocol.errors import ProtocolError
+from sync_protocol.machines.credit import BATCH_FACTS
 from sync_protocol.machines.freshness import Freshness
-from sync_protocol.machines.uplink import BATCH_FACTS
 from sync_protocol.messages import AskRecalls, Batch, Confirm, Hello, Pull, Up
 from sync_protocol.recalls import SignedRecalls
 

@@ -9,6 +9,8 @@ from central.ledger import statements
 from central.ledger.transaction import read_session
 from central.ledger.write import Ledger
 from central.sync.agents import Agents, heads_of
+from central.sync.early import Early
+from central.sync.inbox import Inbox
 from central.sync.lineage import register
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
@@ -20,13 +22,23 @@ _log = structlog.get_logger("central.greeting")
 
 class Greeting:
     def __init__(
-        self, ledger: Ledger, publisher: Publisher, agents: Agents, refill: Refill, recalls: RecallLane
+        self,
+        ledger: Ledger,
+        publisher: Publisher,
+        agents: Agents,
+        refill: Refill,
+        recalls: RecallLane,
+        *,
+        early: Early,
+        inbox: Inbox,
     ) -> None:
         self._ledger = ledger
         self._publisher = publisher
         self._agents = agents
         self._refill = refill
         self._recalls = recalls
+        self._early = early
+        self._inbox = inbox
 
     def greet(self, device: str, hello: Hello, *, is_news: bool) -> None:
         """Answer, or be silent if the ledger takes no change: the agent says HELLO again."""
@@ -55,6 +67,7 @@ class Greeting:
             incarnation=self._ledger.incarnation,
             recall_version=self._recalls.version,
             key=self._publisher.key,
+            credit=self._inbox.credit,
         )
         self._publisher.tell(device, welcome)
 
@@ -62,7 +75,7 @@ class Greeting:
         """Where the ledger stands with sessions, read from what is committed."""
         for session in sessions:
             through, safe = read_position(self._ledger, session)
-            yield Position(session=session, through=through, safe=safe)
+            yield Position(session=session, through=through, safe=safe, held=self._early.through(session))
 
     def _look_back(self, device: str, hello: Hello) -> None:
         """What this incarnation told the agent must be there. Raises BusyError."""

@@ -17,10 +17,11 @@ from central.ledger import statements
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.sync.agents import Agents
+from central.sync.early import Early
 from central.sync.gate import Gate
 from central.sync.greeting import Greeting, read_position
+from central.sync.inbox import Inbox, Letter
 from central.sync.lineage import Heard, register
-from central.sync.link import Letter
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.verdicts import read_verdicts
@@ -47,13 +48,14 @@ class Ingest:
     def __init__(
         self,
         ledger: Ledger,
-        inbox: asyncio.Queue[Letter],
+        inbox: Inbox,
         publisher: Publisher,
         agents: Agents,
         greeting: Greeting,
         *,
         recalls: RecallLane,
         gate: Gate,
+        early: Early,
     ) -> None:
         self.stuck: dict[str, str] = {}
         self._ledger = ledger
@@ -63,14 +65,15 @@ class Ingest:
         self._greeting = greeting
         self._recalls = recalls
         self._gate = gate
+        self._early = early
 
     async def run(self) -> None:
         """Take letters until cancelled."""
         while True:
-            letters = [await self._inbox.get()]
-            while len(letters) < COALESCED and not self._inbox.empty():
-                letters.append(self._inbox.get_nowait())
+            is_anything_due = self._early.ready() is not None
+            letters = self._inbox.take_now(COALESCED) if is_anything_due else await self._inbox.take(COALESCED)
             await self.take(letters)
+            self.let_in()
             await asyncio.sleep(0)  # a commit does not give up the loop: pages and calls get their turn here
 
     async def take(self, letters: Iterable[Letter]) -> None:
@@ -128,7 +131,13 @@ class Ingest:
         """
         waiting, refused = deque(batches), set()
         while waiting:
-            conflicts = self._ledger.commit(lambda transaction: _append_some(transaction, waiting, before))
+            try:
+                conflicts = self._ledger.commit(
+                    lambda transaction: _append_some(transaction, waiting, before, self._early)
+                )
+            except (BusyError, ConservationError):
+                self._early.rolled_back()
+                raise
             for start, cause in conflicts:
                 refused.add(start.session)
                 self.stuck[start.device] = cause
@@ -143,36 +152,65 @@ class Ingest:
             device, first, last = spans.get(batch.start.session, (batch.start.device, batch.first_seq, 0))
             spans[batch.start.session] = (device, min(first, batch.first_seq), max(last, batch.last_seq))
         for session, (device, first, last) in spans.items():
-            through, safe = read_position(self._ledger, session)
-            if through >= last:
-                self.stuck.pop(device, None)
-            verdicts = read_verdicts(self._ledger.connection, session, first, min(last, through))
-            ack = Ack(
-                session=session,
-                through=through,
-                version=self._ledger.version,
-                exceptions=verdicts,
-                incarnation=self._ledger.incarnation,
-                safe=safe,
-                recall_version=self._recalls.version,
-            )
-            self._publisher.tell(device, ack)
-            self._agents.committed(device, session, through)
+            self._answer(session, device, first, last)
+
+    def _answer(self, session: bytes, device: str, first: int, last: int) -> None:
+        """What the ledger has of a session, with its verdicts on some of the facts."""
+        through, safe = read_position(self._ledger, session)
+        if through >= last:
+            self.stuck.pop(device, None)
+        ack = Ack(
+            session=session,
+            through=through,
+            version=self._ledger.version,
+            exceptions=read_verdicts(self._ledger.connection, session, first, min(last, through)),
+            incarnation=self._ledger.incarnation,
+            safe=safe,
+            recall_version=self._recalls.version,
+            credit=self._inbox.credit,
+            held=self._early.through(session),
+        )
+        self._publisher.tell(device, ack)
+        self._agents.committed(device, session, through)
+
+    def let_in(self) -> None:
+        """Let early facts into the ledger, a slice of them, if what they waited for is there."""
+        session = self._early.ready()
+        if session is None:
+            return
+        device = self._early.held[session].start.device
+        try:
+            first, last = self._ledger.commit(lambda transaction: self._early.enter(transaction, session, BUDGET))
+        except BusyError as error:
+            self._early.rolled_back()
+            _log.error("early facts wait on", device=device, cause=error.cause)
+        except ConservationError as error:
+            self._early.rolled_back()
+            self._early.give_up(session)
+            _log.critical("early facts would not add up, commit rolled back", device=device, cause=str(error))
+            self.stuck[device] = str(error)
+        else:
+            self._answer(session, device, first, last)
 
 
 def _append_some(
-    transaction: Transaction, waiting: deque[Batch], before: Mapping[str, Heard]
+    transaction: Transaction, waiting: deque[Batch], before: Mapping[str, Heard], early: Early
 ) -> list[tuple[SessionStart, str]]:
     """Append batches from the front until the budget is spent; leave the rest. Returns chains that cannot be true."""
     conflicts = []
     while waiting and transaction.size < BUDGET:
         batch = waiting[0]
         committed = transaction.session(batch.start.session)
-        admission = admit(batch, committed, partial(_hash_of, transaction, batch.start.session))
+        if committed is None and batch.is_early:
+            register(transaction, batch.start, {}, before[batch.start.device])
+        if is_early := early.holds(transaction, batch):
+            admission = early.hold(transaction, batch)
+        else:
+            admission = admit(batch, committed, partial(_hash_of, transaction, batch.start.session))
         if admission.conflict:
             conflicts.append((batch.start, admission.conflict))
             _raise_once(transaction, batch.start, admission.conflict)
-        elif admission.facts:
+        elif admission.facts and not is_early:
             if committed is None:
                 register(transaction, batch.start, {}, before[batch.start.device])
             if transaction.append(batch.start, admission.facts, budget=BUDGET) < len(admission.facts):

@@ -145,6 +145,12 @@ class Journal:
         """One durable transaction besides the facts. Raises StoreError or JournalCorruptError."""
         self._write(((statement, rows),))
 
+    def open_session(self, session: bytes, *, started_us: int) -> None:
+        """Write what follows into a new session, which follows this one (``machines.uplink``). Raises StoreError."""
+        number, start = self._line.number + 1, _next_start(self._line, self.start.device, session, started_us)
+        self._write(((_ADD_SESSION, [_session_row(number, start)]),))
+        self._line = self.lines[session] = _fresh_line(number, start)
+
     def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
         """Write down that central has committed ``session`` through ``through``. Raises StoreError.
 
@@ -287,7 +293,14 @@ def _begin_session(
     connection: sqlite3.Connection, lines: list[Line], device: str, session: bytes, started_us: int
 ) -> Line:
     before = lines[-1] if lines else None
-    start = SessionStart(
+    start = _next_start(before, device, session, started_us)
+    number = before.number + 1 if before else 1
+    connection.execute(_ADD_SESSION, _session_row(number, start))
+    return _fresh_line(number, start)
+
+
+def _next_start(before: Line | None, device: str, session: bytes, started_us: int) -> SessionStart:
+    return SessionStart(
         device=device,
         session=session,
         parent_session=before.start.session if before else b"",
@@ -295,11 +308,14 @@ def _begin_session(
         parent_hash=before.head_hash if before else b"",
         started_us=started_us,
     )
-    number = before.number + 1 if before else 1
-    connection.execute(
-        _ADD_SESSION,
-        (number, session, device, start.parent_session, start.parent_seq, start.parent_hash, started_us),
-    )
+
+
+def _session_row(number: int, start: SessionStart) -> tuple[Any, ...]:
+    parent = (start.parent_session, start.parent_seq, start.parent_hash)
+    return (number, start.session, start.device, *parent, start.started_us)
+
+
+def _fresh_line(number: int, start: SessionStart) -> Line:
     return Line(
         number=number,
         start=start,

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from edge_agent.clock import Watch
+from edge_agent.clock import Watch, fresh_session
 from edge_agent.errors import LinkDownError, StoreError
 from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import read_batch, settled_lines, unsent_lines
@@ -63,11 +63,13 @@ class SyncShell:
         software: str,
         recalls: HeldRecalls,
         identity: Identity,
+        new_session: Callable[[], bytes] = fresh_session,
         recall_keys: Collection[bytes] = (),
         central_keys: Collection[bytes] = (),
     ) -> None:
         self._link = link
         self._identity = identity
+        self._new_session = new_session
         self._voice = Voice(journal.start.session, identity.sign, suite=identity.suite)
         self._topic = topics.up(journal.start.device)
         self._journal = journal
@@ -242,6 +244,8 @@ class SyncShell:
                 self._send(hello)
             case uplink.SendBatch():
                 await self._send_batch(effect)
+            case uplink.OpenSession():
+                await self._open_session()
             case uplink.Settle():
                 self._settling.add(effect, now_us=self._now_us())
                 for verdict in effect.exceptions:
@@ -270,8 +274,16 @@ class SyncShell:
         adopted = uplink.Adopted(incarnation=incarnation, lines=lines, now_us=self._now_us())
         await self._do(self._uplink.handle(adopted))
 
+    async def _open_session(self) -> None:
+        session = self._new_session()
+        self._journal.open_session(session, started_us=self._watch.clock.wall_us())
+        _log.info("session_opened", number=self._journal.current.number)
+        await self._do(self._uplink.handle(uplink.Opened(session=session, now_us=self._now_us())))
+
     async def _send_batch(self, effect: uplink.SendBatch) -> None:
-        batch = read_batch(self._journal, effect.session, after=effect.after, limit=effect.limit)
+        batch = read_batch(
+            self._journal, effect.session, after=effect.after, limit=effect.limit, is_early=effect.is_early
+        )
         self._send(batch)
         sent = uplink.Sent(session=effect.session, through=batch.last_seq, now_us=self._now_us())
         await self._do(self._uplink.handle(sent))

@@ -3,8 +3,8 @@
 import time
 from contextlib import closing
 
+from central.sync.inbox import Letter
 from central.sync.ingest import COALESCED
-from central.sync.link import Letter
 from sync_protocol.facts import What
 from tests.benchmarks import office, pool
 from tests.benchmarks.measuring import Bench, Figures, Result, at_least

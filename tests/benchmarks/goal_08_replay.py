@@ -3,7 +3,7 @@
 import time
 from contextlib import closing
 
-from central.sync.link import Letter
+from central.sync.inbox import Letter
 from sync_protocol.facts import What
 from tests.benchmarks import office, pool
 from tests.benchmarks.measuring import ROUNDS, Bench, Figures, Result, at_most, percentile, since_us

@@ -22,10 +22,11 @@ from central.stock.recalls import Recalls
 from central.stock.receiving import settle_notes
 from central.stock.usage import settle_usages
 from central.sync.agents import Agents
+from central.sync.early import Early
 from central.sync.gate import Gate
 from central.sync.greeting import Greeting
+from central.sync.inbox import Inbox, Letter
 from central.sync.ingest import Ingest
-from central.sync.link import INBOX, Letter
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
@@ -79,13 +80,15 @@ class Office:
         )
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
-        inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
+        inbox, early = Inbox(), Early(self.ledger)
         recall_lane = RecallLane(self.ledger, self.recalls, self.agents, self.publisher)
         refill = Refill(self.ledger, self.agents, limit_s=600.0, on_end=self.publisher.ring)
-        greeting = Greeting(self.ledger, self.publisher, self.agents, refill, recall_lane)
+        greeting = Greeting(self.ledger, self.publisher, self.agents, refill, recall_lane, early=early, inbox=inbox)
         self.keys = DeviceKeys(self.ledger, Enrolment.OPEN)
         gate = Gate(self.ledger, self.keys, self.agents, self.publisher.refuse)
-        self.ingest = Ingest(self.ledger, inbox, self.publisher, self.agents, greeting, recalls=recall_lane, gate=gate)
+        self.ingest = Ingest(
+            self.ledger, inbox, self.publisher, self.agents, greeting, recalls=recall_lane, gate=gate, early=early
+        )
 
     def close(self) -> None:
         self.ledger.close()

@@ -101,6 +101,7 @@ class DictLedger:
         writes += [("item", code, (item, version)) for code, item in staged.items.items()]
         for session, state in staged.sessions.items():
             writes += [("session", session, state), ("received", session, transaction.now_us)]
+        writes += staged.early
         writes += [("exception", first + n, misfit) for n, misfit in enumerate(staged.misfits)]
         writes += [("change", version, tuple(staged.items)), ("meta", "own", transaction.own)]
         self._put(writes)

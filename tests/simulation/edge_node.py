@@ -224,6 +224,7 @@ class EdgeNode:
             tell=lambda _rows: None,
             software="simulation",
             identity=SimSecret(self.client_id),
+            new_session=lambda: session_of(self._sessions),
             central_keys=_CENTRAL_KEYS,
         )
         self.process = Process(stores=stores, shell=shell, watch=watch, clock=clock)

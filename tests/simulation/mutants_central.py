@@ -7,8 +7,9 @@ import msgspec
 
 from central.ledger import transaction as commits
 from central.ledger.transaction import Transaction
-from central.sync import ingest, lineage, link
+from central.sync import ingest, lineage
 from central.sync.greeting import Greeting, read_position
+from central.sync.inbox import Letter
 from central.sync.ingest import Ingest
 from sync_protocol import envelope, lifecycle
 from sync_protocol.chain import seal
@@ -67,7 +68,7 @@ def _ack(taking: Ingest, session: bytes, through: int, *, ahead: int = 0) -> Ack
     return Ack(session=session, through=through, version=ledger.version + ahead, incarnation=ledger.incarnation)
 
 
-async def _ack_first(taking: Ingest, letters: Iterable[link.Letter]) -> None:
+async def _ack_first(taking: Ingest, letters: Iterable[Letter]) -> None:
     letters = list(letters)
     for letter in letters:
         message = decode_up(envelope.read(letter.data).message)

@@ -4,7 +4,6 @@ import datetime as dt
 import hashlib
 import os
 import sqlite3
-from asyncio import Queue
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,11 @@ from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving, settle_notes
 from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
+from central.sync.early import Early
 from central.sync.gate import Gate
 from central.sync.greeting import Greeting
+from central.sync.inbox import Inbox, Letter
 from central.sync.ingest import Ingest
-from central.sync.link import INBOX, Letter
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
@@ -175,10 +175,13 @@ class Desk:
         self.publisher = Publisher(self.ledger, self.post, Voice(os.urandom(16), secret.sign), key=secret.public)
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
-        self.inbox: Queue[Letter] = Queue(INBOX)
+        self.inbox = Inbox()
+        self.early = Early(self.ledger)
         self.refill = Refill(self.ledger, self.agents, limit_s=600.0, on_end=self.publisher.ring)
         self.recall_lane = RecallLane(self.ledger, self.recalls, self.agents, self.publisher)
-        self.greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill, self.recall_lane)
+        self.greeting = Greeting(
+            self.ledger, self.publisher, self.agents, self.refill, self.recall_lane, early=self.early, inbox=self.inbox
+        )
         self.device_keys = DeviceKeys(self.ledger, Enrolment.OPEN)
         self.gate = Gate(self.ledger, self.device_keys, self.agents, self.publisher.refuse)
         self.ingest = Ingest(
@@ -189,6 +192,7 @@ class Desk:
             self.greeting,
             recalls=self.recall_lane,
             gate=self.gate,
+            early=self.early,
         )
         self.people = People(self.ledger, argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         self.masterdata = MasterData(self.ledger, self.people)
@@ -229,6 +233,8 @@ class Desk:
             if self.device_keys.of(letter.device) is None:
                 self.device_keys.meet(letter.device, secret_of(letter.device).public)
         await self.ingest.take(letters)
+        while self.early.ready() is not None:
+            self.ingest.let_in()
 
     async def send(self, agent: HandAgent, *messages: Up) -> list[Ack]:
         """All messages taken together; the acks that came."""

@@ -1,4 +1,4 @@
-"""Keys by which devices are known."""
+"""Keys by which devices are known, and facts that wait for older ones."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,4 +20,13 @@ def upgrade() -> None:
         sa.Column("operator", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("witness", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.PrimaryKeyConstraint("device", "key", name=op.f("pk_device_key")),
+    )
+    op.create_table(
+        "early",
+        sa.Column("session", sa.LargeBinary(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("session", "seq", name=op.f("pk_early")),
+        sqlite_with_rowid=False,
     )
