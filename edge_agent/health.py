@@ -81,7 +81,9 @@ class Health:
         open_facts = waiting(self._journal)
         oldest_s = None if open_facts.since_us is None else max(0.0, (self._now_us() - open_facts.since_us) / 1e6)
         sync = self._sync
-        cause = self._journal.trouble or sync.alarm or sync.store_trouble or ("" if sync.is_welcome else sync.cause)
+        cause = self._journal.trouble or sync.alarm or sync.store_trouble
+        if not cause and not sync.is_welcome:
+            cause = sync.forged or sync.cause
         return HealthReport(
             device=self._recorder.device,
             location=self._recorder.location,

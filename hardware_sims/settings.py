@@ -55,6 +55,10 @@ zone = "Asia/Shanghai"
 [mqtt]
 url = {_text(mqtt)}
 
+[sync]
+# For a demo only: the first key that a device shows is taken. A hospital lists its devices.
+enrolment = "open"
+
 {_insurer(insurer)}[[clients]]
 name = "hospital"
 token = {_text(HOSPITAL_TOKEN)}

@@ -339,3 +339,28 @@ recall_confirm = Table(
     _number("confirmed_us"),
     sqlite_with_rowid=False,
 )
+
+# Public keys by which devices are known, or wish to be: ``state`` is waiting, accepted (one a device) or revoked.
+# ``operator`` and ``witness``: who decided so; nobody where ``[sync] enrolment`` is open.
+device_key = Table(
+    "device_key",
+    metadata,
+    Column("device", Text, primary_key=True, nullable=False),
+    Column("key", LargeBinary, primary_key=True, nullable=False),
+    _text("state"),
+    _number("seen_us"),
+    _number("decided_us"),
+    _text("operator"),
+    _text("witness"),
+)
+
+# Facts that came before older ones of their device, until these are in the ledger (``sync_protocol.machines.early``).
+early = Table(
+    "early",
+    metadata,
+    Column("session", LargeBinary, primary_key=True, nullable=False),
+    Column("seq", Integer, primary_key=True, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -67,6 +67,17 @@ SAME_CONFLICT = (
     "AND closed_us IS NULL LIMIT 1"
 )
 
+# facts that wait for older ones
+ADD_EARLY = "INSERT INTO early (session, seq, body, hash) VALUES (?, ?, ?, ?)"
+EARLY_OF = "SELECT seq, body FROM early WHERE session = ? ORDER BY seq LIMIT ?"
+EARLY_HASH = "SELECT hash FROM early WHERE session = ? AND seq = ?"
+EARLY_HEADS = (
+    "SELECT early.session, early.seq, early.hash FROM early JOIN session ON session.session = early.session "
+    "WHERE early.seq = (SELECT max(seq) FROM early AS other WHERE other.session = early.session) ORDER BY session.rowid"
+)
+DROP_EARLY = "DELETE FROM early WHERE session = ? AND seq <= ?"
+COUNT_EARLY = "SELECT count(*) FROM early"
+
 # items
 ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE code IN ({{codes}})"
 ADD_ITEM = f"INSERT INTO item ({ITEM_COLUMNS}, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

@@ -17,10 +17,11 @@ from central.ledger.transaction import Transaction
 from central.ledger.write import Committed, Ledger
 from central.stock import recall_rows
 from central.stock.masterdata import find_products
+from central.stock.people import require_two
 from central.stock.recall_items import FROZEN_AT_ONCE, freeze, release
 from central.stock.recall_key import RecallKey
 from central.stock.recall_rows import Row
-from sync_protocol.codec import MAX_MESSAGE, encode
+from sync_protocol.codec import MAX_UP, encode
 from sync_protocol.codes import CodeRefused, Entry, parse_scan
 from sync_protocol.errors import WireError
 from sync_protocol.facts import MAX_CODES
@@ -171,7 +172,7 @@ class Recalls:
         return row
 
     def _lift(self, transaction: Transaction, recall_id: str, operator: str, witness: str, reason: str) -> Row:
-        _require_two_people(transaction, operator, witness)
+        require_two(transaction, operator, witness)
         if not reason:
             raise InvalidError("reason", "nothing", "why the recall ends")
         for known in recall_rows.find(transaction, recall_id):
@@ -215,10 +216,10 @@ class Recalls:
         recalls = RecallSet(version=version, recalls=said)
         signed = signed or self._key.sign(version, encode_recalls(recalls))
         size = len(encode(signed))
-        if len(said) > MAX_RECALLS or size > MAX_MESSAGE:
+        if len(said) > MAX_RECALLS or size > MAX_UP:
             found = f"{len(said)} recalls of {size} bytes"
             advice = "recall the lot in place of its codes, or lift recalls that are over"
-            raise InvalidError("codes", found, f"at most {MAX_RECALLS} recalls of {MAX_MESSAGE} bytes", advice)
+            raise InvalidError("codes", found, f"at most {MAX_RECALLS} recalls of {MAX_UP} bytes", advice)
         transaction.execute(recall_rows.WRITE_SET, [(version, signed.body, signed.signature)])
         self._staged = signed
         transaction.recalls = InForce(recalls)
@@ -241,7 +242,7 @@ def _checked(transaction: Transaction, wanted: NewRecall) -> NewRecall:
     for field in ("id", "product", "reason"):
         if not getattr(wanted, field).strip():
             raise InvalidError(field, "nothing", "a value", "a recall needs it")
-    _require_two_people(transaction, wanted.operator, wanted.witness)
+    require_two(transaction, wanted.operator, wanted.witness)
     if not find_products(transaction, [wanted.product]):
         raise InvalidError("product", wanted.product, "a product of the catalogue")
     if wanted.lot and wanted.codes:
@@ -266,15 +267,6 @@ def _canonical(transaction: Transaction, wanted: NewRecall) -> set[str]:
         if item is not None and item.product != wanted.product:
             raise InvalidError("codes", f"{code} of product {item.product}", f"codes of product {wanted.product}")
     return codes
-
-
-def _require_two_people(transaction: Transaction, operator: str, witness: str) -> None:
-    if operator == witness:
-        raise InvalidError("witness", witness or "nobody", "a second person besides the one who acts")
-    active = {row[0] for row in transaction.select_in(statements.PEOPLE, {operator, witness}) if row[4]}
-    for field, person in (("operator", operator), ("witness", witness)):
-        if person not in active:
-            raise InvalidError(field, person or "nobody", "a person of this hospital who may sign in")
 
 
 def _refuse_other_content(known: Row, wanted: NewRecall) -> None:

@@ -67,6 +67,11 @@ class Agents:
         at = self._ledger.time.local(agent.last_seen_us).strftime("%Y-%m-%d %H:%M:%S") if agent.last_seen_us else ""
         return Heard(heads=dict(agent.heads), at=at)
 
+    def session(self, device: str) -> bytes | None:
+        """The session that the device wrote last, as far as it was heard."""
+        agent = self._agents.get(device)
+        return agent.session if agent else None
+
     def incarnation(self, device: str) -> int:
         """The last incarnation of this ledger that has all that the device held."""
         agent = self._agents.get(device)

@@ -15,6 +15,7 @@ import aiomqtt
 import msgspec
 import structlog
 
+from central.sync.inbox import Inbox, Letter
 from sync_protocol import topics
 from sync_protocol.errors import ProtocolError
 
@@ -28,13 +29,6 @@ INBOX = 512
 OUTBOX = 512
 
 _log = structlog.get_logger("central.link")
-
-
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of an agent; ``device`` is the name in its topic."""
-
-    device: str
-    data: bytes
 
 
 class Outbox(Protocol):
@@ -57,12 +51,9 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
 class MqttLink:
     """``cause``: why there is no connection, empty while there is one."""
 
-    def __init__(
-        self, broker: Broker, inbox: asyncio.Queue[Letter], *, client: str, random: Random, on_up: Callable[[], None]
-    ) -> None:
+    def __init__(self, broker: Broker, inbox: Inbox, *, client: str, random: Random, on_up: Callable[[], None]) -> None:
         """``client``: the name at the broker, which ends an older connection of the same name."""
         self.cause = "not connected yet"
-        self.dropped_in = 0
         self.dropped_out = 0
         self._broker = broker
         self._client_name = client
@@ -140,9 +131,7 @@ class MqttLink:
 
     def _hear(self, topic: str, data: bytes) -> None:
         try:
-            self._inbox.put_nowait(Letter(device=topics.device_of(topic), data=data))
-        except asyncio.QueueFull:
-            self.dropped_in += 1
+            self._inbox.put(Letter(device=topics.device_of(topic), data=data))
         except ProtocolError as error:
             self._log.warning("letter without a sender", cause=str(error))
 

@@ -9,9 +9,8 @@ from central.errors import BusyError, InvalidError
 from central.ledger.write import Ledger
 from central.stock.recalls import Recalls
 from central.sync.agents import Agents
-from central.sync.link import Outbox
+from central.sync.publish import Publisher
 from sync_protocol import topics
-from sync_protocol.codec import encode
 from sync_protocol.errors import WireError
 from sync_protocol.messages import AskRecalls, Confirm, Hello, Pull, Up
 from sync_protocol.recalls import SignedRecalls
@@ -27,12 +26,12 @@ _log = structlog.get_logger("central.recalls")
 class RecallLane:
     """``refused``: agents whose recall set our key did not sign, with the cause."""
 
-    def __init__(self, ledger: Ledger, recalls: Recalls, agents: Agents, outbox: Outbox) -> None:
+    def __init__(self, ledger: Ledger, recalls: Recalls, agents: Agents, publisher: Publisher) -> None:
         self.refused: dict[str, str] = {}
         self._ledger = ledger
         self._recalls = recalls
         self._agents = agents
-        self._outbox = outbox
+        self._publisher = publisher
         self._unwritten: dict[str, int] = {}
         self._reminded_us: dict[str, int] = {}
         recalls.listen(self._publish)
@@ -64,12 +63,11 @@ class RecallLane:
         self._write()
 
     def _publish(self, signed: SignedRecalls) -> None:
-        if self._outbox.is_up:
-            self._outbox.send(topics.RECALLS, encode(signed))
+        self._publisher.send(topics.RECALLS, signed)
 
     def _send(self, device: str) -> None:
         if self._recalls.signed is not None:
-            self._outbox.send(topics.down(device), encode(self._recalls.signed))
+            self._publisher.tell(device, self._recalls.signed)
 
     def _remind(self, device: str) -> None:
         """An agent with nothing to send hears no ack, but polls: the set or its confirmation may have been lost."""

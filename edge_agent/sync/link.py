@@ -38,10 +38,13 @@ class LinkDown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """``is_urgent``: of the recall lane, before everything else."""
-
     data: bytes
-    is_urgent: bool = False
+    topic: str
+
+    @property
+    def is_urgent(self) -> bool:
+        """Of the recall lane, before everything else."""
+        return self.topic == topics.RECALLS
 
 
 LinkEvent = LinkUp | LinkDown | Heard
@@ -154,8 +157,7 @@ async def _in_a_task_of_its_own(session: Coroutine[Any, Any, str]) -> str:
 async def _hear_all(client: aiomqtt.Client, hear: Callable[[LinkEvent], Awaitable[None]]) -> None:
     async for message in client.messages:
         if isinstance(message.payload, bytes | bytearray):
-            is_urgent = str(message.topic) == topics.RECALLS
-            await hear(Heard(data=bytes(message.payload), is_urgent=is_urgent))
+            await hear(Heard(data=bytes(message.payload), topic=str(message.topic)))
 
 
 def _first_line(losses: BaseExceptionGroup[BaseException]) -> str:

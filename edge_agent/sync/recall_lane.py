@@ -7,7 +7,7 @@ import structlog
 from edge_agent.errors import LinkDownError, StoreError
 from edge_agent.store.recalls import HeldRecalls
 from edge_agent.sync.state import RecallTrouble, SyncState
-from sync_protocol import codec
+from sync_protocol import codec, envelope
 from sync_protocol.errors import WireError
 from sync_protocol.machines import recalls as lane
 from sync_protocol.messages import Ack, AskRecalls, Confirm, Down, Up, Welcome
@@ -47,9 +47,9 @@ class RecallLane:
         return self._machine.wake_us
 
     def hear(self, data: bytes) -> None:
-        """A message of the recall topic."""
+        """A message of the recall topic. Whoever left it at the broker: the set in it is signed itself."""
         try:
-            message = codec.decode_down(data)
+            message = codec.decode_down(envelope.read(data).message)
         except WireError as error:
             _log.warning("message_not_understood", cause=str(error))
             return

@@ -22,6 +22,8 @@ class SyncState(msgspec.Struct, kw_only=True):
     cause: str = "not connected yet"
     alarm: str = ""
     """What cannot be, or what central refused to take: a person must look."""
+    forged: str = ""
+    """Why words that came in central's name were not believed; until central itself answers."""
     store_trouble: str = ""
     """Why what central says cannot be written down here."""
     latest: int = 0

@@ -36,6 +36,7 @@ class DictJournal:
         self.lines = {line.start.session: line for line in lines}
         self._line = lines[-1]
         self.incarnation: int = disk.tables["setting"].get("incarnation", 0)
+        self.central_keys: tuple[bytes, ...] = ()
         self._disk = disk
         self._facts = disk.tables["fact"]
         self._overlay = disk.tables["overlay"]
@@ -96,6 +97,20 @@ class DictJournal:
         self._commit("journal", writes)
         first_seq, line.head, line.head_hash = line.head + 1, seq, previous
         return tuple(FactId(device=start.device, session=start.session, seq=n) for n in range(first_seq, seq + 1))
+
+    def open_session(self, session: bytes, *, started_us: int) -> None:
+        before = self._line
+        start = SessionStart(
+            device=before.start.device,
+            session=session,
+            parent_session=before.start.session,
+            parent_seq=before.head,
+            parent_hash=before.head_hash,
+            started_us=started_us,
+        )
+        number = before.number + 1
+        self._commit("session", [("session", number, (start, 0, 0, 0)), ("base", number, (0, start.hash))])
+        self._line = self.lines[session] = _read_lines(self._disk)[-1]
 
     def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
         line = self.lines[session]

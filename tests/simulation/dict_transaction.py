@@ -14,6 +14,7 @@ from sync_protocol.items import Kind
 from sync_protocol.machines.ingest import SessionState
 from sync_protocol.recalls import InForce
 from tests.simulation.dict_tables import DictStaging, Row, Tables
+from tests.simulation.disk import GONE
 
 
 class DictTransaction(Transaction):
@@ -39,6 +40,8 @@ class DictTransaction(Transaction):
             statements.OTHER_SESSION: self._other_session,
             statements.HASH_OF: self._hash_of,
             statements.UNMET_PRODUCTS: list,
+            statements.EARLY_OF: self._early_of,
+            statements.EARLY_HASH: self._early_hash,
         }
 
     def load(self, codes: Iterable[str]) -> None:
@@ -55,6 +58,18 @@ class DictTransaction(Transaction):
     def select(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
         """The statements that central asks a transaction, by name; a new one needs its answer here."""
         return self._selects[statement](*values)
+
+    def execute(self, statement: str, values: Iterable[Row]) -> None:
+        """Facts that wait for older ones come and go."""
+        self.has_work = True
+        for row in values:
+            if statement == statements.ADD_EARLY:
+                self.staged.early.append(("early", row[:2], row[2:]))
+            else:
+                assert statement == statements.DROP_EARLY, f"no answer here to: {statement}"
+                session, through = row
+                gone = [key for key in self._tables.early if key[0] == session and key[1] <= through]
+                self.staged.early += [("early", key, GONE) for key in gone]
 
     def select_in(self, statement: str, keys: Iterable[str]) -> Iterator[Row]:
         assert not list(keys), f"no answer here to: {statement}"
@@ -91,6 +106,15 @@ class DictTransaction(Transaction):
             return [(committed,)]
         staged = (entry.sealed for entry in self.staged.facts)
         return [(sealed.hash,) for sealed in staged if (sealed.id.session, sealed.id.seq) == (session, seq)]
+
+    def _early_of(self, session: bytes, limit: int) -> list[Row]:
+        rows = sorted((seq, body) for (of, seq), (body, _) in self._tables.early.items() if of == session)
+        return list(rows[:limit])
+
+    def _early_hash(self, session: bytes, seq: int) -> list[Row]:
+        staged = {key: row for _, key, row in self.staged.early}
+        found = staged.get((session, seq)) or self._tables.early.get((session, seq))
+        return [(found[1],)] if found else []
 
     def _starts(self) -> list[SessionStart]:
         states = self._tables.sessions | self.staged.sessions

@@ -11,6 +11,7 @@ from edge_agent.errors import LinkDownError
 from edge_agent.store.recalls import HeldRecalls
 from edge_agent.sync.link import Heard, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.shell import SyncShell
+from sync_protocol import topics
 from sync_protocol.codec import encode_fact
 from sync_protocol.facts import Fact, FactId, Moment
 from tests.simulation import scanning
@@ -21,8 +22,10 @@ from tests.simulation.media import Medium, Stores
 from tests.simulation.network import CENTRAL, Letter
 from tests.simulation.perils import Killed, Perils
 from tests.simulation.scheduler import SECOND_US
+from tests.simulation.signing import SimSecret
 
 ZONE = ZoneInfo("Asia/Shanghai")
+_CENTRAL_KEYS = (SimSecret(CENTRAL).public,)
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _SETTLED_S = 0.2, 10.0, 5.0
 """As ``edge_agent.sync.link`` waits."""
 
@@ -220,6 +223,9 @@ class EdgeNode:
             watch=watch,
             tell=lambda _rows: None,
             software="simulation",
+            identity=SimSecret(self.client_id),
+            new_session=lambda: session_of(self._sessions),
+            central_keys=_CENTRAL_KEYS,
         )
         self.process = Process(stores=stores, shell=shell, watch=watch, clock=clock)
         self._timer_us, self._wait_s, self._has_dial = None, _FIRST_WAIT_S, False
@@ -261,7 +267,8 @@ class EdgeNode:
         self._taken(letter)
         if self.line is None or (letter.line is not None and letter.line != self.line):
             return
-        self._step(process, Heard(data=letter.data))
+        topic = topics.BROADCAST if letter.lane == "all" else topics.down(self.client_id)
+        self._step(process, Heard(data=letter.data, topic=topic))
 
     def _taken(self, letter: Letter) -> None:
         if letter.line is not None:

@@ -247,6 +247,7 @@ async def test_scans_of_agents_that_were_killed_are_drained_in_order_once(tmp_pa
         tell=lambda _rows: None,
         software="test",
         recalls=shelf.recorder.recalls,
+        identity=shelf.identity,
     )
     async with central.on(broker.port):
         running = asyncio.create_task(shell.run())

@@ -17,6 +17,7 @@ from edge_agent.check import Stock
 from edge_agent.clock import SystemClock, Watch
 from edge_agent.recorder import Recorder
 from edge_agent.store.folder import JOURNAL, REPLICA, DataFolder
+from edge_agent.store.identity import open_identity
 from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import waiting
 from edge_agent.store.overlay import Overlay
@@ -119,6 +120,7 @@ class Agent:
             software="test",
             recalls=self.recorder.recalls,
             recall_keys=keys,
+            identity=open_identity(path),
         )
         self.recorder.listen(lambda _items: self.shell.committed())
 

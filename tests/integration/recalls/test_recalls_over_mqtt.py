@@ -12,11 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from central.stock.recall_key import RecallKey
 from edge_agent.errors import Refused
 from edge_agent.sync.state import RecallTrouble
-from sync_protocol.codec import encode
+from sync_protocol import topics
+from sync_protocol.envelope import Voice
 from sync_protocol.facts import How, What
 from sync_protocol.lifecycle import Reason
 from sync_protocol.recalls import RecallSet, encode_recalls
 from tests.integration.recalls.house import LOT, Agent, House, box, until
+from tests.unit.central_core.desk import secret_of
 
 pytestmark = pytest.mark.mosquitto
 WITHIN_S = 1.0
@@ -148,7 +150,8 @@ async def test_a_forged_set_is_refused_with_an_alarm(house: House, tmp_path: Pat
     with Agent(tmp_path, house.broker.port, house.key) as agent:
         async with agent.online():
             await all_confirm(house, 1)
-            await house.publish(encode(forger.sign(2**40, empty)))
+            voice = Voice(bytes(16), secret_of("forger").sign)
+            await house.publish(voice.say(forger.sign(2**40, empty), topics.RECALLS))
             await until(lambda: agent.shell.state.recall_trouble is RecallTrouble.FORGED)
             assert [recall.lot for recall in agent.recorder.recalls.active] == [LOT]
 
