@@ -21,12 +21,14 @@ from edge_agent.check import Stock  # noqa: E402 - a script of the tree, too
 from edge_agent.clock import SystemClock, Watch  # noqa: E402
 from edge_agent.recorder import Recorder  # noqa: E402
 from edge_agent.store.folder import JOURNAL, REPLICA, DataFolder  # noqa: E402
+from edge_agent.store.identity import open_identity  # noqa: E402
 from edge_agent.store.journal import Journal  # noqa: E402
 from edge_agent.store.outgoing import waiting  # noqa: E402
 from edge_agent.store.overlay import Overlay  # noqa: E402
 from edge_agent.store.replica import Replica  # noqa: E402
 from edge_agent.sync.link import Heard, LinkEvent, MqttLink  # noqa: E402
 from edge_agent.sync.shell import SyncShell  # noqa: E402
+from sync_protocol import envelope  # noqa: E402
 from sync_protocol.codec import decode_down, decode_up  # noqa: E402
 from sync_protocol.documents import NoteState  # noqa: E402
 from sync_protocol.facts import Fact, How, What  # noqa: E402
@@ -48,6 +50,7 @@ class Agent:
         clock = SystemClock()
         folder.mkdir()
         self.name = name
+        self._identity = open_identity(folder)
         self.acks_s: list[float] = []
         self.first_ack_s = self.welcome_s = 0.0
         self._watch = Watch(clock, ZoneInfo("Asia/Shanghai"))
@@ -148,6 +151,7 @@ class Agent:
             software="swarm",
             recalls=self.recorder.recalls,
             recall_keys=(),
+            identity=self._identity,
         )
         self.recorder.listen(lambda _items: shell.committed())
         return shell
@@ -163,7 +167,7 @@ class _TimedLink:
 
     def send(self, data: bytes) -> None:
         self._link.send(data)
-        message = decode_up(data)
+        message = decode_up(envelope.read(data).message)
         if isinstance(message, Batch):
             self._left.setdefault((message.start.session, message.last_seq), time.perf_counter())
 
@@ -176,7 +180,7 @@ class _TimedLink:
         await self._link.run(note)
 
     def _note(self, data: bytes) -> None:
-        now_s, message = time.perf_counter(), decode_down(data)
+        now_s, message = time.perf_counter(), decode_down(envelope.read(data).message)
         match message:
             case Welcome():
                 self._agent.welcome_s = now_s
