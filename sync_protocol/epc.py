@@ -17,10 +17,6 @@ from enum import IntEnum
 from typing import NoReturn
 
 import msgspec
-from epcpy.epc_schemes.giai import GIAI
-from epcpy.epc_schemes.gid import GID
-from epcpy.epc_schemes.sgtin import SGTIN
-from epcpy.utils.common import ConvertException
 
 from sync_protocol.codeform import Code, CodeForm, shown
 from sync_protocol.errors import CodeFlaw, CodeRefused
@@ -113,15 +109,7 @@ def parse_epc(epc: str | bytes) -> Code:
         return _piece(raw)
     if header not in {_SGTIN_96, _GIAI_96, _GID_96}:
         _refuse(CodeFlaw.UNKNOWN_FORM, f"EPC {_hex(raw)}", "header 01, 30, 34 or 35", "a foreign tag: leave it out")
-    try:
-        code = _gid(raw) if header == _GID_96 else _gs1_tag(raw)
-    except ConvertException as error:
-        raise CodeRefused(
-            CodeFlaw.OUT_OF_RANGE,
-            found=f"EPC {_hex(raw)}",
-            expected="numbers that fit their fields",
-            advice="the tag was written wrongly: print a new label",
-        ) from error
+    code = _standard(raw)
     refuse_key_clash(code)
     return code
 
@@ -150,21 +138,34 @@ def _piece(raw: bytes) -> Code:
     return Code(key=_hex(raw), form=CodeForm.PIECE, serial=str(piece.serial))
 
 
-def _gs1_tag(raw: bytes) -> Code:
-    if (raw[1] >> 2) & 0b111 == _NO_PARTITION:
-        _refuse(CodeFlaw.BAD_PARTITION, f"EPC {_hex(raw)}", "partition 0 to 6", "the tag is wrong: print a new label")
-    if raw[0] == _GIAI_96:
-        giai = GIAI.from_hex(_hex(raw)).gs1_key()
-        return Code(key=f"8004{giai}", form=CodeForm.EPC_GIAI, serial=giai)
-    tag = SGTIN.from_hex(_hex(raw))
-    gtin = tag.gtin()
+def _standard(raw: bytes) -> Code:
+    """Code of a tag of the EPC Tag Data Standard."""
+    # Imported at the first tag of that kind: an agent whose tags are the hospital's own starts without it.
+    from epcpy.epc_schemes.giai import GIAI  # noqa: PLC0415
+    from epcpy.epc_schemes.gid import GID  # noqa: PLC0415
+    from epcpy.epc_schemes.sgtin import SGTIN  # noqa: PLC0415
+    from epcpy.utils.common import ConvertException  # noqa: PLC0415
+
+    hexadecimal = _hex(raw)
+    if raw[0] != _GID_96 and (raw[1] >> 2) & 0b111 == _NO_PARTITION:
+        _refuse(CodeFlaw.BAD_PARTITION, f"EPC {hexadecimal}", "partition 0 to 6", "the tag is wrong: print a new label")
+    try:
+        if raw[0] == _GID_96:
+            serial = GID.from_hex(hexadecimal).epc_uri.rpartition(":")[2]
+            return Code(key=hexadecimal, form=CodeForm.EPC_GID, serial=serial)
+        if raw[0] == _GIAI_96:
+            giai = GIAI.from_hex(hexadecimal).gs1_key()
+            return Code(key=f"8004{giai}", form=CodeForm.EPC_GIAI, serial=giai)
+        gtin = SGTIN.from_hex(hexadecimal).gtin()
+    except ConvertException as error:
+        raise CodeRefused(
+            CodeFlaw.OUT_OF_RANGE,
+            found=f"EPC {hexadecimal}",
+            expected="numbers that fit their fields",
+            advice="the tag was written wrongly: print a new label",
+        ) from error
     serial = str(int.from_bytes(raw, "big") & (2**38 - 1))
     return Code(key=f"01{gtin}21{serial}", form=CodeForm.EPC_SGTIN, gtin=gtin, serial=serial)
-
-
-def _gid(raw: bytes) -> Code:
-    uri = GID.from_hex(_hex(raw)).epc_uri
-    return Code(key=_hex(raw), form=CodeForm.EPC_GID, serial=uri.rpartition(":")[2])
 
 
 def _raw(epc: str | bytes) -> bytes:
