@@ -29,6 +29,7 @@ MAX_SERIAL = 2**48 - 1
 _HEX = re.compile(r"[0-9A-Fa-f]*")
 _PIECE_KEY = re.compile(r"01[0-9A-F]{22}")
 _LAYOUT = struct.Struct(">BHB6s")
+_WITH_CRC = struct.Struct(">BHB6sH")
 _CRC_START = 0xFFFF
 _BLANK = (bytes(EPC_BYTES), b"\xff" * EPC_BYTES)
 _SGTIN_96, _GIAI_96, _GID_96, _FACTORY = 0x30, 0x34, 0x35, 0xE2
@@ -46,6 +47,7 @@ class ItemType(IntEnum):
 
 _ITEMS = frozenset({ItemType.DRUG, ItemType.CONSUMABLE})
 _TYPES = {int(item_type): item_type for item_type in ItemType}
+_FIRST_TYPE, _LAST_TYPE = min(_TYPES), max(_TYPES)
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +63,7 @@ def encode_piece(site: int, serial: int, item_type: int = ItemType.CONSUMABLE) -
     for field, value, least, most in (
         ("site", site, 0, MAX_SITE),
         ("serial", serial, 0, MAX_SERIAL),
-        ("item_type", item_type, min(ItemType), max(ItemType)),
+        ("item_type", item_type, _FIRST_TYPE, _LAST_TYPE),
     ):
         if not least <= value <= most:
             _refuse(CodeFlaw.OUT_OF_RANGE, f"{field} {value}", f"{least} to {most}", "check the number range of labels")
@@ -71,17 +73,8 @@ def encode_piece(site: int, serial: int, item_type: int = ItemType.CONSUMABLE) -
 
 def decode_piece(epc: str | bytes) -> Piece:
     """Content of a tag of the hospital's own layout. Raises CodeRefused."""
-    raw = _raw(epc)
-    if raw[0] != VERSION:
-        _refuse(CodeFlaw.UNKNOWN_FORM, f"EPC {_hex(raw)}", "layout version 01", "the tag belongs to another system")
-    expected = crc_hqx(raw[:10], _CRC_START)
-    if int.from_bytes(raw[10:], "big") != expected:
-        _refuse(CodeFlaw.BAD_CHECK_DIGIT, f"EPC {_hex(raw)}", f"CRC {expected:04X}", "read again, or print a new label")
-    _, site, item_type, serial = _LAYOUT.unpack(raw[:10])
-    known_type = _TYPES.get(item_type)
-    if known_type is None:
-        _refuse(CodeFlaw.NOT_AN_ITEM, f"item type {item_type}", "1 to 4", "the tag was written by a newer system")
-    return Piece(site=site, item_type=known_type, serial=int.from_bytes(serial, "big"))
+    site, item_type, serial = _fields(_raw(epc))
+    return Piece(site=site, item_type=item_type, serial=serial)
 
 
 def piece_mask(site: int) -> str:
@@ -126,16 +119,30 @@ def refuse_key_clash(code: Code) -> None:
         )
 
 
+def _fields(raw: bytes) -> tuple[int, ItemType, int]:
+    """Site, type and serial of the hospital's own layout. Raises CodeRefused."""
+    version, site, item_type, serial, crc = _WITH_CRC.unpack(raw)
+    if version != VERSION:
+        _refuse(CodeFlaw.UNKNOWN_FORM, f"EPC {_hex(raw)}", "layout version 01", "the tag belongs to another system")
+    expected = crc_hqx(raw[:10], _CRC_START)
+    if crc != expected:
+        _refuse(CodeFlaw.BAD_CHECK_DIGIT, f"EPC {_hex(raw)}", f"CRC {expected:04X}", "read again, or print a new label")
+    known_type = _TYPES.get(item_type)
+    if known_type is None:
+        _refuse(CodeFlaw.NOT_AN_ITEM, f"item type {item_type}", "1 to 4", "the tag was written by a newer system")
+    return site, known_type, int.from_bytes(serial, "big")
+
+
 def _piece(raw: bytes) -> Code:
-    piece = decode_piece(raw)
-    if piece.item_type not in _ITEMS:
+    _, item_type, serial = _fields(raw)
+    if item_type not in _ITEMS:
         _refuse(
             CodeFlaw.NOT_AN_ITEM,
-            f"the tag of a {piece.item_type.name.lower()}",
+            f"the tag of a {item_type.name.lower()}",
             "the tag of a drug or consumable",
             "take the badge or location tag out of the read field",
         )
-    return Code(key=_hex(raw), form=CodeForm.PIECE, serial=str(piece.serial))
+    return Code(key=_hex(raw), form=CodeForm.PIECE, serial=str(serial))
 
 
 def _standard(raw: bytes) -> Code:

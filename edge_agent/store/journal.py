@@ -310,4 +310,6 @@ def _read_incarnation(connection: sqlite3.Connection) -> int:
 
 
 def _overlay_row(item: Item, position: int) -> tuple[Any, ...]:
-    return (position, item.code, _encode(item), item.product, item.kind, item.state, item.location, item.order)
+    # str(): SQLite's adapters take several times as long over a member of an enum as over a plain text.
+    kind, state = str(item.kind), str(item.state)
+    return (position, item.code, _encode(item), item.product, kind, state, item.location, item.order)
