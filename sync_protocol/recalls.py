@@ -56,7 +56,10 @@ class RecallSet(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
     def of(self, item: Item) -> Recall | None:
         """The first active recall that covers the item."""
-        return next((recall for recall in self.recalls if recall.covers(item)), None)
+        for recall in self.recalls:
+            if recall.covers(item):
+                return recall
+        return None
 
 
 NO_RECALLS = RecallSet(version=0, recalls=())
