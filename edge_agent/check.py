@@ -84,13 +84,15 @@ class Stock:
         own = self._overlay.at(location, states=states, product=product, kind=kind, limit=limit)
         found: list[Item] = []
         after = ""
+        kind_name = kind or ""
+        # Each statement sorts the whole place. A second one only makes up for rows that the overlay hides.
+        page = max(limit, _PAGE)
         while len(found) < limit:
-            kind_name = kind or ""
             rows = self._replica.query(
-                _AT, location, as_json(states), product, product, kind_name, kind_name, after, _PAGE
+                _AT, location, as_json(states), product, product, kind_name, kind_name, after, page
             )
             found += self._untouched(rows)
-            if len(rows) < _PAGE:
+            if len(rows) < page:
                 break
             after = rows[-1][0]
         return sorted(own + found, key=lambda item: item.code)[:limit]

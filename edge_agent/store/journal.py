@@ -28,7 +28,7 @@ _ADD_SESSION = (
 )
 _ADD_FACT = "INSERT INTO fact(position, body, hash) VALUES (?, ?, ?)"
 _TOUCH = (
-    "INSERT OR REPLACE INTO overlay(code, item, product, kind, state, location, order_id, position)"
+    "INSERT OR REPLACE INTO overlay(position, code, item, product, kind, state, location, order_id)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _SETTLE = "UPDATE session SET acked = ?, acked_version = ?, safe = ? WHERE number = ?"
@@ -134,7 +134,7 @@ class Journal:
             if (line.head, line.head_hash) != (seq, previous):  # read anew after the failure
                 raise
         line.head, line.head_hash = seq, previous
-        self._remember(row[0] for row in rows)
+        self._remember(row[1] for row in rows)
         self._testify()
         start = line.start
         return tuple(
@@ -339,4 +339,6 @@ def _read_pinned(connection: sqlite3.Connection) -> tuple[bytes, ...]:
 
 
 def _overlay_row(item: Item, position: int) -> tuple[Any, ...]:
-    return (item.code, _encode(item), item.product, item.kind, item.state, item.location, item.order, position)
+    # str(): SQLite's adapters take several times as long over a member of an enum as over a plain text.
+    kind, state = str(item.kind), str(item.state)
+    return (position, item.code, _encode(item), item.product, kind, state, item.location, item.order)

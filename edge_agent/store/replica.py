@@ -294,4 +294,6 @@ def _order_row(order: Order) -> tuple[Any, ...]:
 
 
 def _item_row(item: Item) -> tuple[Any, ...]:
-    return (item.code, _encode(item), item.product, item.kind, item.state, item.location, item.order)
+    # str(): SQLite's adapters take several times as long over a member of an enum as over a plain text.
+    kind, state = str(item.kind), str(item.state)
+    return (item.code, _encode(item), item.product, kind, state, item.location, item.order)

@@ -13,7 +13,7 @@ from edge_agent.errors import JournalNewerError
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-JOURNAL_VERSION = 3
+JOURNAL_VERSION = 4
 REPLICA_VERSION = 2
 
 # A fact stands at session number * 2^32 + seq: one tree, written at its end only, read by range.
@@ -73,6 +73,32 @@ _JOURNAL_RECALLS = (
     "CREATE TABLE recall_set(version INTEGER PRIMARY KEY, body BLOB NOT NULL, signature BLOB NOT NULL) STRICT",
 )
 
+# The overlay by position, so that the rows of a commit lie together at the end of it; what is written at random is only
+# the small index by code. A commit of 64 scans writes two thirds of the pages that it did.
+_JOURNAL_OVERLAY = (
+    """
+    CREATE TABLE touched(
+        position INTEGER NOT NULL,
+        code TEXT NOT NULL,
+        item BLOB NOT NULL,
+        product TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        state TEXT NOT NULL,
+        location TEXT NOT NULL,
+        order_id TEXT NOT NULL,
+        PRIMARY KEY (position, code)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    INSERT INTO touched(position, code, item, product, kind, state, location, order_id)
+        SELECT position, code, item, product, kind, state, location, order_id FROM overlay ORDER BY position, code
+    """,
+    "DROP TABLE overlay",
+    "ALTER TABLE touched RENAME TO overlay",
+    "CREATE UNIQUE INDEX overlay_code ON overlay(code)",
+    "CREATE INDEX overlay_order ON overlay(order_id) WHERE order_id <> ''",
+)
+
 _REPLICA = (
     """
     CREATE TABLE cursor(
@@ -126,7 +152,12 @@ def migrate_journal(connection: sqlite3.Connection, path: Path) -> None:
             " journal. Nothing was changed. Install the version that ran here last, or a newer one."
         )
     if found < JOURNAL_VERSION:
-        steps = [("tables", _JOURNAL), ("pruned", _JOURNAL_PRUNED), ("recalls", _JOURNAL_RECALLS)]
+        steps = [
+            ("tables", _JOURNAL),
+            ("pruned", _JOURNAL_PRUNED),
+            ("recalls", _JOURNAL_RECALLS),
+            ("overlay", _JOURNAL_OVERLAY),
+        ]
         _apply(connection, "journal", steps, JOURNAL_VERSION)
 
 
