@@ -286,7 +286,8 @@ class Uplink:
         has_moved = has_moved or len(self._in_flight) < flying
         if has_moved and self._is_welcome:  # an ack to before the HELLO: its welcome is still waited for
             self._patience_us = RESEND_AFTER_US
-            self._waiting_since_us = event.now_us if self._in_flight else None
+            is_waiting = self._in_flight or any(line.held > line.acked for line in self._lines.values())
+            self._waiting_since_us = event.now_us if is_waiting else None
         safe = min(ack.safe, ack.through)
         settle = Settle(
             session=ack.session, through=ack.through, version=ack.version, exceptions=ack.exceptions, safe=safe

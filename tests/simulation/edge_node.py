@@ -64,6 +64,8 @@ class EdgeNode:
         """By item, the last fact of this device that changed it, until the ledger is seen to show it."""
         self.acked: dict[bytes, int] = {}
         """How far the journal was seen to believe each session to be committed."""
+        self.flying = 0
+        """Facts of earlier sessions that were seen in flight."""
         self.skew_us = 0
         self.drift = 0.0
         self.death: tuple[bool, int] = (False, SECOND_US)
