@@ -1,7 +1,7 @@
 """The ledger's tables as dictionaries, and the writes of one commit before they are made."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from central.ledger import statements
@@ -78,8 +78,11 @@ class DictStaging:
         self.sessions: dict[bytes, SessionState] = {}
         self._version = version
 
-    def add_fact(self, position: int, sealed: SealedFact, fact: Fact) -> None:  # noqa: ARG002 -- the shape it stands in for
+    def add_fact(self, position: int, sealed: SealedFact, fact: Fact, before: str) -> None:  # noqa: ARG002 -- the shape it stands in for
         self.facts.append(Entry(position=position, sealed=sealed, version=self._version))
+
+    def touch(self, codes: Iterable[str]) -> None:
+        """These tables know no life of a code."""
 
     def add_unreadable(self, position: int, sealed: SealedFact, cause: str) -> None:
         self.facts.append(Entry(position=position, sealed=sealed, version=self._version))
