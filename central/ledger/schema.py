@@ -73,7 +73,9 @@ seal = Table(
     Column("signature", LargeBinary, nullable=False),
 )
 
-# ``what`` is a sync_protocol.facts.What, or "unreadable" for bytes that are no fact: they are kept all the same.
+# Positions have no gap, and versions rise with them. ``what`` is a sync_protocol.facts.What, or "unreadable" for bytes
+# that are no fact: they are kept all the same. ``before``: JSON of where the life of its codes goes on backwards, see
+# ``ledger/lives.py``. No index by session: ``run`` leads to a fact of one.
 fact = Table(
     "fact",
     metadata,
@@ -90,19 +92,23 @@ fact = Table(
     _text("operator"),
     _text("document"),
     _text("order_id"),
-    UniqueConstraint("session", "seq"),
+    Column("before", Text, nullable=False, server_default=text("'0'")),
     Index("ix_fact_document", "document", sqlite_where=text("document != ''")),
     Index("ix_fact_order_id", "order_id", sqlite_where=text("order_id != ''")),
 )
 
-fact_code = Table(
-    "fact_code",
+# Facts of a session that follow each other in the ledger: fact ``first_seq`` stands at ``position``.
+run = Table(
+    "run",
     metadata,
-    Column("code", Text, primary_key=True, nullable=False),
-    Column("position", Integer, primary_key=True, nullable=False),
+    Column("session", LargeBinary, primary_key=True, nullable=False),
+    Column("first_seq", Integer, primary_key=True, nullable=False),
+    _number("position"),
     sqlite_with_rowid=False,
 )
 
+# ``last_position``: of the last fact that it fits. Every state change rewrites the row, so no index but that of what
+# is free has a column that changes with the state; which rows a version changed is told by its facts.
 item = Table(
     "item",
     metadata,
@@ -124,11 +130,13 @@ item = Table(
     _text("made"),
     _flag("is_controlled"),
     _number("version"),
-    Index(None, "version"),
-    Index(None, "product", "state", "expiry"),
+    _number("last_position"),
+    Index(None, "product", "lot"),
     Index(None, "location"),
     Index("ix_item_order_id", "order_id", sqlite_where=text("order_id != ''")),
-    Index("ix_item_box_state", "box", "state", sqlite_where=text("box != ''")),
+    Index("ix_item_box", "box", sqlite_where=text("box != ''")),
+    Index("ix_item_free", "product", "location", "expiry", sqlite_where=text("state = 'in_stock' AND kind != 'piece'")),
+    sqlite_with_rowid=False,
 )
 
 # The codes of an order are the items with its id.

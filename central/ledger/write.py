@@ -112,6 +112,7 @@ class Ledger:
             for consequence in self._consequences:
                 consequence(transaction)
             transaction.finish()
+            self._seal.add_facts(transaction.filed)
             self._connection.execute(statements.WRITE_META, ("version", str(transaction.version)))
             self._seal_and_commit()
         except sqlite3.IntegrityError as error:

@@ -3,6 +3,7 @@
 import sqlite3
 
 from central.ledger import rows, statements
+from central.ledger.changed import changed_items, spoken_after
 from central.ledger.staging import in_chunks
 from central.ledger.write import Committed, Ledger
 from central.sync.link import Outbox
@@ -60,26 +61,31 @@ class Publisher:
     def delta(self, after: int) -> Delta:
         """The rows that follow ``after``, cut between two commits."""
         connection, latest = self._ledger.connection, self._ledger.version
-        versions = [row[0] for row in connection.execute(statements.VERSIONS_AFTER, (after, MAX_ROWS + 1))]
+        spoken = spoken_after(connection, after, MAX_ROWS)
+        versions = [version for version, codes in spoken for _ in codes]
+        versions += [row[0] for row in connection.execute(statements.VERSIONS_AFTER, (after, MAX_ROWS + 1))]
+        versions.sort()
         to = latest
         if len(versions) > MAX_ROWS:
             # The last commit seen may go on behind the limit: stop before it, unless it is the only one.
-            to = versions[-1] - 1 if versions[0] < versions[-1] else versions[-1]
-        return self._delta(after, to, read_rows(connection, after, to), latest=latest)
+            last = versions[MAX_ROWS]
+            to = last - 1 if versions[0] < last else last
+        codes = {code for version, codes in spoken if version <= to for code in codes}
+        return self._delta(after, to, read_rows(connection, codes, after, to), latest=latest)
 
     def _delta(self, after: int, to: int, rows: Rows, *, latest: int) -> Delta:
         return Delta(after=after, to=to, rows=rows, latest=latest, incarnation=self._ledger.incarnation)
 
 
-def read_rows(connection: sqlite3.Connection, after: int, to: int) -> Rows:
-    """Rows changed in (after, to]."""
+def read_rows(connection: sqlite3.Connection, spoken: set[str], after: int, to: int) -> Rows:
+    """Rows changed in (after, to]; ``spoken``: all codes whose items may have."""
     span = (after, to)
     orders = connection.execute(statements.CHANGED_ORDERS, span).fetchall()
     codes: dict[str, list[str]] = {row[0]: [] for row in orders}
     for order, code, _ in in_chunks(connection, statements.ORDER_CODES, sorted(codes)):
         codes[order].append(code)
     return Rows(
-        items=tuple(rows.item_of(row) for row in connection.execute(statements.CHANGED_ITEMS, span)),
+        items=tuple(changed_items(connection, spoken, after, to)),
         orders=tuple(rows.order_of(row, tuple(codes[row[0]])) for row in orders),
         notes=tuple(rows.note_of(row) for row in connection.execute(statements.CHANGED_NOTES, span)),
         products=tuple(rows.product_of(row[0]) for row in connection.execute(statements.CHANGED_PRODUCTS, span)),
