@@ -23,7 +23,7 @@ from central.ledger import store
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
-from central.stock.device_keys import DeviceKeys
+from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
 from central.stock.fulfilment import settle_orders
 from central.stock.masterdata import MasterData
@@ -46,7 +46,7 @@ from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
 from central.sync.safe import Safe
-from sync_protocol.envelope import Secret, Voice
+from sync_protocol.envelope import Secret, Voice, fingerprint
 from sync_protocol.facts import SESSION_BYTES
 
 _log = structlog.get_logger("central")
@@ -54,6 +54,8 @@ SHUTDOWN_S = 2.0
 KEY = "central.key"
 _OLDER_ADVICE = "two centrals are alive: stop this one, or restore the backup that is meant, with the clock set right"
 _REFILL_ADVICE = "bring the agents back that are waited for; orders wait meanwhile, workplaces go on"
+_KEYS_ADVICE = "two people compare each fingerprint with the one that the device shows, and accept it below"
+_REFUSED_ADVICE = "look for a second computer of this name, or for whoever has access to the broker"
 PROBE_EVERY_S = 2.0
 
 
@@ -116,6 +118,7 @@ class Central:
             people=people,
             exceptions=Exceptions(self.ledger),
             recalls=self.recalls,
+            device_keys=self.device_keys,
             changes=changes,
             time=time,
             read=open_reader(path),
@@ -146,6 +149,7 @@ class Central:
                 cause=stuck or ("more facts arrive than can be written" if is_full else ""),
                 advice=_advice(stuck or is_full, "keep the data folder of the agents named and look at the exceptions"),
             ),
+            self._devices(),
             Condition(
                 part="recalls",
                 cause=recalls,
@@ -157,6 +161,14 @@ class Central:
             advice = _advice(trouble, "check the platform and [insurer]; rows wait and are sent by themselves")
             parts.append(Condition(part="insurer", cause=trouble, advice=advice))
         return tuple(parts)
+
+    def _devices(self) -> Condition:
+        """Who may not speak, and why."""
+        waiting = ", ".join(f"{device} {fingerprint(key)}" for device, key in self.device_keys.waiting)
+        if waiting:
+            return Condition(part="devices", cause=f"keys wait: {waiting}", advice=_KEYS_ADVICE)
+        refused = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.gate.refused_lately.items()))
+        return Condition(part="devices", cause=refused, advice=_advice(refused, _REFUSED_ADVICE))
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[str], None]) -> None:
         """Serve until ``stop``. ``on_ready`` gets the address of the site."""
@@ -267,11 +279,17 @@ def _advice(is_needed: object, text: str) -> str:
     return text if is_needed else ""
 
 
+_ENROLMENTS = {
+    Enrolment.LISTED: "listed: two people let each device in",
+    Enrolment.OPEN: "open: the first key that a device shows is believed; not for a hospital",
+}
+
+
 def check(config: Config) -> str:
     """What a configuration says, for a person to read."""
     insurer = config.insurer.url if config.insurer else "none: rows wait"
     clients = ", ".join(client.name for client in config.clients) or "none"
     shown = {"data": config.data, "site": f"{config.host}:{config.port}", "language": config.language}
     shown |= {"zone": config.zone.key, "broker": f"{config.broker.host}:{config.broker.port}"}
-    shown |= {"insurer": insurer, "clients": clients}
+    shown |= {"insurer": insurer, "clients": clients, "enrolment": _ENROLMENTS[config.enrolment]}
     return "\n".join(f"{name:9} {value}" for name, value in shown.items())

@@ -6,7 +6,9 @@ from central.console.visit import View, Visit
 from central.ledger import read_api, read_console
 from central.ledger.read_rows import AgentRow, ExceptionRow
 from central.ledger.schema import exception
+from central.stock.device_keys import Enrolment
 from central.stock.services import Condition, Life
+from sync_protocol.envelope import fingerprint
 from sync_protocol.machines.lineage import Finding
 
 CLOCK_S = 5.0
@@ -30,6 +32,11 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def show(visit: Visit) -> View:
+    return await page(visit)
+
+
+async def page(visit: Visit, *, cause: str = "", status: int = 200) -> View:
+    """``cause``: why the key was not accepted that a person wanted to let in."""
     engine = visit.services.read
     agents = await read_api.agents(engine)
     conditions, life = visit.services.conditions(), visit.services.life()
@@ -42,9 +49,12 @@ async def show(visit: Visit) -> View:
         "life": life,
         "backup": await read_console.last_backup(engine),
         "sentence": sentence(visit, agents, conditions, life),
+        "waiting_keys": [(device, fingerprint(key)) for device, key in visit.services.device_keys.waiting],
+        "is_open": visit.services.device_keys.enrolment is Enrolment.OPEN,
+        "cause": cause,
         "is_well": all(part.is_ok for part in conditions) and not any(troubles.values()),
     }
-    return View(template="sync.html", values=values)
+    return View(template="sync.html", values=values, status=status)
 
 
 def sentence(visit: Visit, agents: list[AgentRow], conditions: tuple[Condition, ...], life: Life) -> str:

@@ -25,6 +25,7 @@ from sync_protocol.messages import AskRecalls, Batch, Confirm, Hello, Pull, Up
 from sync_protocol.recalls import SignedRecalls
 
 MOST_REFUSED = 200
+REMEMBERED_US = 600_000_000
 SAY_AGAIN_AFTER_US = 3_000_000
 """Whoever sends forged letters in a device's name must not flood that device with refusals."""
 _ASK_VENDOR = "keep the agent's data folder as it is and call the administrator of central"
@@ -43,20 +44,26 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate:
-    """``refused``: by device, why its last letter that was not taken was not; ``refusals``: how many there were."""
+    """``refusals``: how many letters were not taken."""
 
     def __init__(
         self, ledger: Ledger, keys: DeviceKeys, agents: Agents, refuse: Callable[[str, str, str], None]
     ) -> None:
         """``refuse``: tell a device the cause and what to do."""
-        self.refused: dict[str, str] = {}
         self.refusals = 0
+        self._refused: dict[str, tuple[str, int]] = {}
         self._ledger = ledger
         self._keys = keys
         self._agents = agents
         self._refuse = refuse
         self._freshness = Freshness()
         self._said_us: dict[str, int] = {}
+
+    @property
+    def refused_lately(self) -> dict[str, str]:
+        """By device, why its last letter was not taken; of the devices that were not heard well since."""
+        since_us = self._ledger.time.now_us() - REMEMBERED_US
+        return {device: cause for device, (cause, at_us) in self._refused.items() if at_us >= since_us}
 
     def open(self, letter: Letter) -> Heard | None:
         """The message, or None if it is not taken."""
@@ -75,7 +82,7 @@ class Gate:
             self._count(device, flaw)
             self._refuse(device, flaw, _ASK_VENDOR)
             return None
-        self.refused.pop(device, None)
+        self._refused.pop(device, None)
         begins = isinstance(message, Hello) and self._begins(device, message.start.session)
         is_news = self._freshness.is_news(device, opened.stream, opened.number, begins=begins)
         return Heard(device=device, message=message, is_news=is_news)
@@ -103,10 +110,11 @@ class Gate:
 
     def _count(self, device: str, cause: str) -> None:
         self.refusals += 1
-        if self.refused.get(device) != cause:
+        known = self._refused.get(device)
+        if known is None or known[0] != cause:
             _log.warning("letter refused", device=device, cause=cause)
-        if device in self.refused or len(self.refused) < MOST_REFUSED:
-            self.refused[device] = cause
+        if known is not None or len(self._refused) < MOST_REFUSED:
+            self._refused[device] = (cause, self._ledger.time.now_us())
 
     def _turn_away(self, device: str, cause: str, advice: str) -> None:
         """What may be another one's letter is answered now and then only."""
