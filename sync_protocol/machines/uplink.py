@@ -195,12 +195,11 @@ class Uplink:
         return [Adopt(incarnation=told)]
 
     def _told_of_central(self, event: Told) -> list[Effect]:
-        """Waits grow for a central that is silent: one that speaks gets at once what it may have missed."""
+        """A central that says it is there, and nothing else, has just come: it gets at once what it may have missed."""
         stranger = self._stranger(event.incarnation)
         if stranger is not None:
             return stranger
-        is_late = self._patience_us > RESEND_AFTER_US
-        if self._waiting_since_us is None or not (is_late or event.is_empty):
+        if self._waiting_since_us is None or not event.is_empty:
             return []
         return self._again(event.now_us, patience_us=RESEND_AFTER_US)
 

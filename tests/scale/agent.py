@@ -6,6 +6,7 @@ scan when it was (UTC µs) and how long its durable commit took (ms).
 
 import asyncio
 import os
+import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -23,7 +24,6 @@ from edge_agent.recorder import Recorder  # noqa: E402
 from edge_agent.store.folder import JOURNAL, REPLICA, DataFolder  # noqa: E402
 from edge_agent.store.identity import open_identity  # noqa: E402
 from edge_agent.store.journal import Journal  # noqa: E402
-from edge_agent.store.outgoing import waiting  # noqa: E402
 from edge_agent.store.overlay import Overlay  # noqa: E402
 from edge_agent.store.replica import Replica  # noqa: E402
 from edge_agent.sync.link import Heard, LinkEvent, MqttLink  # noqa: E402
@@ -36,7 +36,7 @@ from sync_protocol.messages import Ack, Batch, Welcome  # noqa: E402
 
 PIECES = 20
 _EVERY_S = 0.05
-_POLL_S = 0.02
+_POLL_S = 0.1
 
 
 def location(name: str) -> str:
@@ -46,13 +46,18 @@ def location(name: str) -> str:
 class Agent:
     """``acks_s``: from each batch that left to the ack that covered it."""
 
-    def __init__(self, folder: Path, name: str, port: int) -> None:
+    def __init__(self, folder: Path, name: str, port: int, *, model: Path | None = None) -> None:
+        """``model``: a replica that is up to date, for an agent that worked here yesterday."""
         clock = SystemClock()
         folder.mkdir()
+        if model is not None:
+            shutil.copy(model, folder / REPLICA)
         self.name = name
         self._identity = open_identity(folder)
         self.acks_s: list[float] = []
         self.first_ack_s = self.welcome_s = 0.0
+        self.through = 0
+        """As far as it heard that the ledger has its facts."""
         self._watch = Watch(clock, ZoneInfo("Asia/Shanghai"))
         self._data = DataFolder.hold(folder)
         session, now_us = os.urandom(16), clock.wall_us()
@@ -67,6 +72,8 @@ class Agent:
             location=location(name),
             device=name,
         )
+        if model is not None:
+            self.journal.adopt(self.replica.incarnation)
         self._port = port
         self._is_out: set[str] = set()
 
@@ -85,7 +92,7 @@ class Agent:
 
     async def drained(self) -> None:
         """Connect for as long as facts wait."""
-        await self._online(lambda: waiting(self.journal).facts == 0)
+        await self._online(lambda: self.through == self.journal.head)
 
     async def work(self, facts: int) -> None:
         """Receive the note if it is open, then take and put back."""
@@ -186,6 +193,7 @@ class _TimedLink:
                 self._agent.welcome_s = now_s
             case Ack(session=session, through=through):
                 covered = [key for key in self._left if key[0] == session and key[1] <= through]
+                self._agent.through = max(self._agent.through, through)
                 self._agent.acks_s += [now_s - self._left.pop(key) for key in covered]
                 if covered and len(self._agent.acks_s) == len(covered):
                     self._agent.first_ack_s = now_s

@@ -26,7 +26,8 @@ import structlog
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from hardware_sims import settings  # noqa: E402 - this is a script of the tree
+from edge_agent.store.folder import REPLICA  # noqa: E402 - this is a script of the tree
+from hardware_sims import settings  # noqa: E402
 from hardware_sims.broker import Brand, Broker, free_port  # noqa: E402
 from hardware_sims.catalogue import CATALOGUE, Role, of_role, piece_epc  # noqa: E402
 from hardware_sims.platforms.hospital import HospitalSystem  # noqa: E402
@@ -76,6 +77,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    # A swarm in one process is slow to listen; what it then drops, it pulls.
+    logging.getLogger("mqtt").setLevel(logging.ERROR)
     (ROOT / "out").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="reconnect-", dir=ROOT / "out") as folder:
         result = asyncio.run(measure(Path(folder), agents=options.agents, facts=options.facts, say=_say))
@@ -100,8 +103,8 @@ async def measure(folder: Path, *, agents: int, facts: int, say: Callable[[str],
             await _supply(
                 HospitalSystem(central.url, token=settings.HOSPITAL_TOKEN, seed=1, http=http), [*names, SCANNER]
             )
-            swarm = [Agent(folder / name, name, broker.port) for name in names]
-            await _copy(swarm)
+            model = await _model(folder / "model", broker.port)
+            swarm = [Agent(folder / name, name, broker.port, model=model) for name in names]
             say(f"cut off, each writes {facts} facts")
             for agent in swarm:
                 await agent.work(facts)
@@ -116,12 +119,13 @@ async def measure(folder: Path, *, agents: int, facts: int, say: Callable[[str],
             await broker.stop()
 
 
-async def _copy(swarm: Sequence[Agent]) -> None:
-    """Each agent has its replica: it worked here yesterday."""
-    for start in range(0, len(swarm), 20):
-        some = swarm[start : start + 20]
-        async with asyncio.timeout(_PATIENCE_S):
-            await asyncio.gather(*(agent.copied() for agent in some))
+async def _model(folder: Path, port: int) -> Path:
+    """A replica that is up to date."""
+    agent = Agent(folder, SCANNER, port)
+    async with asyncio.timeout(_PATIENCE_S):
+        await agent.copied()
+    agent.close()
+    return folder / REPLICA
 
 
 async def _reconnect(swarm: Sequence[Agent], central: Program, scanner: ManagedProcess, folder: Path) -> Result:

@@ -152,29 +152,25 @@ class TestUplink:
         effects = machine.handle(ack(OLD, 3))
         assert effects[-1] == SendBatch(session=NOW, after=0, limit=500)
 
-    def test_a_central_that_speaks_again_gets_at_once_what_a_silent_one_was_to_wait_for(self) -> None:
+    def test_a_central_that_says_it_is_there_gets_at_once_what_a_silent_one_was_to_wait_for(self) -> None:
         machine = welcomed()
-        machine.handle(uplink.Committed(session=NOW, through=1, now_us=0))
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
-        news = uplink.Told(incarnation=0, now_us=1)
-        assert machine.handle(news) == []
-        late_us = uplink.RESEND_AFTER_US
-        machine.handle(uplink.Tick(now_us=late_us))
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=late_us))
-        [again] = machine.handle(uplink.Told(incarnation=0, now_us=late_us + 1))
-        assert again == uplink.SendBatch(session=NOW, after=0, limit=uplink.BATCH_FACTS)
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=late_us + 1))
-        assert machine.wake_us == late_us + 1 + uplink.RESEND_AFTER_US
-        assert machine.handle(uplink.Told(incarnation=0, now_us=late_us + 2)) == []
-
-    def test_a_central_that_says_it_is_there_is_not_waited_for_at_all(self) -> None:
-        machine = welcomed()
-        ring = uplink.Told(incarnation=0, now_us=1, is_empty=True)
+        ring = uplink.Told(incarnation=0, now_us=uplink.RESEND_AFTER_US + 1, is_empty=True)
         assert machine.handle(ring) == []
         machine.handle(uplink.Committed(session=NOW, through=1, now_us=0))
         machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
+        machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=uplink.RESEND_AFTER_US))
         [again] = machine.handle(ring)
         assert again == uplink.SendBatch(session=NOW, after=0, limit=uplink.BATCH_FACTS)
+        assert machine.wake_us == ring.now_us + uplink.RESEND_AFTER_US
+
+    def test_the_news_of_a_busy_central_do_not_make_it_busier(self) -> None:
+        machine = welcomed()
+        machine.handle(uplink.Committed(session=NOW, through=1, now_us=0))
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
+        machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=uplink.RESEND_AFTER_US))
+        assert machine.handle(uplink.Told(incarnation=0, now_us=uplink.RESEND_AFTER_US + 1)) == []
 
     def test_what_was_not_acked_is_sent_again_with_growing_patience(self) -> None:
         machine = welcomed(head=1)
