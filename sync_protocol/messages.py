@@ -9,8 +9,8 @@ from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
 from sync_protocol.recalls import SignedRecalls
 
-SCHEMA = 1
-"""Version of facts and messages that this code writes. It reads every version up to it."""
+SCHEMA = 2
+"""Version of facts and messages that this code writes. It reads every version up to it. 2: batches in columns."""
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
