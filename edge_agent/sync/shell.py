@@ -270,7 +270,7 @@ class SyncShell:
         lines = tuple(
             uplink.Line(session=session, head=line.head, acked=line.base, kept=line.base)
             for session, line in self._journal.lines.items()
-            if line.head > line.base
+            if line.head > line.base or line is self._journal.current
         )
         adopted = uplink.Adopted(incarnation=incarnation, lines=lines, now_us=self._now_us())
         await self._do(self._uplink.handle(adopted))
