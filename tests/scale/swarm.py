@@ -7,9 +7,13 @@ import time
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
+import structlog
+
 from sync_protocol.facts import What
 from tests.benchmarks import office
 from tests.scale.hospital import Agent, peak_mb, until
+
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
 async def run(place: Path, port: int, first: int, last: int, facts: int) -> None:
