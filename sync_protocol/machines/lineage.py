@@ -49,8 +49,9 @@ def judge(start: SessionStart, held: Mapping[bytes, int], past: Past) -> Judgeme
     """None if the session may follow. ``held``: how far the journal goes in sessions that it still has to send."""
     lost = _lost(start, held, past)
     if not start.parent_session:
-        # One that a known session follows is no beginning anew: it is the first, and comes late.
-        return Judgement(finding=Finding.LOST, lost=lost) if past.is_known and not past.children else None
+        # One that was told of, or that a known session follows, is no beginning anew: it is the first, and comes late.
+        is_first = start.session in past.heads or past.children
+        return Judgement(finding=Finding.LOST, lost=lost) if past.is_known and not is_first else None
     if past.parent is not None:
         through, head = past.parent
         beyond = max(0, through - start.parent_seq)
