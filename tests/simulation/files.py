@@ -123,6 +123,9 @@ async def _take_in(writer: sqlite3.Connection, delta: Delta, as_of_us: int) -> N
 def _no_threads() -> contextlib.AbstractContextManager[object]:
     return mock.patch.object(replicas, "_take_in", _take_in)
 
+    async def make_durable(self) -> None:
+        """These files are in memory."""
+
 
 class FileStores:
     def __init__(self, journal: PerilousJournal, replica: PerilousReplica) -> None:
