@@ -12,8 +12,10 @@ from alembic import command
 from central import backup
 from central.errors import BusyError, DiskError, LedgerCorruptError
 from central.ledger import migrations, store
+from central.stock.recalls import NewRecall
 from central.sync.ingest import Ingest
 from central.sync.safe import Safe
+from sync_protocol.documents import Person
 from sync_protocol.facts import What
 from sync_protocol.items import State
 from sync_protocol.messages import Ack, Batch
@@ -191,6 +193,41 @@ async def _check_acts(folder: Path, told: Told) -> float:
     assert told.is_disk_dead or not set(told.refused) & done, ("BusyError promises: nothing was changed", told, done)
     locked = desk.states().get(State.LOCKED, 0)
     assert locked == (4 if "order" in done and "cancel" not in done else 0), "an order and its items, both or neither"
+    await _ended(desk)
+    return took
+
+
+_RECALL = NewRecall(id="R-1", product=STENT.id, lot="L1", reason="particles", operator="n1", witness="n2")
+_PEOPLE = [Person(id="n1", name="李敏"), Person(id="n2", name="王强")]
+
+
+async def _prepare_people(folder: Path) -> None:
+    """As known, with the two people whom a recall needs."""
+    await _prepare_known(folder)
+    desk = Desk(folder / DATA)
+    await desk.people.put(_PEOPLE)
+    desk.close()
+
+
+async def _recall(folder: Path, ready: Ready, say: Say) -> None:
+    """Issued and lifted: the set that is signed, and the items that it freezes and releases."""
+    desk = _desk(folder)
+    ready()
+    if await _do(say, "issued", lambda: desk.recalls.issue(_RECALL)):
+        await _do(say, "lifted", lambda: desk.recalls.lift(_RECALL.id, operator="n2", witness="n1", reason="a mistake"))
+    desk.close()
+
+
+async def _check_recall(folder: Path, told: Told) -> float:
+    desk, took = await _recovered(folder)
+    _stands(desk, folder)
+    found = dict(desk.rows("SELECT id, is_active FROM recall"))
+    assert not told.said or _RECALL.id in found, "a recall that was in force is gone"
+    assert "lifted" not in told.said or not found[_RECALL.id]
+    await desk.recalls.issue(_RECALL)
+    await desk.recalls.finish()
+    is_active = dict(desk.rows("SELECT id, is_active FROM recall"))[_RECALL.id]
+    assert (desk.states().get(State.FROZEN, 0) > 0) == bool(is_active), "frozen by a recall that is not in force"
     await _ended(desk)
     return took
 
@@ -410,6 +447,7 @@ CASES = {
     for case in (
         _case("ingest", _ingest, _check_ingest),
         _case("acts", _acts, _check_acts),
+        _case("recall", _recall, _check_recall, _prepare_people),
         _case("life", _life, _check_life),
         _case("refill", _refill_ends, _check_refill, _prepare_refill),
         _case("safe", _safe, _check_safe, _prepare_saved),

@@ -44,6 +44,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
             (folder / name).mkdir(parents=True, exist_ok=True)
         for name, content in self.files.items():
             (folder / name).write_bytes(content)
+            (folder / name).chmod(0o600)  # as keys must be
 
 
 class _Names(msgspec.Struct):
