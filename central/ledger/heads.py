@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from central.ledger import signing, statements
+from central.ledger import durable, signing, statements
 
 FOLDER = "heads"
 _DOMAIN = b"codepool head 1"
@@ -60,9 +60,7 @@ def write(
     )
     head = msgspec.structs.replace(head, signature=key.sign(head.signed).hex())
     path.parent.mkdir(exist_ok=True)
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(head)) + b"\n")
-    fresh.replace(path)
+    durable.write(path, msgspec.json.format(msgspec.json.encode(head)) + b"\n")
     return path
 
 

@@ -93,3 +93,12 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def sync(path: Path) -> None:
+    """What was written to a file, or which names a folder has, onto the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

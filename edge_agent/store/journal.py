@@ -221,7 +221,7 @@ class Journal:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo(connection, error)
-            failure = sqlite.explain(self.path, error)
+            failure = sqlite.explain(self.path, error, is_in_doubt=self._connection is None)
             self.trouble = str(failure)
             raise failure from error
         except BaseException:

@@ -1,14 +1,14 @@
 """The replica: a copy of central's state at one ledger version. A cache: damaged or of another schema, it is deleted.
 
 Deltas are written on a thread, by a connection of their own, so that scans go on meanwhile; readers see the old rows
-until the whole delta and the cursor are committed together (REQ-05).
+until the whole delta and the cursor are committed together (REQ-05). Their last commits may go with the power: whoever
+lets something else go because the replica shows it calls ``make_durable`` before.
 
 A replica of another incarnation of central is built in a file beside and takes the place of this one when it is
 complete: never is a part of it read, and a crash at any moment leaves one of the two, whole (REQ-06).
 """
 
 import asyncio
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +21,7 @@ import structlog
 
 from edge_agent.errors import StoreError
 from edge_agent.store import schema, sqlite
+from edge_agent.store.folder import sync
 from sync_protocol.documents import Order
 from sync_protocol.items import Item
 from sync_protocol.messages import Delta, Rows
@@ -57,8 +58,11 @@ class Replica:
         """Open the replica in ``path``; an empty one, filled by pulling, if that is damaged. Raises StoreError."""
         self.path = path
         self._built: sqlite3.Connection | None = None
-        self._drop_built()
-        self._open()
+        try:
+            self._drop_built()
+            self._open()
+        except OSError as error:
+            raise _explained(self.path, error) from error
 
     def _open(self) -> None:
         try:
@@ -73,6 +77,7 @@ class Replica:
             except sqlite3.Error as second:
                 raise _explained(self.path, second) from second
         self._reader, self._writer = connections
+        self._is_durable = False
         self._read_cursor()
         self.is_damaged = False
         """Set by the first read or write that met damage: to be reset and pulled anew."""
@@ -91,6 +96,7 @@ class Replica:
     async def apply(self, delta: Delta, *, as_of_us: int) -> None:
         """Take in a delta that starts at ``version`` and move the cursor with it, or neither. Raises StoreError."""
         assert delta.after == self.version, "the downlink machine applies a delta only at its start"
+        self._is_durable = False
         try:
             await _take_in(self._writer, delta, as_of_us)
         except asyncio.CancelledError:
@@ -99,6 +105,16 @@ class Replica:
         except sqlite3.Error as error:
             raise self._explain(error) from error
         self.version, self.as_of_us, self.incarnation = delta.to, as_of_us, delta.incarnation
+
+    async def make_durable(self) -> None:
+        """What was applied stays when the power fails; until then a commit may go with it. Raises StoreError."""
+        if self._is_durable:
+            return
+        try:
+            await asyncio.to_thread(_sync_log, self.path)
+        except OSError as error:
+            raise _explained(self.path, error) from error
+        self._is_durable = True
 
     def confirm(self, *, as_of_us: int) -> None:
         """Central said that nothing has changed since ``version``. Raises StoreError."""
@@ -111,8 +127,8 @@ class Replica:
     def build(self) -> None:
         """Begin an empty replica beside this one, in place of one that was begun before. Raises StoreError."""
         path = self._beside
-        self._drop_built()
         try:
+            self._drop_built()
             self._built = _open_built(path)
             schema.create_replica(self._built)
         except (sqlite3.Error, OSError) as error:
@@ -139,7 +155,7 @@ class Replica:
             self._built.execute("UPDATE cursor SET as_of_us = ?", (as_of_us,))
             self._built.close()
             self._built = None
-            _sync(self._beside)
+            sync(self._beside)
             self._reader.close()
             self._writer.execute("PRAGMA busy_timeout = 0")  # the loop does not stand still for a reader
             (mode,) = self._writer.execute("PRAGMA journal_mode = DELETE").fetchone()
@@ -147,7 +163,7 @@ class Replica:
                 raise StoreError(f"{self.path}: another program reads it; the new copy waits for it to end")
             self._writer.close()
             self._beside.replace(self.path)
-            _sync(self.path.parent)
+            sync(self.path.parent)
         except (sqlite3.Error, OSError) as error:
             raise _explained(self.path, error) from error
         finally:
@@ -156,11 +172,15 @@ class Replica:
     def reset(self) -> None:
         """Forget everything: it is not a copy of this ledger. Raises StoreError."""
         self.close()
-        _delete(self.path)
-        self._open()
+        try:
+            _delete(self.path)
+            self._open()
+        except OSError as error:
+            raise _explained(self.path, error) from error
 
     def close(self) -> None:
-        self._drop_built()
+        with suppress(OSError):  # what was begun beside is begun anew by the next start
+            self._drop_built()
         self._writer.close()
         self._reader.close()
 
@@ -220,13 +240,12 @@ def _write(writer: sqlite3.Connection, delta: Delta, as_of_us: int, is_unwanted:
         raise
 
 
-def _sync(path: Path) -> None:
-    """Onto the disk. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync_log(path: Path) -> None:
+    """What is committed and not yet in the file itself. Raises OSError."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists():
+        sync(log)
+        sync(path.parent)
 
 
 def _open_whole(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:

@@ -83,16 +83,17 @@ def corrupt(path: Path, detail: str) -> JournalCorruptError:
     )
 
 
-def explain(path: Path, error: sqlite3.Error) -> StoreError | JournalCorruptError:
-    """What to raise for an error of the journal."""
+def explain(path: Path, error: sqlite3.Error, *, is_in_doubt: bool = False) -> StoreError | JournalCorruptError:
+    """What to raise for an error of the journal. ``is_in_doubt``: nobody can read what the disk holds."""
     if is_damage(error):
         return corrupt(path, str(error))
     if is_full(error):
         return StoreFullError(
             f"{path}: the disk is full; nothing was recorded. Free space on {path.parent}, then repeat."
         )
+    outcome = "whether it was recorded shows once the disk works again" if is_in_doubt else "nothing was recorded"
     return StoreError(
-        f"{path}: {error} ({getattr(error, 'sqlite_errorname', 'no code')}); nothing was recorded."
+        f"{path}: {error} ({getattr(error, 'sqlite_errorname', 'no code')}); {outcome}."
         f" Check the disk of {path.parent} and who may write there, then repeat."
     )
 

@@ -297,7 +297,7 @@ class SyncShell:
             head_hash=self._journal.head_hash,
             pending=effect.pending,
             heads=effect.heads,
-            replica_version=self._replica_version or 0,
+            replica_version=replica.version if (replica := self._own_replica) else 0,
             incarnation=self._uplink.incarnation,
             software=self._software,
             sent_us=self._watch.clock.wall_us(),
@@ -309,14 +309,14 @@ class SyncShell:
         self._link.send(self._voice.say(message, self._topic))
 
     @property
-    def _replica_version(self) -> int | None:
+    def _own_replica(self) -> Replica | None:
         """None while the replica in use is of an incarnation before the one that is spoken to."""
-        return self._replica.version if self._replica.incarnation == self._journal.incarnation else None
+        return self._replica if self._replica.incarnation == self._journal.incarnation else None
 
     async def _keep_house(self) -> None:
         if self._replica.is_damaged:
             await self._copying.start_anew(self._journal.incarnation, is_refilling=self.is_refilling)
-        if await self._settling.flush(now_us=self._now_us(), replica_version=self._replica_version):
+        if await self._settling.flush(now_us=self._now_us(), replica=self._own_replica):
             self.state.store_trouble = ""
             self._tell(None)
         if self.state.is_welcome and self._now_us() - self._heard_us > SILENT_AFTER_US:

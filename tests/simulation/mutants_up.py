@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from edge_agent.store.replica import Replica
 from edge_agent.sync import shell
 from edge_agent.sync.settling import Settling
 from sync_protocol import envelope
@@ -154,12 +155,14 @@ class ForgetsFlight(Uplink):
 class LetsGoOnAck(Settling):
     """Drops the overlay as soon as central has the fact, whatever the replica shows."""
 
-    async def _let_go(self, replica_version: int) -> None:  # noqa: ARG002
-        await super()._let_go(1 << 60)
+    async def _let_go(self, replica: Replica) -> None:  # noqa: ARG002
+        for session, steps in list(self._hidden.items()):
+            await self._forget(session, steps[-1][0])
+        self._hidden.clear()
 
 
 class NeverLetsGo(Settling):
-    async def _let_go(self, replica_version: int) -> None:
+    async def _let_go(self, replica: Replica) -> None:
         """The overlay hides the replica for ever."""
 
 
