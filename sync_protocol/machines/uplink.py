@@ -4,8 +4,8 @@ A batch leaves at once while none is in flight; while one is, facts gather and l
 self-clocking of Nagle's algorithm), so a lone scan waits for nothing and a burst fills its batches.
 
 Two lanes. The ledger takes a device's facts in their order, so the facts of a session follow those of the session
-before (backlog). What happens now must not wait for a million older facts, so it passes them on the way: the present
-session has a batch of its own in flight, marked early, which waits at central for what came before
+before (backlog). What happens now must not wait for a million older facts, so it passes them on the way, where they are
+many: the present session has a batch of its own in flight, marked early, which waits at central for what came before
 (``machines.early``). Where much of the present session itself waits, a new session is opened for what happens now.
 
 How much is in flight is central's to say (``machines.credit``).
@@ -69,7 +69,7 @@ __all__ = [
 ]
 
 BACKLOG = MOST
-"""Facts of one session that wait, past which a new session is opened for what happens now."""
+"""Facts that wait, past which what happens now passes them; fewer are with central within a second."""
 MOST_SETTLED = 64
 """Sessions wholly acked that HELLO still asks about, because not all of their facts are in a backup."""
 RESEND_AFTER_US = 3_000_000
@@ -357,7 +357,8 @@ class Uplink:
         """At most one batch an event: its Sent asks for the next. What happens now goes before what waits."""
         if not self._is_welcome or len(self._in_flight) >= WINDOW:
             return []
-        if self._is_behind(self._current):
+        older = (line for session, line in self._lines.items() if session != self._current and line.is_open)
+        if sum(line.head - line.acked for line in older) > BACKLOG:
             return self._send_early() or self._send_next(WINDOW - 1)
         return self._send_next(WINDOW)
 

@@ -79,11 +79,11 @@ class CentralProcess:
 class WireAgent:
     """One connection of an agent."""
 
-    def __init__(self, agent: HandAgent, client: aiomqtt.Client) -> None:
+    def __init__(self, agent: HandAgent, client: aiomqtt.Client, *, is_known: bool) -> None:
         self.agent = agent
         self._client = client
         self._heard: list[tuple[bool, Down]] = []
-        self._is_introduced = False
+        self._is_introduced = is_known
 
     async def say(self, message: Up) -> None:
         if not self._is_introduced and not isinstance(message, Hello):
@@ -165,9 +165,10 @@ async def until(is_so: Callable[[], Awaitable[bool]], *, within_s: float = PATIE
 
 
 @asynccontextmanager
-async def connected(agent: HandAgent, port: int) -> AsyncIterator[WireAgent]:
+async def connected(agent: HandAgent, port: int, *, is_known: bool = False) -> AsyncIterator[WireAgent]:
+    """``is_known``: central has its key; else it says HELLO before its first word."""
     async with aiomqtt.Client(
         "127.0.0.1", port, identifier=agent.device, protocol=aiomqtt.ProtocolVersion.V311
     ) as client:
         await client.subscribe([(topics.down(agent.device), 1), (topics.BROADCAST, 1)])
-        yield WireAgent(agent, client)
+        yield WireAgent(agent, client, is_known=is_known)

@@ -10,10 +10,10 @@ from sync_protocol.machines import downlink, uplink
 from sync_protocol.machines.incarnation import Mark, wake
 from sync_protocol.machines.ingest import SessionState, admit, begin
 from sync_protocol.machines.lineage import Finding, Judgement, Past, judge
-from sync_protocol.machines.uplink import Alarm, Line, SendBatch, SendHello, Settle, Uplink
+from sync_protocol.machines.uplink import Alarm, Line, OpenSession, SendBatch, SendHello, Settle, Uplink
 from sync_protocol.messages import Ack, Batch, Delta, Position, Rows, Welcome
 
-OLDER, OLD, NOW = b"p" * 16, b"o" * 16, b"n" * 16
+OLDER, OLD, NOW, NEXT = b"p" * 16, b"o" * 16, b"n" * 16, b"x" * 16
 START = SessionStart(device="d", session=NOW)
 
 
@@ -133,7 +133,7 @@ class TestUplink:
 
     def test_a_backlog_fills_the_window_and_no_more(self) -> None:
         machine = welcomed()
-        [send] = machine.handle(uplink.Committed(session=NOW, through=10_000, now_us=0))
+        [send] = machine.handle(uplink.Committed(session=NOW, through=2_000, now_us=0))
         sent = 0
         for _ in range(uplink.WINDOW):
             assert send == SendBatch(session=NOW, after=sent, limit=500)
@@ -141,6 +141,43 @@ class TestUplink:
             answer = machine.handle(uplink.Sent(session=NOW, through=sent, now_us=0))
             send = answer[0] if answer else None  # type: ignore[assignment]  # None: the window is full
         assert send is None
+
+    def test_a_session_that_has_grown_to_a_backlog_is_closed_and_what_happens_now_passes_it(self) -> None:
+        machine = welcomed()
+        assert machine.handle(uplink.Committed(session=NOW, through=10_000, now_us=0)) == [OpenSession()]
+        assert machine.handle(uplink.Opened(session=NEXT, now_us=0)) == [SendBatch(session=NOW, after=0, limit=500)]
+        answer: list[object] = [None]
+        for sent in (500, 1_000, 1_500):
+            answer = list(machine.handle(uplink.Sent(session=NOW, through=sent, now_us=0)))
+        assert answer == [], "one place of the window is for what happens now"
+        [live] = machine.handle(uplink.Committed(session=NEXT, through=2, now_us=0))
+        assert live == SendBatch(session=NEXT, after=0, limit=500, is_early=True)
+        machine.handle(uplink.Sent(session=NEXT, through=2, now_us=0))
+        machine.handle(uplink.Committed(session=NEXT, through=3, now_us=0))
+        held = Ack(session=NEXT, through=0, version=2, held=2, incarnation=0)
+        effects = machine.handle(uplink.Acked(ack=held, now_us=0))
+        assert effects[-1] == SendBatch(session=NEXT, after=2, limit=500, is_early=True)
+        assert effects[0] == Settle(session=NEXT, through=0, version=2), "what is held is not committed"
+
+    def test_what_is_held_is_not_sent_again_while_something_comes_before_it_and_is_afterwards(self) -> None:
+        machine = Uplink(NEXT, [Line(session=NOW, head=3), Line(session=NEXT, head=2)])
+        machine.handle(uplink.Connected(now_us=0))
+        positions = (Position(session=NOW, through=0), Position(session=NEXT, through=0, held=2))
+        effects = machine.handle(uplink.Welcomed(welcome=Welcome(positions=positions, version=1), now_us=0))
+        assert effects[-1] == SendBatch(session=NOW, after=0, limit=500)
+        assert machine.handle(uplink.Sent(session=NOW, through=3, now_us=0)) == []
+        effects = machine.handle(ack(NOW, 3))
+        assert [effect for effect in effects if isinstance(effect, SendBatch)] == []
+        assert machine.wake_us is not None, "the ack of what is held may be lost"
+        assert machine.handle(uplink.Tick(now_us=machine.wake_us)) == [SendBatch(session=NEXT, after=0, limit=500)]
+
+    def test_no_more_is_in_flight_than_central_has_given_credit_for(self) -> None:
+        machine = welcomed(head=2_000)
+        machine.handle(uplink.Sent(session=NOW, through=500, now_us=0))
+        small = Ack(session=NOW, through=500, version=2, credit=50)
+        effects = machine.handle(uplink.Acked(ack=small, now_us=0))
+        assert effects[-1] == SendBatch(session=NOW, after=500, limit=50)
+        assert machine.handle(uplink.Sent(session=NOW, through=550, now_us=0)) == []
 
     def test_older_sessions_drain_first_and_in_order(self) -> None:
         machine = Uplink(NOW, [Line(session=OLD, head=3, acked=1), Line(session=NOW, head=0)])
