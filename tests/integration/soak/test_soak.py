@@ -71,7 +71,7 @@ def test_after_a_storm_nothing_is_lost_and_nothing_twice(tmp_path: Path) -> None
     assert sum(line.get("repeated", 0) + line.get("stale", 0) for line in found["lines"].values()) > 0
     assert "soak passed" in run.stdout
     decided = nemesis.draw(SEED, total_s=20.0, agents=found["agents"]).decisions
-    assert found["decisions"] == msgspec.to_builtins(decided)
+    assert found["decisions"] == list(msgspec.to_builtins(decided))
     assert len(found["events"]) == len(decided)
 
 
