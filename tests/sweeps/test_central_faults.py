@@ -11,9 +11,9 @@ from tests.sweeps.sweep import SIDES, warm_folder
 
 @pytest.mark.fault(30)
 def test_killed_or_failed_at_any_call_of_any_transaction(record_property: Callable[[str, object], None]) -> None:
-    found = sweep_all("central", share=0.02, is_all=False, seed=1, jobs=2, enough=80)
+    found = sweep_all("central", share=0.1, is_all=False, seed=1, jobs=2, enough=80)
     assert found.violations == ()
-    assert found.count >= 10
+    assert found.count >= 5
     record_property("points", found.count)
     record_property("opening_p99_ms", found.opening_p99_ms)
 
@@ -22,7 +22,7 @@ def test_killed_or_failed_at_any_call_of_any_transaction(record_property: Callab
 def test_whatever_of_the_unsynced_goes_with_the_power(record_property: Callable[[str, object], None]) -> None:
     found = explore_all("central", each=0, seed="1", jobs=2, most=30, enough=250)
     assert found.violations == ()
-    assert found.count >= 20
+    assert found.count >= 10
     record_property("states", found.count)
     record_property("opening_p99_ms", found.opening_p99_ms)
 
