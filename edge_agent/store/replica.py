@@ -11,43 +11,22 @@ complete: never is a part of it read, and a crash at any moment leaves one of th
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 import structlog
 
 from edge_agent.errors import StoreError
 from edge_agent.store import schema, sqlite
 from edge_agent.store.folder import sync
-from sync_protocol.documents import Order
-from sync_protocol.items import Item
-from sync_protocol.messages import Delta, Rows
+from sync_protocol import replica_format
+from sync_protocol.messages import Delta
 
 READER_CACHE = "PRAGMA cache_size = -8192"
 """Kibibytes: the inner pages of a million items, so that a lookup reads one leaf."""
 WRITER_CACHE = "PRAGMA cache_size = -16384"
 """Half as fast again as with the usual two megabytes; given back once the replica has caught up."""
-SLICE = 200
-"""Rows between two looks at whether the delta is still wanted."""
-
-_CURSOR = "SELECT version, as_of_us, incarnation FROM cursor"
-_MOVE = "UPDATE cursor SET version = ?, as_of_us = ?, incarnation = ?"
-_PUT_ITEM = (
-    "INSERT OR REPLACE INTO item(code, body, product, kind, state, location, order_id) VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-_PUT_ORDER = "INSERT OR REPLACE INTO orders(id, body, location, route, state, ordered_us) VALUES (?, ?, ?, ?, ?, ?)"
-_PUT_NOTE = "INSERT OR REPLACE INTO note(id, body, location, state) VALUES (?, ?, ?, ?)"
-_PUT_PRODUCT = "INSERT OR REPLACE INTO product(id, body) VALUES (?, ?)"
-_DROP_CODES = "DELETE FROM product_code WHERE product = ?"
-_PUT_CODE = "INSERT OR REPLACE INTO product_code(code, product) VALUES (?, ?)"
-_PUT_PERSON = "INSERT OR REPLACE INTO person(id, body, badge) VALUES (?, ?, ?)"
-
-_R = TypeVar("_R")
-_Write = tuple[str, Sequence[tuple[Any, ...]]]
-_encode = msgspec.msgpack.Encoder().encode
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.replica")
 
 
@@ -83,7 +62,7 @@ class Replica:
         """Set by the first read or write that met damage: to be reset and pulled anew."""
 
     def _read_cursor(self) -> None:
-        row: tuple[int, int, int] = self._reader.execute(_CURSOR).fetchone()
+        row: tuple[int, int, int] = self._reader.execute(replica_format.CURSOR).fetchone()
         self.version, self.as_of_us, self.incarnation = row
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -119,7 +98,7 @@ class Replica:
     def confirm(self, *, as_of_us: int) -> None:
         """Central said that nothing has changed since ``version``. Raises StoreError."""
         try:
-            self._writer.execute(_MOVE, (self.version, as_of_us, self.incarnation))
+            self._writer.execute(replica_format.MOVE, (self.version, as_of_us, self.incarnation))
         except sqlite3.Error as error:
             raise self._explain(error) from error
         self.as_of_us = as_of_us
@@ -224,12 +203,12 @@ def _write(writer: sqlite3.Connection, delta: Delta, as_of_us: int, is_unwanted:
     """On a thread of its own, which alone uses the writer meanwhile."""
     try:
         writer.execute("BEGIN IMMEDIATE")
-        for statement, rows in _writes(delta.rows):
+        for statement, rows in replica_format.writes(delta.rows):
             if is_unwanted.is_set():
                 writer.execute("ROLLBACK")
                 return
             writer.executemany(statement, rows)
-        writer.execute(_MOVE, (delta.to, as_of_us, delta.incarnation))
+        writer.execute(replica_format.MOVE, (delta.to, as_of_us, delta.incarnation))
         writer.execute("COMMIT")
         if delta.to >= delta.latest:
             writer.execute("PRAGMA shrink_memory")
@@ -274,8 +253,8 @@ def _check(connection: sqlite3.Connection) -> None:
     found = schema.version_of(connection)
     if found == 0:
         schema.create_replica(connection)
-    elif found != schema.REPLICA_VERSION:
-        raise sqlite3.DatabaseError(f"schema version {found}, expected {schema.REPLICA_VERSION}")
+    elif found != replica_format.VERSION:
+        raise sqlite3.DatabaseError(f"schema version {found}, expected {replica_format.VERSION}")
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict)
@@ -290,29 +269,3 @@ def _explained(path: Path, error: sqlite3.Error | OSError) -> StoreError:
     is_damage = isinstance(error, sqlite3.Error) and sqlite.is_damage(error)
     advice = "it is fetched anew" if is_damage else f"check the disk of {path.parent} and its free space"
     return StoreError(f"{path}: the copy of central's state: {error}; {advice}")
-
-
-def _writes(rows: Rows) -> Iterator[_Write]:
-    """Sorted by key, as the trees are: neighbours are written together."""
-    yield from _sliced(_PUT_PRODUCT, rows.products, lambda product: (product.id, _encode(product)))
-    yield _DROP_CODES, [(product.id,) for product in rows.products]
-    yield _PUT_CODE, [(code, product.id) for product in rows.products for code in (*product.drug_ids, *product.gtins)]
-    yield from _sliced(_PUT_PERSON, rows.people, lambda person: (person.id, _encode(person), person.badge))
-    yield from _sliced(_PUT_NOTE, rows.notes, lambda note: (note.id, _encode(note), note.location, note.state))
-    yield from _sliced(_PUT_ORDER, rows.orders, _order_row)
-    yield from _sliced(_PUT_ITEM, sorted(rows.items, key=lambda item: item.code), _item_row)
-
-
-def _sliced(statement: str, rows: Sequence[_R], row_of: Callable[[_R], tuple[Any, ...]]) -> Iterator[_Write]:
-    for first in range(0, len(rows), SLICE):
-        yield statement, [row_of(row) for row in rows[first : first + SLICE]]
-
-
-def _order_row(order: Order) -> tuple[Any, ...]:
-    return (order.id, _encode(order), order.location, order.route, order.state, order.ordered_us)
-
-
-def _item_row(item: Item) -> tuple[Any, ...]:
-    # str(): SQLite's adapters take several times as long over a member of an enum as over a plain text.
-    kind, state = str(item.kind), str(item.state)
-    return (item.code, _encode(item), item.product, kind, state, item.location, item.order)
