@@ -76,10 +76,10 @@ PARTS = "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name"
 
 CURSOR = "SELECT version, as_of_us, incarnation FROM cursor"
 MOVE = "UPDATE cursor SET version = ?, as_of_us = ?, incarnation = ?"
-BODIES = "SELECT code, body FROM item WHERE code > ? ORDER BY code LIMIT ?"
+ITEMS = "SELECT code, body, place, order_id FROM item WHERE code > ? ORDER BY code LIMIT ?"
 DROP_ITEM = "DELETE FROM item WHERE code = ?"
-_PUT_PLACE = "INSERT OR IGNORE INTO place(id, location, state, product, kind) VALUES (?, ?, ?, ?, ?)"
-_PUT_ITEM = "INSERT OR REPLACE INTO item(code, body, place, order_id) VALUES (?, ?, ?, ?)"
+PUT_PLACE = "INSERT OR IGNORE INTO place(id, location, state, product, kind) VALUES (?, ?, ?, ?, ?)"
+PUT_ITEM = "INSERT OR REPLACE INTO item(code, body, place, order_id) VALUES (?, ?, ?, ?)"
 _PUT_ORDER = "INSERT OR REPLACE INTO orders(id, body, location, route, state, ordered_us) VALUES (?, ?, ?, ?, ?, ?)"
 _PUT_NOTE = "INSERT OR REPLACE INTO note(id, body, location, state) VALUES (?, ?, ?, ?)"
 _PUT_PRODUCT = "INSERT OR REPLACE INTO product(id, body) VALUES (?, ?)"
@@ -110,8 +110,8 @@ def writes(rows: Rows) -> Iterator[Write]:
     yield from _sliced(_PUT_PERSON, rows.people, lambda person: (person.id, _encode(person), person.badge))
     yield from _sliced(_PUT_NOTE, rows.notes, lambda note: (note.id, _encode(note), note.location, note.state))
     yield from _sliced(_PUT_ORDER, rows.orders, _order_row)
-    yield _PUT_PLACE, _places(rows.items)
-    yield from _sliced(_PUT_ITEM, sorted(rows.items, key=lambda item: item.code), _item_row)
+    yield PUT_PLACE, places_of(rows.items)
+    yield from _sliced(PUT_ITEM, sorted(rows.items, key=lambda item: item.code), item_row)
 
 
 def _sliced(statement: str, rows: Sequence[_R], row_of: Callable[[_R], tuple[Any, ...]]) -> Iterator[Write]:
@@ -119,7 +119,8 @@ def _sliced(statement: str, rows: Sequence[_R], row_of: Callable[[_R], tuple[Any
         yield statement, [row_of(row) for row in rows[first : first + _SLICE]]
 
 
-def _places(items: Sequence[Item]) -> list[tuple[Any, ...]]:
+def places_of(items: Sequence[Item]) -> list[tuple[Any, ...]]:
+    """As ``PUT_PLACE`` takes them."""
     places = {(item.location, item.state, item.product, item.kind) for item in items}
     return [(place_of(*place), *place) for place in sorted(places)]
 
@@ -128,5 +129,6 @@ def _order_row(order: Order) -> tuple[Any, ...]:
     return (order.id, _encode(order), order.location, order.route, order.state, order.ordered_us)
 
 
-def _item_row(item: Item) -> tuple[Any, ...]:
+def item_row(item: Item) -> tuple[Any, ...]:
+    """As ``ITEMS`` reads it and ``PUT_ITEM`` takes it."""
     return (item.code, _encode(item), place_of(item.location, item.state, item.product, item.kind), item.order)

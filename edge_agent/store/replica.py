@@ -11,22 +11,24 @@ complete: never is a part of it read, and a crash at any moment leaves one of th
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from edge_agent.errors import StoreError
-from edge_agent.store import schema, sqlite
+from edge_agent.store import scan, schema, sqlite
 from edge_agent.store.folder import sync
 from sync_protocol import replica_format
-from sync_protocol.messages import Delta
+from sync_protocol.messages import Bucket, Delta
 
 READER_CACHE = "PRAGMA cache_size = -8192"
 """Kibibytes: the inner pages of a million items, so that a lookup reads one leaf."""
 WRITER_CACHE = "PRAGMA cache_size = -16384"
 """Half as fast again as with the usual two megabytes; given back once the replica has caught up."""
+_T = TypeVar("_T")
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.replica")
 
 
@@ -37,15 +39,17 @@ class Replica:
         """Open the replica in ``path``; an empty one, filled by pulling, if that is damaged. Raises StoreError."""
         self.path = path
         self._built: sqlite3.Connection | None = None
+        self._scan: scan.Scan | None = None
         try:
             self._drop_built()
             self._open()
         except OSError as error:
             raise _explained(self.path, error) from error
 
-    def _open(self) -> None:
+    def _open(self, *, is_checked: bool = False) -> None:
+        """``is_checked``: it was looked at whole a moment ago, which takes a second of a million items."""
         try:
-            connections = _open_whole(self.path)
+            connections = _open_whole(self.path, is_checked=is_checked)
         except sqlite3.Error as error:
             if sqlite.is_outage(error):  # a full disk must not cost the copy that works without it
                 raise _explained(self.path, error) from error
@@ -103,6 +107,24 @@ class Replica:
             raise self._explain(error) from error
         self.as_of_us = as_of_us
 
+    def scan(self) -> scan.Scan:
+        """To read all rows as they are now, while work goes on. It is closed when the replica is swapped."""
+        self._close_scan()
+        try:
+            self._scan = scan.Scan(sqlite.connect(self.path, is_durable=False, is_read_only=True))
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+        return self._scan
+
+    async def repair(self, bucket: Bucket) -> int:
+        """Put right what differs from a part of the ledger at this version; how many rows. Raises StoreError."""
+        assert bucket.version == self.version, "the comparing machine compares at one version only"
+        self._is_durable = False
+        try:
+            return await _on_a_thread(lambda is_unwanted: scan.repair(self._writer, bucket, is_unwanted))
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
     def build(self) -> None:
         """Begin an empty replica beside this one, in place of one that was begun before. Raises StoreError."""
         path = self._beside
@@ -123,6 +145,18 @@ class Replica:
                 self.build()
             raise _explained(self._beside, error) from error
 
+    def adopt(self, whole: Path) -> None:
+        """Lay a file that was checked beside this one, as the replica being built. Raises StoreError: then none is."""
+        try:
+            if self._built is not None:
+                self._built.close()
+                self._built = None
+            whole.replace(self._beside)
+            self._built = _open_built(self._beside)
+        except (sqlite3.Error, OSError) as error:
+            self._drop_built()
+            raise _explained(self._beside, error) from error
+
     def swap(self, *, as_of_us: int) -> None:
         """Put the replica that was built in the place of this one. Raises StoreError: then this one still serves.
 
@@ -130,6 +164,7 @@ class Replica:
         log first; that needs the file to itself, and while another program reads it the swap is tried again later.
         """
         assert self._built is not None, "the downlink machine asks for a rebuild first"
+        self._close_scan()
         try:
             self._built.execute("UPDATE cursor SET as_of_us = ?", (as_of_us,))
             self._built.close()
@@ -158,6 +193,7 @@ class Replica:
             raise _explained(self.path, error) from error
 
     def close(self) -> None:
+        self._close_scan()
         with suppress(OSError):  # what was begun beside is begun anew by the next start
             self._drop_built()
         self._writer.close()
@@ -171,9 +207,14 @@ class Replica:
         """After a swap, or one that failed: whichever of the two has the name, and the other as it was."""
         self._reader.close()
         self._writer.close()
-        self._open()
+        self._open(is_checked=True)
         if self._beside.exists():
             self._built = _open_built(self._beside)
+
+    def _close_scan(self) -> None:
+        if self._scan is not None:
+            self._scan.close()
+            self._scan = None
 
     def _drop_built(self) -> None:
         if self._built is not None:
@@ -188,19 +229,23 @@ class Replica:
 
 async def _take_in(writer: sqlite3.Connection, delta: Delta, as_of_us: int) -> None:
     """Rows and cursor together, or neither. Raises sqlite3.Error."""
+    await _on_a_thread(lambda is_unwanted: _write(writer, delta, as_of_us, is_unwanted))
+
+
+async def _on_a_thread(work: Callable[[threading.Event], _T]) -> _T:
+    """Work that alone uses the writer meanwhile, and looks at every slice whether it is still wanted."""
     is_unwanted = threading.Event()
-    writing = asyncio.ensure_future(asyncio.to_thread(_write, writer, delta, as_of_us, is_unwanted))
+    working = asyncio.ensure_future(asyncio.to_thread(work, is_unwanted))
     try:
-        await asyncio.shield(writing)
+        return await asyncio.shield(working)
     except asyncio.CancelledError:
         is_unwanted.set()
-        await asyncio.wait({writing})  # a slice at most: nobody may close the connection under the thread
-        writing.exception()  # looked at, so that nobody calls it forgotten
+        await asyncio.wait({working})  # a slice at most: nobody may close the connection under the thread
+        working.exception()  # looked at, so that nobody calls it forgotten
         raise
 
 
 def _write(writer: sqlite3.Connection, delta: Delta, as_of_us: int, is_unwanted: threading.Event) -> None:
-    """On a thread of its own, which alone uses the writer meanwhile."""
     try:
         writer.execute("BEGIN IMMEDIATE")
         for statement, rows in replica_format.writes(delta.rows):
@@ -213,9 +258,7 @@ def _write(writer: sqlite3.Connection, delta: Delta, as_of_us: int, is_unwanted:
         if delta.to >= delta.latest:
             writer.execute("PRAGMA shrink_memory")
     except BaseException:
-        with suppress(sqlite3.Error):
-            if writer.in_transaction:
-                writer.execute("ROLLBACK")
+        sqlite.roll_back(writer)
         raise
 
 
@@ -227,12 +270,12 @@ def _sync_log(path: Path) -> None:
         sync(path.parent)
 
 
-def _open_whole(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+def _open_whole(path: Path, *, is_checked: bool = False) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     """A reader and a writer. Raises sqlite3.Error unless the whole file can be trusted."""
     reader = sqlite.connect(path, is_durable=False)
     try:
         reader.execute(READER_CACHE)
-        _check(reader)
+        _check(reader, is_checked=is_checked)
         writer = sqlite.connect(path, is_durable=False, is_of_any_thread=True)
         writer.execute(WRITER_CACHE)
     except BaseException:
@@ -248,13 +291,15 @@ def _open_built(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check(connection: sqlite3.Connection) -> None:
+def _check(connection: sqlite3.Connection, *, is_checked: bool) -> None:
     """Make the tables of an empty replica. Raises sqlite3.Error for one that is damaged or of another schema."""
     found = schema.version_of(connection)
     if found == 0:
         schema.create_replica(connection)
     elif found != replica_format.VERSION:
         raise sqlite3.DatabaseError(f"schema version {found}, expected {replica_format.VERSION}")
+    if is_checked:
+        return
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict)
