@@ -20,6 +20,7 @@ from central.sync.agents import Agents
 from central.sync.comparing import Comparing
 from central.sync.early import Early
 from central.sync.gate import Gate
+from central.sync.gate import Heard as Opened
 from central.sync.greeting import Greeting, read_position
 from central.sync.inbox import Inbox, Letter
 from central.sync.lineage import Heard, register
@@ -93,19 +94,22 @@ class Ingest:
         if batches:
             await self._commit(batches, before)
         for one in heard:
-            match one.message:
-                case Hello():
-                    self._greeting.greet(one.device, one.message, is_news=one.is_news)
-                case Pull():
-                    if one.is_news:
-                        self._agents.pulled(one.device, one.message.after, one.message.incarnation)
-                    self._publisher.answer(one.device, one.message)
-                case Digest() | AskBucket() | Mended():
-                    if one.is_news and self._comparing is not None:
-                        self._agents.heard(one.device)
-                        self._comparing.take(one.device, one.message)
-                case Batch() | AskRecalls() | Confirm() | SignedRecalls():
-                    pass  # answered by session, once for all its batches; the recall lane was first
+            self._reply(one)
+
+    def _reply(self, one: Opened) -> None:
+        match one.message:
+            case Hello():
+                self._greeting.greet(one.device, one.message, is_news=one.is_news)
+            case Pull():
+                if one.is_news:
+                    self._agents.pulled(one.device, one.message.after, one.message.incarnation)
+                self._publisher.answer(one.device, one.message)
+            case Digest() | AskBucket() | Mended():
+                if one.is_news and self._comparing is not None:
+                    self._agents.heard(one.device)
+                    self._comparing.take(one.device, one.message)
+            case Batch() | AskRecalls() | Confirm() | SignedRecalls():
+                pass  # answered by session, once for all its batches; the recall lane was first
 
     async def _commit(self, batches: list[Batch], before: Mapping[str, Heard]) -> None:
         try:

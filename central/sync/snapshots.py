@@ -36,7 +36,7 @@ _log = structlog.get_logger("central.snapshots")
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """``rows``: an agent that lacks more, about, is offered a snapshot; 0: none is. ``age_s``: how long one is offered."""
+    """``rows``: an agent that lacks more, about, is offered one; 0: none is. ``age_s``: for how long one is offered."""
 
     rows: int = 50_000
     age_s: float = 3600.0
