@@ -6,6 +6,7 @@ of another version is no replica: it is dropped and fetched anew, never converte
 
 import functools
 import hashlib
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -93,6 +94,8 @@ _PLACE_BYTES = 6
 _R = TypeVar("_R")
 Write = tuple[str, Sequence[tuple[Any, ...]]]
 _encode = msgspec.msgpack.Encoder().encode
+_code = operator.attrgetter("code")
+_place = operator.attrgetter("location", "state", "product", "kind")
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -110,8 +113,8 @@ def writes(rows: Rows) -> Iterator[Write]:
     yield from _sliced(_PUT_PERSON, rows.people, lambda person: (person.id, _encode(person), person.badge))
     yield from _sliced(_PUT_NOTE, rows.notes, lambda note: (note.id, _encode(note), note.location, note.state))
     yield from _sliced(_PUT_ORDER, rows.orders, _order_row)
+    yield from _sliced(PUT_ITEM, sorted(rows.items, key=_code), item_row)
     yield PUT_PLACE, places_of(rows.items)
-    yield from _sliced(PUT_ITEM, sorted(rows.items, key=lambda item: item.code), item_row)
 
 
 def _sliced(statement: str, rows: Sequence[_R], row_of: Callable[[_R], tuple[Any, ...]]) -> Iterator[Write]:
@@ -121,8 +124,7 @@ def _sliced(statement: str, rows: Sequence[_R], row_of: Callable[[_R], tuple[Any
 
 def places_of(items: Sequence[Item]) -> list[tuple[Any, ...]]:
     """As ``PUT_PLACE`` takes them."""
-    places = {(item.location, item.state, item.product, item.kind) for item in items}
-    return [(place_of(*place), *place) for place in sorted(places)]
+    return [(place_of(*place), *place) for place in sorted(set(map(_place, items)))]
 
 
 def _order_row(order: Order) -> tuple[Any, ...]:
@@ -131,4 +133,4 @@ def _order_row(order: Order) -> tuple[Any, ...]:
 
 def item_row(item: Item) -> tuple[Any, ...]:
     """As ``ITEMS`` reads it and ``PUT_ITEM`` takes it."""
-    return (item.code, _encode(item), place_of(item.location, item.state, item.product, item.kind), item.order)
+    return (item.code, _encode(item), place_of(*_place(item)), item.order)

@@ -8,6 +8,7 @@ import hashlib
 import os
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -39,7 +40,10 @@ def prepare(part: Path, target: Path, offer: Offer, is_unwanted: threading.Event
     try:
         _check_hash(part, offer, is_unwanted)
         _unpack(part, target, offer, is_unwanted)
-        _check_file(target, offer)
+        with ThreadPoolExecutor(1) as beside:  # the disk takes as long as the check, and neither needs the other
+            written = beside.submit(_sync, target)
+            _check_file(target, offer)
+            written.result()
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -73,7 +77,10 @@ def _unpack(part: Path, target: Path, offer: Offer, is_unwanted: threading.Event
             raise WrongSnapshotError("packing", error, "a zstd frame") from error
         if size != offer.raw_size:
             raise WrongSnapshotError("bytes when unpacked", size, offer.raw_size)
-        file.flush()
+
+
+def _sync(target: Path) -> None:
+    with target.open("rb") as file:
         os.fsync(file.fileno())
 
 

@@ -32,7 +32,8 @@ class CentralProcess:
         self._log = folder / "central.log"
         config = folder / "central.toml"
         config.write_text(
-            f'[central]\ndata = "data"\nport = 0\n{settings}\n[mqtt]\nurl = "{mqtt}"\n[sync]\nenrolment = "open"\n{extra}\n'
+            f'[central]\ndata = "data"\nport = 0\n{settings}\n[mqtt]\nurl = "{mqtt}"\n'
+            f'[sync]\nenrolment = "open"\n{extra}\n'
             f'[[clients]]\nname = "his"\ntoken = "{TOKEN}"\n'
             'scopes = ["read", "orders", "receiving", "usage", "masterdata", "recalls"]\n',
             encoding="utf-8",
