@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sqlite3
 import threading
@@ -28,11 +29,15 @@ from edge_agent.clock import SystemClock, Watch
 from edge_agent.store.replica import Replica
 from edge_agent.sync.copying import Copying
 from edge_agent.sync.fetching import Fetcher
-from sync_protocol.codec import decode_down
+from sync_protocol import envelope
+from sync_protocol.codec import decode_down, encode_fact
+from sync_protocol.envelope import Voice
+from sync_protocol.facts import Fact, Moment, What
 from sync_protocol.machines.bootstrap import Fetched, Missed
 from sync_protocol.messages import Delta, Down, Offer, Pull, Welcome
 from tests.benchmarks import pool
 from tests.benchmarks.measuring import Bench, Figures, Result, at_most
+from tests.benchmarks.office import secret_of
 
 GOAL = 9
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -76,13 +81,24 @@ def _ledger(bench: Bench, folder: Path, size: int) -> Path:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
-        items = (rows.new_item_row(pool.item(number), 1) for number in range(size))
+        items = (rows.new_item_row(pool.item(number), number // pool.NOTE + 1, 0) for number in range(size))
         connection.executemany(statements.ADD_ITEM, items)
-        connection.execute(statements.WRITE_META, ("version", "1"))
+        notes = range(1, (size - 1) // pool.NOTE + 2)
+        connection.executemany(statements.ADD_FACT, [_note(number, size) for number in notes])
+        connection.execute(statements.WRITE_META, ("version", str(notes[-1])))
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with closing(Ledger(path, HospitalTime(CentralClock(), ZONE), Changes(), lambda: b"0" * 16)):
         return path  # woken once: it has its incarnation
+
+
+def _note(number: int, size: int) -> tuple[object, ...]:
+    """The fact that a note of pieces was received: from facts central knows what an agent lacks."""
+    codes = tuple(pool.code(one) for one in range((number - 1) * pool.NOTE, min(size, number * pool.NOTE)))
+    body = encode_fact(
+        Fact(what=What.RECEIVED, codes=codes, at=Moment(wall_us=0, mono_us=0), location="w", document="N")
+    )
+    return (number, b"0" * 16, number, "station-1", What.RECEIVED.value, body, b"", number, 0, 0, "", "", "", b"")
 
 
 def _snapshot(bench: Bench, folder: Path, path: Path) -> tuple[Path, float, int]:
@@ -122,12 +138,14 @@ class _Central:
 
     def __init__(self, ledger: Ledger, snapshots: Snapshots) -> None:
         self.ledger = ledger
-        self._publisher = Publisher(ledger, self, snapshots)
+        secret = secret_of("central")
+        voice = Voice(os.urandom(16), secret.sign)
+        self._publisher = Publisher(ledger, self, voice, key=secret.public, snapshots=snapshots)
         self._said = b""
 
     def answer(self, pull: Pull) -> Down:
         self._publisher.answer(_DEVICE, pull)
-        return decode_down(self._said)
+        return decode_down(envelope.read(self._said).message)
 
     def send(self, _topic: str, data: bytes) -> None:
         self._said = data
