@@ -36,6 +36,7 @@ from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Services
 from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
+from central.sync.comparing import Comparing
 from central.sync.early import Early
 from central.sync.gate import Gate
 from central.sync.greeting import Greeting
@@ -46,6 +47,7 @@ from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
 from central.sync.safe import Safe
+from central.sync.snapshots import Snapshots
 from sync_protocol.envelope import Secret, Voice, fingerprint
 from sync_protocol.facts import SESSION_BYTES
 
@@ -79,7 +81,8 @@ class Central:
         self.link = MqttLink(config.broker, self.inbox, client=client, random=SystemRandom(), on_up=self._on_link_up)
         secret = open_secret(config.data)
         voice = Voice(new_session(), secret.sign)
-        self.publisher = Publisher(self.ledger, self.link, voice, key=secret.public)
+        self.snapshots = Snapshots(self.ledger, config.data, config.snapshots)
+        self.publisher = Publisher(self.ledger, self.link, voice, key=secret.public, snapshots=self.snapshots)
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
         self.recall_lane = RecallLane(self.ledger, self.recalls, self.agents, self.publisher)
@@ -96,6 +99,7 @@ class Central:
         )
         self.device_keys = DeviceKeys(self.ledger, config.enrolment)
         self.gate = Gate(self.ledger, self.device_keys, self.agents, self.publisher.refuse)
+        self.comparing = Comparing(self.ledger, self.publisher, every_s=config.compare_s, random=SystemRandom())
         self.ingest = Ingest(
             self.ledger,
             self.inbox,
@@ -105,6 +109,7 @@ class Central:
             recalls=self.recall_lane,
             gate=self.gate,
             early=self.early,
+            comparing=self.comparing,
         )
         self.safe = Safe(self.ledger, self.publisher, config.data)
         self.insurer = self._insurer(changes, time)
@@ -151,6 +156,11 @@ class Central:
             ),
             self._devices(),
             Condition(
+                part="snapshots",
+                cause=self.snapshots.trouble,
+                advice=_advice(self.snapshots.trouble, "free space on the disk; agents copy row by row meanwhile"),
+            ),
+            Condition(
                 part="recalls",
                 cause=recalls,
                 advice=_advice(recalls, "put the old recall.key back, or give every agent the key of recall-key"),
@@ -182,6 +192,8 @@ class Central:
                 tasks.create_task(self.refill.run(), name="refill"),
                 tasks.create_task(self.safe.run(), name="safe"),
                 tasks.create_task(self.recalls.run(), name="recalls"),
+                tasks.create_task(self.snapshots.run(), name="snapshots"),
+                tasks.create_task(self.comparing.run(), name="comparing"),
                 tasks.create_task(self._watch_ledger(), name="ledger"),
             ]
             if self.insurer is not None:
@@ -228,7 +240,7 @@ class Central:
                 lost.set_exception(error)
 
         settings = SiteSettings(clients=self.config.clients, language=self.config.language)
-        site = build_site(self.services, settings, on_fatal=on_fatal)
+        site = build_site(self.services, settings, on_fatal=on_fatal, snapshots=self.snapshots)
         runner = web.AppRunner(site, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         try:

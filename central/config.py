@@ -18,11 +18,14 @@ from central.connectors.envelope import Institution
 from central.connectors.insurer import QUERY
 from central.errors import ConfigError, ConfigUnreadableError
 from central.stock.device_keys import Enrolment
+from central.sync.comparing import COMPARE_S
 from central.sync.link import Broker
+from central.sync.snapshots import Policy
 
 LANGUAGES = ("zh-CN", "en")
 _PORTS = range(65_536)
 _DAY_S = 86_400
+_MOST_ROWS = 100_000_000
 _INSTITUTION = re.compile(r"[A-Z][0-9A-Z]{11}")
 _REGION = re.compile(r"[0-9]{6}")
 
@@ -34,6 +37,9 @@ class CentralSection(msgspec.Struct, frozen=True, kw_only=True):
     language: str = "zh-CN"
     zone: str = "Asia/Shanghai"
     refill_s: float = 600.0
+    snapshot_rows: int = Policy().rows
+    snapshot_age_s: float = Policy().age_s
+    compare_s: float = COMPARE_S
 
 
 class MqttSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,8 +82,8 @@ class InsurerConfig(msgspec.Struct, frozen=True, kw_only=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration that holds. ``insurer`` None: nothing is reported, rows wait.
 
-    ``refill_s``: how long a restored ledger waits at most for its agents to give back what it lacks. ``enrolment``: how
-    the key of a device gets in (REQ-09).
+    ``refill_s``: how long a restored ledger waits at most for its agents to give back what it lacks. ``compare_s``:
+    how often replicas are compared with the ledger; 0: never. ``enrolment``: how the key of a device gets in (REQ-09).
     """
 
     data: pathlib.Path
@@ -90,6 +96,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     clients: tuple[Client, ...]
     refill_s: float = 600.0
     enrolment: Enrolment = Enrolment.LISTED
+    snapshots: Policy = Policy()
+    compare_s: float = COMPARE_S
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
@@ -145,6 +153,8 @@ def parse(raw: Mapping[str, Any], *, where: pathlib.Path) -> Config:
         ),
         refill_s=central.refill_s,
         enrolment=Enrolment(raw.get("sync", {}).get("enrolment", Enrolment.LISTED)),
+        snapshots=Policy(rows=central.snapshot_rows, age_s=central.snapshot_age_s),
+        compare_s=central.compare_s,
     )
 
 
@@ -197,8 +207,11 @@ def _central_mistakes(central: Mapping[str, Any]) -> Iterator[str]:
         yield f"[central] port: found {central['port']}, expected 0 to {_PORTS[-1]} (0: any free one)"
     if central.get("language", LANGUAGES[0]) not in LANGUAGES:
         yield f"[central] language: found {central['language']!r}, expected {' or '.join(LANGUAGES)}"
-    if not 0 <= central.get("refill_s", 0.0) <= _DAY_S:
-        yield f"[central] refill_s: found {central['refill_s']}, expected seconds from 0 to {_DAY_S}"
+    for name in ("refill_s", "snapshot_age_s", "compare_s"):
+        if not 0 <= central.get(name, 0.0) <= _DAY_S:
+            yield f"[central] {name}: found {central[name]}, expected seconds from 0 to {_DAY_S}"
+    if not 0 <= central.get("snapshot_rows", 0) <= _MOST_ROWS:
+        yield f"[central] snapshot_rows: found {central['snapshot_rows']}, expected 0 (none) to {_MOST_ROWS}"
     zone = central.get("zone", "Asia/Shanghai")
     if zone not in zoneinfo.available_timezones():
         yield f"[central] zone: found {zone!r}, expected a time zone as Asia/Shanghai"

@@ -13,8 +13,9 @@ from sync_protocol.items import Item, Kind, State
 _ITEM = "SELECT body FROM item WHERE code = ?"
 _ITEMS = "SELECT code, body FROM item WHERE code IN (SELECT value FROM json_each(?))"
 _AT = (
-    "SELECT code, body FROM item WHERE location = ? AND state IN (SELECT value FROM json_each(?))"
-    " AND (? = '' OR product = ?) AND (? = '' OR kind = ?) AND code > ? ORDER BY code LIMIT ?"
+    "SELECT code, body FROM item WHERE place IN (SELECT id FROM place WHERE location = ?"
+    " AND state IN (SELECT value FROM json_each(?)) AND (? = '' OR product = ?) AND (? = '' OR kind = ?))"
+    " AND code > ? ORDER BY code LIMIT ?"
 )
 _OF_ORDER = "SELECT code, body FROM item WHERE order_id = ? AND order_id <> '' ORDER BY code"
 _ORDER = "SELECT body FROM orders WHERE id = ?"

@@ -150,6 +150,7 @@ PARTS: Mapping[str, str] = {
     "ingest": message("ingest"),
     "recalls": message("recalls"),
     "devices": message("devices let in"),
+    "snapshots": message("snapshots for new workplaces"),
     "insurer": message("insurer"),
     "life": message("this ledger's life"),
     "refill": message("refilling after a restore"),

@@ -17,6 +17,9 @@ from sync_protocol.facts import What
 from sync_protocol.items import Item
 from sync_protocol.subcode import sub_codes
 
+_SAMPLE = 1_000
+"""Codes from which the rest is estimated."""
+
 
 class _Spoken(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The first fields of a fact."""
@@ -48,6 +51,20 @@ def changed_items(connection: sqlite3.Connection, codes: set[str], after: int, t
     """Those of the codes whose items changed last in (after, to]."""
     found = in_chunks(connection, statements.ITEMS, sorted(codes))
     return rows.items_of([row for row in found if after < row[rows.VERSION] <= to])
+
+
+def lacks(connection: sqlite3.Connection, after: int, limit: int) -> bool:
+    """Whether a copy at a version lacks more than ``limit`` items, about: judged by the facts that come first."""
+    (last,) = connection.execute(statements.LAST_POSITION).fetchone()
+    spoken = spoken_after(connection, after, _SAMPLE)
+    if not spoken:
+        return False
+    facts = last - _first_after(connection, after) + 1
+    codes = sum(len(codes) for _, codes in spoken) * facts // len(spoken)
+    if codes <= limit:
+        return False
+    (items,) = connection.execute(statements.COUNT_ITEMS, (limit + 1,)).fetchone()
+    return int(items) > limit
 
 
 def _first_after(connection: sqlite3.Connection, version: int) -> int:

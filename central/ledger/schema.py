@@ -372,3 +372,15 @@ early = Table(
     Column("hash", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# One row per time that a replica was found to differ; ``items``: put right, -1: so many that all was copied anew.
+drift = Table(
+    "drift",
+    metadata,
+    Column("id", Integer, primary_key=True, nullable=False),
+    _text("device"),
+    _number("found_us"),
+    _number("version"),
+    _number("items"),
+    Index(None, "device", "found_us"),
+)

@@ -83,12 +83,14 @@ DROP_EARLY = "DELETE FROM early WHERE session = ? AND seq <= ?"
 COUNT_EARLY = "SELECT count(*) FROM early"
 
 # items
-ITEMS = (
+_READ_ITEM = (
     "SELECT code, kind, product, lot, expiry, state, location, document, order_id, holder, box, units, pouch, "
-    "nullif(before, ''), tag, nullif(made, ''), is_controlled, version, last_position FROM item "
-    "WHERE code IN ({codes})"
+    "nullif(before, ''), tag, nullif(made, ''), is_controlled, version, last_position FROM item"
 )
+ITEMS = f"{_READ_ITEM} WHERE code IN ({{codes}})"
 """For ``rows.items_of``."""
+ITEMS_AFTER = f"{_READ_ITEM} WHERE code > ? ORDER BY code LIMIT ?"
+"""For ``rows.items_of``, by code."""
 ADD_ITEM = (
     f"INSERT INTO item ({ITEM_COLUMNS}, version, last_position) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -202,6 +204,7 @@ VERSIONS_AFTER = (
     "UNION ALL SELECT version FROM product WHERE version > ?1 UNION ALL SELECT version FROM person WHERE version > ?1 "
     "ORDER BY version LIMIT ?2"
 )
+COUNT_ITEMS = "SELECT count(*) FROM (SELECT 1 FROM item LIMIT ?)"
 VERSION_AT = "SELECT version FROM fact WHERE position = ?"
 FACTS_FROM = "SELECT version, body FROM fact WHERE position >= ? ORDER BY position"
 CHANGED_ORDERS = f"SELECT {ORDER_COLUMNS} FROM orders WHERE version > ? AND version <= ?"

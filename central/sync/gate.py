@@ -9,20 +9,17 @@ import msgspec
 import structlog
 
 from central.errors import BusyError
-from central.ledger.reading import fits_integer
 from central.ledger.transaction import read_session
 from central.ledger.write import Ledger
 from central.stock.device_keys import DeviceKeys
 from central.sync.agents import Agents
+from central.sync.flaws import flaw
 from central.sync.inbox import Letter
 from sync_protocol import envelope, topics
-from sync_protocol.chain import SessionStart
 from sync_protocol.codec import decode_up
 from sync_protocol.errors import ProtocolError
-from sync_protocol.machines.credit import BATCH_FACTS
 from sync_protocol.machines.freshness import Freshness
-from sync_protocol.messages import AskRecalls, Batch, Confirm, Hello, Pull, Up
-from sync_protocol.recalls import SignedRecalls
+from sync_protocol.messages import Hello, Up
 
 MOST_REFUSED = 200
 REMEMBERED_US = 600_000_000
@@ -77,10 +74,10 @@ class Gate:
         if message is None or cause:
             self._turn_away(device, cause, advice)
             return None
-        flaw = _flaw(device, message)
-        if flaw:
-            self._count(device, flaw)
-            self._refuse(device, flaw, _ASK_VENDOR)
+        wrong = flaw(device, message)
+        if wrong:
+            self._count(device, wrong)
+            self._refuse(device, wrong, _ASK_VENDOR)
             return None
         self._refused.pop(device, None)
         begins = isinstance(message, Hello) and self._begins(device, message.start.session)
@@ -125,30 +122,3 @@ class Gate:
         if abs(now_us - self._said_us.get(device, 0)) >= SAY_AGAIN_AFTER_US:
             self._said_us[device] = now_us
             self._refuse(device, cause, advice)
-
-
-def _flaw(device: str, message: Up) -> str:
-    """What no honest agent sends: another device's name, numbers that no ledger has."""
-    match message:
-        case Pull():
-            return "" if fits_integer(message.after, message.incarnation) else f"pull after {message.after}"
-        case AskRecalls():
-            return ""
-        case Confirm():
-            return "" if fits_integer(message.recall_version) else f"recall set {message.recall_version}"
-        case SignedRecalls():
-            return "" if fits_integer(message.version) else f"recall set {message.version}"
-        case Hello():
-            heads = [position.through for position in (*message.heads, *message.pending)]
-            numbers = (message.replica_version, message.schema, message.sent_us, message.incarnation)
-            return _flaw_of(device, message.start, *numbers, message.recall_version, *heads)
-        case Batch():
-            if message.first_seq < 1 or not 1 <= len(message.bodies) <= BATCH_FACTS:
-                return f"batch from fact {message.first_seq} with {len(message.bodies)} facts, at most {BATCH_FACTS}"
-            return _flaw_of(device, message.start, message.first_seq)
-
-
-def _flaw_of(device: str, start: SessionStart, *numbers: int) -> str:
-    if start.device != device:
-        return f"topic of device {device}, message of device {start.device}"
-    return "" if fits_integer(start.parent_seq, start.started_us, *numbers) else "a number beyond 63 bits"

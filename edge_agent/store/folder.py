@@ -10,6 +10,8 @@ from edge_agent.errors import DataInUseError, StoreError
 
 JOURNAL = "journal.db"
 REPLICA = "replica.db"
+SNAPSHOT = "snapshot"
+"""How the names of files begin that a whole replica is fetched into."""
 WITNESS = "journal.head"
 LOCK = "lock"
 RESERVE = "reserve"

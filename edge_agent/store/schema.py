@@ -1,4 +1,4 @@
-"""Tables of the two stores and the way to them from every older version.
+"""Tables of the journal and the way to them from every older version; a replica has those of ``replica_format``.
 
 A journal that is newer than this code is never touched; a replica that is newer or older than it is thrown away.
 """
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import JournalNewerError
+from sync_protocol import replica_format
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
 JOURNAL_VERSION = 4
-REPLICA_VERSION = 2
 
 # A fact stands at session number * 2^32 + seq: one tree, written at its end only, read by range.
 SEQ_BITS = 32
@@ -99,45 +99,6 @@ _JOURNAL_OVERLAY = (
     "CREATE INDEX overlay_order ON overlay(order_id) WHERE order_id <> ''",
 )
 
-_REPLICA = (
-    """
-    CREATE TABLE cursor(
-        one INTEGER PRIMARY KEY CHECK (one = 1),
-        version INTEGER NOT NULL,
-        as_of_us INTEGER NOT NULL,
-        incarnation INTEGER NOT NULL
-    ) STRICT
-    """,
-    """
-    CREATE TABLE item(
-        code TEXT PRIMARY KEY,
-        body BLOB NOT NULL,
-        product TEXT NOT NULL,
-        kind TEXT NOT NULL,
-        state TEXT NOT NULL,
-        location TEXT NOT NULL,
-        order_id TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID
-    """,
-    "CREATE INDEX item_place ON item(location, state, product)",
-    "CREATE INDEX item_order ON item(order_id) WHERE order_id <> ''",
-    """
-    CREATE TABLE orders(
-        id TEXT PRIMARY KEY, body BLOB NOT NULL, location TEXT NOT NULL, route TEXT NOT NULL, state TEXT NOT NULL,
-        ordered_us INTEGER NOT NULL
-    ) STRICT
-    """,
-    "CREATE INDEX orders_place ON orders(location, route, state, ordered_us)",
-    "CREATE TABLE note(id TEXT PRIMARY KEY, body BLOB NOT NULL, location TEXT NOT NULL, state TEXT NOT NULL) STRICT",
-    "CREATE INDEX note_place ON note(location, state)",
-    "CREATE TABLE product(id TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT",
-    "CREATE TABLE product_code(code TEXT PRIMARY KEY, product TEXT NOT NULL) STRICT, WITHOUT ROWID",
-    "CREATE INDEX product_code_product ON product_code(product)",
-    "CREATE TABLE person(id TEXT PRIMARY KEY, body BLOB NOT NULL, badge TEXT NOT NULL) STRICT",
-    "CREATE INDEX person_badge ON person(badge) WHERE badge <> ''",
-    "INSERT INTO cursor(one, version, as_of_us, incarnation) VALUES (1, 0, 0, 0)",
-)
-
 
 def version_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -164,9 +125,8 @@ def migrate_journal(connection: sqlite3.Connection, path: Path) -> None:
 def create_replica(connection: sqlite3.Connection) -> None:
     """Make the tables of an empty replica."""
     connection.execute("BEGIN IMMEDIATE")
-    for statement in _REPLICA:
+    for statement in (*replica_format.TABLES, *replica_format.INDEXES, replica_format.STAMP):
         connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {REPLICA_VERSION}")
     connection.execute("COMMIT")
 
 

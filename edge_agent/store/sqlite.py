@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_agent.errors import JournalCorruptError, StoreError, StoreFullError
@@ -96,6 +96,13 @@ def explain(path: Path, error: sqlite3.Error, *, is_in_doubt: bool = False) -> S
         f"{path}: {error} ({getattr(error, 'sqlite_errorname', 'no code')}); {outcome}."
         f" Check the disk of {path.parent} and who may write there, then repeat."
     )
+
+
+def roll_back(connection: sqlite3.Connection) -> None:
+    """End a transaction that failed, if SQLite has not done so itself."""
+    with suppress(sqlite3.Error):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 @contextmanager

@@ -12,10 +12,12 @@ from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import read_batch, settled_lines, unsent_lines
 from edge_agent.store.recalls import HeldRecalls
 from edge_agent.store.replica import Replica
-from edge_agent.sync.copying import Copying
+from edge_agent.sync.comparing import Computed
 from edge_agent.sync.ear import Ear
+from edge_agent.sync.fetching import Fetcher
 from edge_agent.sync.link import Heard, Link, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.recall_lane import RecallLane
+from edge_agent.sync.replica_lane import Ended, ReplicaLane
 from edge_agent.sync.settling import Settling
 from edge_agent.sync.state import SyncState
 from sync_protocol import topics
@@ -23,7 +25,8 @@ from sync_protocol.envelope import Voice
 from sync_protocol.errors import WireError
 from sync_protocol.facts import FactId
 from sync_protocol.machines import uplink
-from sync_protocol.messages import Ack, Delta, Hello, Refused, Rows, Up, Welcome
+from sync_protocol.machines.bootstrap import Fetched, Missed
+from sync_protocol.messages import Ack, Bucket, Compare, Delta, Differ, Hello, Offer, Refused, Rows, Up, Welcome
 
 INBOX = 64
 SILENT_AFTER_US = 25_000_000
@@ -49,6 +52,9 @@ class _Committed:
     """The journal has new facts. How many is asked when it is handled."""
 
 
+_Event = LinkEvent | _Committed | Ended
+
+
 class SyncShell:
     """``tell`` hears which rows of the replica changed; None: only how sync stands."""
 
@@ -66,6 +72,7 @@ class SyncShell:
         new_session: Callable[[], bytes] = fresh_session,
         recall_keys: Collection[bytes] = (),
         central_keys: Collection[bytes] = (),
+        fetcher: Fetcher | None = None,
     ) -> None:
         self._link = link
         self._identity = identity
@@ -84,12 +91,12 @@ class SyncShell:
             incarnation=journal.incarnation,
             is_refilled=replica.incarnation == journal.incarnation,
         )
-        self._copying = Copying(replica, watch=watch, tell=tell, send=self._send)
+        self.state = SyncState(latest=replica.version)
+        self._copy = ReplicaLane(replica, watch=watch, state=self.state, send=self._send, tell=tell, fetcher=fetcher)
         self._settling = Settling(journal)
-        self._inbox: asyncio.Queue[LinkEvent | _Committed] = asyncio.Queue(INBOX)
+        self._inbox: asyncio.Queue[_Event] = asyncio.Queue(INBOX)
         self._is_poked = False
         self._heard_us = self._hello_us = 0
-        self.state = SyncState(latest=replica.version)
         self._ear = Ear(journal, central_keys, self.state)
         self._recalls = RecallLane(
             recalls, recall_keys, state=self.state, send=self._send, tell=lambda: tell(None), now_us=self._now_us
@@ -111,6 +118,7 @@ class SyncShell:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._link.run(self._hear), name="sync: link")
             tasks.create_task(self._serve(), name="sync: machines")
+            tasks.create_task(self._copy.run(self._inbox.put), name="sync: replica")
 
     async def _hear(self, event: LinkEvent) -> None:
         if isinstance(event, Heard) and event.is_urgent:
@@ -130,10 +138,10 @@ class SyncShell:
                 self.state.store_trouble = str(error)
                 self._tell(None)
 
-    async def _next(self) -> LinkEvent | _Committed | None:
+    async def _next(self) -> _Event | None:
         """The next event; None when something is due."""
-        copying, recalls = self._copying, self._recalls
-        wakes = (self._uplink.wake_us, copying.wake_us, self._settling.wake_us, recalls.wake_us)
+        parts = (self._uplink, self._copy, self._settling, self._recalls)
+        wakes = [part.wake_us for part in parts]
         due_us = [us for us in wakes if us is not None]
         wait_s = max(0.0, (min(due_us) - self._now_us()) / 1e6) if due_us else None
         try:
@@ -142,13 +150,13 @@ class SyncShell:
         except TimeoutError:
             return None
 
-    async def _handle(self, event: LinkEvent | _Committed | None) -> None:
+    async def _handle(self, event: _Event | None) -> None:
         now_us = self._now_us()
         match event:
             case None:
                 self._recalls.tick()
                 await self._do(self._uplink.handle(uplink.Tick(now_us=now_us)))
-                await self._copying.tick()
+                await self._copy.tick()
             case _Committed():
                 self._is_poked = False
                 await self._send_committed(now_us)
@@ -161,6 +169,8 @@ class SyncShell:
                 self._lost(event.cause)
             case Heard():
                 await self._heard(event, now_us)
+            case Fetched() | Missed() | Computed():
+                await self._copy.ended(event)
 
     async def _send_committed(self, now_us: int) -> None:
         head = uplink.Committed(session=self._journal.start.session, through=self._journal.head, now_us=now_us)
@@ -169,7 +179,7 @@ class SyncShell:
     def _lost(self, cause: str) -> None:
         self._uplink.handle(uplink.Disconnected())
         self._ear.forget_asked()
-        self._copying.disconnected()
+        self._copy.disconnected()
         self._recalls.disconnected()
         state = self.state
         if state.is_connected or state.cause != cause:
@@ -202,6 +212,8 @@ class SyncShell:
                 await self._do(self._uplink.handle(uplink.Acked(ack=message, now_us=now_us)))
             case Delta():
                 await self._arrived(message, now_us)
+            case Offer() | Compare() | Differ() | Bucket():
+                await self._copy.take(message)
             case Refused():
                 _log.error("central_refused", cause=message.cause, advice=message.advice)
                 self.state.alarm = f"{message.cause}; {message.advice}"
@@ -211,7 +223,7 @@ class SyncShell:
         self._watch.measured(sent_us=welcome.echo_us, central_us=welcome.central_us)
         self._is_answered(welcome.incarnation)
         await self._do(self._uplink.handle(uplink.Welcomed(welcome=welcome, now_us=now_us)))
-        await self._copying.welcomed(welcome)
+        await self._copy.welcomed(welcome)
         self._tell(None)
 
     def _is_answered(self, incarnation: int) -> None:
@@ -225,9 +237,7 @@ class SyncShell:
         if not self.state.is_welcome and now_us - self._hello_us > HELLO_AGAIN_AFTER_US:
             # Central is back: no need to wait for the next HELLO's turn.
             await self._do(self._uplink.handle(uplink.Connected(now_us=now_us)))
-        await self._copying.arrived(delta)
-        self.state.latest = self._copying.latest
-        self.state.store_trouble = ""
+        await self._copy.take(delta)
 
     async def _do(self, effects: Iterable[uplink.Effect]) -> None:
         for effect in effects:
@@ -255,7 +265,7 @@ class SyncShell:
                 await self._adopt(effect.incarnation)
             case uplink.Refilled():
                 _log.warning("ledger_refilled", incarnation=effect.incarnation, version=effect.version)
-                await self._copying.rebuild(effect.incarnation, effect.version)
+                await self._copy.rebuild(effect.incarnation, effect.version)
             case uplink.Alarm():
                 _log.error("sync_alarm", cause=effect.cause)
                 self.state.alarm = effect.cause
@@ -314,8 +324,7 @@ class SyncShell:
         return self._replica if self._replica.incarnation == self._journal.incarnation else None
 
     async def _keep_house(self) -> None:
-        if self._replica.is_damaged:
-            await self._copying.start_anew(self._journal.incarnation, is_refilling=self.is_refilling)
+        await self._copy.keep_house(self._journal.incarnation, is_refilling=self.is_refilling)
         if await self._settling.flush(now_us=self._now_us(), replica=self._own_replica):
             self.state.store_trouble = ""
             self._tell(None)

@@ -14,6 +14,20 @@ class RecallTrouble(StrEnum):
     FORGED = "forged_recalls"
 
 
+class Download(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes that are here, of those that it takes."""
+
+    done: int
+    of: int
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """Items of the replica that were silently wrong since the start and are put right, the last of them then."""
+
+    items: int
+    at_us: int
+
+
 class SyncState(msgspec.Struct, kw_only=True):
     """``is_connected``: to the broker; ``is_welcome``: central answered since. ``cause`` says why not."""
 
@@ -26,6 +40,11 @@ class SyncState(msgspec.Struct, kw_only=True):
     """Why words that came in central's name were not believed; until central itself answers."""
     store_trouble: str = ""
     """Why what central says cannot be written down here."""
+    snapshot: Download | None = None
+    """REQ-06: a whole replica is on its way."""
+    snapshot_trouble: str = ""
+    """Why the last one did not come; the replica is copied by deltas meanwhile."""
+    drift: Drift | None = None
     latest: int = 0
     """The highest ledger version heard of."""
     recall_trouble: RecallTrouble | None = None

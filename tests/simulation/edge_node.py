@@ -43,7 +43,7 @@ class Process:
     def wake_us(self) -> int | None:
         """When, by its own clock, the shell wants to be woken: what ``SyncShell._next`` waits for."""
         shell = self.shell
-        parts = (shell._uplink, shell._copying, shell._settling, shell._recalls)
+        parts = (shell._uplink, shell._copy, shell._settling, shell._recalls)
         due = [us for us in (part.wake_us for part in parts) if us is not None]
         return min(due) if due else None
 

@@ -25,13 +25,15 @@ _M = TypeVar("_M")
 
 
 class CentralProcess:
-    def __init__(self, folder: Path, mqtt: str, *, extra: str = "") -> None:
+    def __init__(self, folder: Path, mqtt: str, *, extra: str = "", settings: str = "") -> None:
+        """``settings``: further lines of [central]."""
         self.folder = folder
         self.address = ""
         self._log = folder / "central.log"
         config = folder / "central.toml"
         config.write_text(
-            f'[central]\ndata = "data"\nport = 0\n[mqtt]\nurl = "{mqtt}"\n[sync]\nenrolment = "open"\n{extra}\n'
+            f'[central]\ndata = "data"\nport = 0\n{settings}\n[mqtt]\nurl = "{mqtt}"\n'
+            f'[sync]\nenrolment = "open"\n{extra}\n'
             f'[[clients]]\nname = "his"\ntoken = "{TOKEN}"\n'
             'scopes = ["read", "orders", "receiving", "usage", "masterdata", "recalls"]\n',
             encoding="utf-8",
