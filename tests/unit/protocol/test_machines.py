@@ -10,6 +10,7 @@ from sync_protocol.machines import downlink, uplink
 from sync_protocol.machines.incarnation import Mark, wake
 from sync_protocol.machines.ingest import SessionState, admit, begin
 from sync_protocol.machines.lineage import Finding, Judgement, Past, judge
+from sync_protocol.machines.sending import MOST_SETTLED
 from sync_protocol.machines.uplink import Alarm, Line, OpenSession, SendBatch, SendHello, Settle, Uplink
 from sync_protocol.messages import Ack, Batch, Delta, Position, Rows, Welcome
 
@@ -457,7 +458,7 @@ class TestSafe:
         [hello] = machine.handle(uplink.Connected(now_us=0))
         assert isinstance(hello, SendHello)
         asked = [position.session for position in hello.pending]
-        assert asked == [*names[: uplink.MOST_SETTLED - 1], names[-1], NOW]
+        assert asked == [*names[: MOST_SETTLED - 1], names[-1], NOW]
 
     def test_an_older_central_is_refused_with_an_alarm(self) -> None:
         machine = Uplink(NOW, incarnation=7)
