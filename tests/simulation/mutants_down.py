@@ -85,6 +85,10 @@ def _no_sync(_replica: DictReplica) -> None:
     """Left to the operating system."""
 
 
+async def _not_durable(_replica: DictReplica) -> None:
+    """Said, and not done."""
+
+
 _delta = DictPublisher.delta
 
 
@@ -116,7 +120,7 @@ DOWN = (
     Mutant(
         name="replica_not_synced",
         wrong="the overlay is let go while the replica's rows are not on the disk",
-        patches=((DictReplica, "sync", _no_sync),),
+        patches=((DictReplica, "sync", _no_sync), (DictReplica, "make_durable", _not_durable)),
     ),
     Mutant(
         name="delta_begins_late",

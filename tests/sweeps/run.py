@@ -17,7 +17,7 @@ import msgspec
 
 from tests.sweeps.mutants import MUTANTS
 from tests.sweeps.power import Explored, explore, recorded
-from tests.sweeps.sweep import SIDES, Task, faults, run_task, silence, warm_folder
+from tests.sweeps.sweep import SIDES, Task, faults, run_task, scratch, silence, warm_folder, work_within
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -122,7 +122,8 @@ def hunt_all(*, jobs: int) -> dict[str, int]:
 
 
 def _spread(work: Callable[[_In], _Out], tasks: Iterable[_In], *, jobs: int) -> Iterator[_Out]:
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with scratch() as folder, spawn.Pool(jobs, initializer=work_within, initargs=(folder,)) as pool:
         yield from pool.imap_unordered(work, tasks)
 
 

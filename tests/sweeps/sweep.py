@@ -22,6 +22,7 @@ SYNCS = ("fdatasync", "fsync")
 NAMES = ("unlink", "rename", "mkdir", "openat")
 READS = ("pread64",)
 MOST_POINTS = 2_000
+_PLACE: list[str] = []
 _KEPT: list[tempfile.TemporaryDirectory[str]] = []
 _EVERYTHING = ("-e", "trace=all")
 
@@ -107,10 +108,19 @@ def _calls(side: str, case: str) -> Counter[str]:
 @functools.cache
 def warm_folder() -> Path:
     """In memory where there is room for it: what is tested is the order of calls, not the disk of this machine."""
-    memory = Path("/dev/shm")
-    folder = tempfile.TemporaryDirectory(prefix="sweep-", dir=memory if memory.is_dir() else None)
+    folder = scratch(_PLACE[-1] if _PLACE else None)
     _KEPT.append(folder)
     return Path(folder.name)
+
+
+def scratch(within: str | None = None) -> tempfile.TemporaryDirectory[str]:
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(prefix="sweep-", dir=within or (memory if memory.is_dir() else None))
+
+
+def work_within(folder: str) -> None:
+    """A worker that is ended leaves its scratch behind: whoever started it clears ``folder`` away."""
+    _PLACE.append(folder)
 
 
 def silence() -> None:
