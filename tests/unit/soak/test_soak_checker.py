@@ -114,7 +114,7 @@ PLANTED: dict[str, tuple[tuple[tuple[str, str], ...], str, str]] = {
         "station-1: the hash of fact 2",
     ),
     "a replica stayed behind": (((REPLICA, "UPDATE cursor SET version = 11"),), "replicas", "version 11"),
-    "a replica drifted": (((REPLICA, f"DELETE FROM item WHERE code = '{PIECE}'"),), "replicas", PIECE),
+    "a replica drifted": (((REPLICA, f"DELETE FROM shown WHERE code = '{PIECE}'"),), "replicas", PIECE),
     "an agent holds an old recall set": (
         ((LEDGER, RECALLED.format(version=7)), (JOURNAL, RECALLED.format(version=6))),
         "recalls",
