@@ -3,6 +3,7 @@
 #   make test    everything a change must pass; ARGS="-k lifecycle" for a part
 #   make check   lint, format, types, units
 #   make bench   speed beside raw loops; GOALS=2,5
+#   make scale   a million facts that wait, 200 agents at once, thirty days offline: figures as JSON, some minutes
 #   make simulate SEEDS=500   the fleet in a deterministic simulation; make mutants: bugs that it must catch
 #   make messages   collect the texts of all screens into their catalogues, and compile these
 #   make lock    resolve and hash the dependencies again
@@ -15,7 +16,7 @@ GOALS  ?=
 SEEDS  ?= 500
 FIRST  ?= 1
 
-.PHONY: demo test check format functions messages bench simulate mutants lock clean
+.PHONY: demo test check format functions messages bench scale simulate mutants lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -34,6 +35,11 @@ check: $(VENV)/dev.stamp
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+scale: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.scale.backlog --facts 1000000
+	$(BIN)/python -m tests.scale.reconnect --agents 200
+	$(BIN)/python -m tests.scale.thirty_days --days 30
 
 # The tables of functions and faults, from the `covers` and `fault` marks of the tests.
 functions: $(VENV)/dev.stamp

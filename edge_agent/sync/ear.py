@@ -45,6 +45,7 @@ class Ear:
         self._state = state
         self._freshness = Freshness()
         self._hellos: list[int] = []
+        self._answered: set[tuple[int, bytes]] = set()
 
     @property
     def keys(self) -> tuple[bytes, ...]:
@@ -58,6 +59,7 @@ class Ear:
     def forget_asked(self) -> None:
         """What was asked before is answered too late: the answer would be of another connection, or another ledger."""
         self._hellos = []
+        self._answered.clear()
 
     def hear(self, data: bytes, topic: str) -> Said | None:
         """The message, or None if it is not believed, or answers what nobody asked.
@@ -72,14 +74,21 @@ class Ear:
             if learned is None:
                 return None
             message = learned
-        is_answer = isinstance(message, Welcome)
-        if isinstance(message, Welcome):
-            if message.echo_us not in self._hellos:
-                return None
-            self._hellos.remove(message.echo_us)
-        is_news = self._freshness.is_news(_CENTRAL, opened.stream, opened.number, begins=is_answer)
-        is_other = self._freshness.is_other(_CENTRAL, opened.stream)
+        if isinstance(message, Welcome) and not self._is_answer(message, opened.stream):
+            return None
+        is_ours = getattr(message, "incarnation", 0) >= self._journal.incarnation
+        begins = is_ours and isinstance(message, Welcome)
+        is_news = self._freshness.is_news(_CENTRAL, opened.stream, opened.number, begins=begins)
+        is_other = is_ours and self._freshness.is_other(_CENTRAL, opened.stream)
         return Said(message=message, is_news=is_news, is_other=is_other)
+
+    def _is_answer(self, welcome: Welcome, stream: bytes) -> bool:
+        """Whether it answers a HELLO of this connection, for the first time. Of two centrals alive both may answer."""
+        answer = (welcome.echo_us, stream)
+        if welcome.echo_us not in self._hellos or answer in self._answered:
+            return False
+        self._answered.add(answer)
+        return True
 
     def _stranger(self, opened: envelope.Envelope, topic: str) -> Down | None:
         """What may be taken all the same: recalls, which carry a signature of their own, and the first welcome."""

@@ -65,7 +65,8 @@ class EdgeNode:
         self.acked: dict[bytes, int] = {}
         """How far the journal was seen to believe each session to be committed."""
         self.flying = 0
-        """Facts of earlier sessions that were seen in flight."""
+        """Facts of earlier sessions that were seen in flight, while this one was written:"""
+        self.writing = b""
         self.skew_us = 0
         self.drift = 0.0
         self.death: tuple[bool, int] = (False, SECOND_US)

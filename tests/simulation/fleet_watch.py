@@ -122,7 +122,9 @@ class FleetWatch:
             return
         uplink = node.process.shell._uplink
         flying = sum(one.through - one.after for one in uplink._in_flight if one.session != uplink._current)
-        if flying > max(node.flying, uplink._credit):
+        is_same = node.process.stores.journal.start.session == node.writing
+        node.writing = node.process.stores.journal.start.session
+        if is_same and flying > max(node.flying, uplink._credit):
             raise Violation("REQ-10", f"{node.name} has {flying} facts in flight, its credit is {uplink._credit}")
         node.flying = flying
 
