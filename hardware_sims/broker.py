@@ -1,6 +1,7 @@
 """An MQTT broker as a process of its own, on a port that stays the same when it is killed and started again."""
 
 import asyncio
+import getpass
 import shutil
 import socket
 import sys
@@ -13,8 +14,10 @@ _MOSQUITTO_PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 _READY_S = 20.0
 _POLL_S = 0.05
 
+# ``user``: started by root it would become another user, who may not write here, and Linux would forget the leash.
 # A broker keeps nothing and limits what a client can pile up: what it loses, the facts' own acks make good.
 _MOSQUITTO = """\
+user {user}
 listener {port} 127.0.0.1
 allow_anonymous true
 persistence {persistence}
@@ -86,6 +89,7 @@ class Broker:
             )
         settings = directory / "mosquitto.conf"
         text = _MOSQUITTO.format(
+            user=getpass.getuser(),
             port=self.port,
             persistence="true" if self._keeps else "false",
             directory=directory,

@@ -38,7 +38,7 @@ from hardware_sims.truth import Piece  # noqa: E402
 from tests.scale.agent import PIECES, Agent, location  # noqa: E402
 from tests.scale.listener import acks_s  # noqa: E402
 
-SCANNER = "scanner"
+SCANNER, MODEL = "scanner", "model"
 _QUIET_S = 6.0
 _PATIENCE_S = 300.0
 _POLL_S = 0.05
@@ -106,7 +106,7 @@ async def measure(folder: Path, disks: Path, agents: int, facts: int, say: Calla
             names = [f"cabinet-{number}" for number in range(1, agents + 1)]
             say(f"{agents} cabinets get their pieces")
             await _supply(
-                HospitalSystem(central.url, token=settings.HOSPITAL_TOKEN, seed=1, http=http), [*names, SCANNER]
+                HospitalSystem(central.url, token=settings.HOSPITAL_TOKEN, seed=1, http=http), [*names, SCANNER, MODEL]
             )
             model = await _model(folder / "model", broker.port)
             swarm = [Agent(disks / name, name, broker.port, model=model) for name in names]
@@ -128,7 +128,7 @@ async def measure(folder: Path, disks: Path, agents: int, facts: int, say: Calla
 
 async def _model(folder: Path, port: int) -> Path:
     """A replica that is up to date."""
-    agent = Agent(folder, SCANNER, port)
+    agent = Agent(folder, MODEL, port)
     async with asyncio.timeout(_PATIENCE_S):
         await agent.copied()
     agent.close()
