@@ -1,0 +1,350 @@
+"""Central's decision on who may issue what without asking (REQ-08).
+
+Each agent has one lease at most, for one session of its device: a set of codes, disjoint from all others, and a time.
+A code is free again when its holder says that it does not hold it and the ledger has every fact written until then; by
+nothing else, but the word of two people who counted. An agent that falls silent keeps its codes from all others: after
+its time they are in doubt.
+
+A lease goes on in the next session of its device; a journal that was set back, copied or lost ends it.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from sync_protocol.leases import MOST_HELD
+from sync_protocol.machines.grants_events import (
+    Asked,
+    Committed,
+    Doubted,
+    Effect,
+    Event,
+    Fenced,
+    Freed,
+    Lease,
+    Offered,
+    Overridden,
+    SendAskHolds,
+    SendFence,
+    SendGrant,
+    SendRelease,
+    SendWithheld,
+    Spent,
+    Standing,
+    Stated,
+    Tick,
+)
+from sync_protocol.machines.sharing import Sharing
+from sync_protocol.machines.thaw import Thaw
+from sync_protocol.messages import Holder
+
+WAITS_US = 4_000_000
+"""How long an agent waits for what another one is asked to give back."""
+_LASTING = frozenset({Standing.DOUBT, Standing.FENCED})
+
+
+class Grants:
+    """State machine of all leases. ``unheard``: agents that may hold leases that this ledger does not know of.
+
+    While there are any, and until ``frozen_until_us``, nothing is granted to anybody: the ledger was restored.
+    """
+
+    def __init__(
+        self,
+        leases: Iterable[Lease] = (),
+        *,
+        term_us: int,
+        margin_us: int,
+        incarnation: int = 0,
+        unheard: Iterable[str] = (),
+        frozen_until_us: int = 0,
+    ) -> None:
+        assert 0 < 2 * margin_us < term_us, "a lease lasts longer than what two clocks may disagree"
+        self.incarnation = incarnation
+        self._thaw = Thaw(unheard, until_us=frozen_until_us)
+        self._term_us = term_us
+        self._margin_us = margin_us
+        self._leases = {lease.device: lease for lease in leases}
+        self._holders: dict[str, str] = {}
+        for lease in self._leases.values():
+            for code in lease.kept:
+                assert code not in self._holders, f"{code} is leased twice"
+                self._holders[code] = lease.device
+        self._waiting: dict[str, tuple[str, int]] = {}
+        """Codes that another agent is asked for: who wants them, since when."""
+        self.changed_devices: set[str] = set()
+        self.changed_codes: set[str] = set()
+        """What is to be written down before any effect is carried out. Who has written it clears both."""
+
+    @property
+    def leases(self) -> Mapping[str, Lease]:
+        return self._leases
+
+    @property
+    def is_frozen(self) -> bool:
+        return bool(self._thaw.unheard)
+
+    @property
+    def unheard(self) -> frozenset[str]:
+        """Agents that a restored ledger waits for."""
+        return frozenset(self._thaw.unheard)
+
+    def holder(self, code: str) -> str:
+        """The agent that keeps the code from all others; empty: nobody."""
+        return self._holders.get(code, "")
+
+    def over_us(self, device: str) -> int:
+        """When the holder has surely stopped, whatever its clock says."""
+        return self._leases[device].expires_us + 2 * self._margin_us
+
+    def may_override(self, device: str, now_us: int) -> bool:
+        """A fenced lease at any time, because its journal is no more; another one when its time is over."""
+        lease = self._leases.get(device)
+        return lease is not None and (lease.standing is Standing.FENCED or now_us > self.over_us(device))
+
+    def handle(self, event: Event) -> list[Effect]:
+        match event:
+            case Stated():
+                return self._stated(event)
+            case Asked():
+                return self._asked(event)
+            case Offered():
+                return self._offered(event)
+            case Spent():
+                return self._spent(event)
+            case Committed():
+                return self._committed(event.device, event.through)
+            case Fenced():
+                return self._fenced(event.device)
+            case Overridden():
+                return self._overridden(event)
+            case Tick():
+                return self._tick(event)
+
+    def _stated(self, event: Stated) -> list[Effect]:
+        device, holds = event.device, event.holds
+        if holds.spoken_to != self.incarnation:
+            return []
+        lease = self._leases.get(device) or Lease(device=device, session=b"", location="", route="")
+        self._leases[device] = lease
+        if lease.standing is Standing.FENCED:
+            return [SendFence(device=device)]
+        if lease.session == holds.session and holds.number <= lease.stated:
+            return []
+        self._reissue(lease, event)
+        self.changed_devices.add(device)
+        freed = self._free_given_up(lease, event.committed)
+        if holds.is_leaving:
+            return freed
+        self._renew(lease, event.now_us)
+        lease.number += 1
+        whole = self._grant(lease, tuple(sorted(lease.codes)), holds.number, holds.sent_us, event.now_us)
+        return [msgspec.structs.replace(whole, is_whole=True), *freed]
+
+    def _reissue(self, lease: Lease, event: Stated) -> None:
+        """Bring what central believes in line with what the holder says of itself."""
+        holds = event.holds
+        if lease.session != holds.session:
+            lease.session, lease.number = holds.session, 0
+            self.changed_codes.update(lease.codes)
+            lease.codes = dict.fromkeys(lease.codes, 0)
+        # What the lost life of a restored ledger did with a grant on its way, nobody knows.
+        is_all = holds.is_leaving or lease.spoken_to != self.incarnation
+        lease.number = max(lease.number, holds.seen)
+        lease.stated, lease.spoken_to = holds.number, holds.spoken_to
+        lease.standing = Standing.GONE if holds.is_leaving else Standing.LIVE
+        lease.location, lease.route, lease.want = holds.location, holds.route, holds.want
+        lease.heads = {position.session: position.through for position in holds.heads}
+        claimed = set(holds.codes)
+        for code, number in list(lease.codes.items()):
+            if code not in claimed and (is_all or number <= holds.seen):
+                del lease.codes[code]
+                lease.given_up.add(code)
+                self.changed_codes.add(code)
+        # What an earlier life of the ledger granted, after the backup that this one comes from.
+        if 0 < holds.incarnation < self.incarnation:
+            for code in claimed.difference(self._holders):
+                self._hold(lease, code, event.products.get(code, ""), number=0)
+
+    def _asked(self, event: Asked) -> list[Effect]:
+        device, ask = event.device, event.ask
+        lease = self._leases.get(device)
+        if lease is not None and lease.standing is Standing.FENCED:
+            return [SendFence(device=device)]
+        is_known = lease is not None and lease.session == ask.session and lease.standing is Standing.LIVE
+        if lease is None or not is_known or ask.seen > lease.number:
+            return [SendAskHolds(device=device)]
+        effects: list[Effect] = []
+        missing = {code for code, number in lease.codes.items() if number > ask.seen}
+        wanted = [code for code in ask.codes if code not in missing]
+        got = [code for code in wanted if self._may_get(lease, code, event.products)]
+        effects += self._ask_others(lease, set(wanted).difference(got), event)
+        if got:
+            lease.number += 1
+            for code in got:
+                lease.given_up.discard(code)
+                self._hold(lease, code, event.products.get(code, lease.products.get(code, "")), number=lease.number)
+        self._renew(lease, event.now_us)
+        self.changed_devices.add(device)
+        codes = tuple(sorted(missing.union(got)))
+        return [self._grant(lease, codes, ask.seen, ask.sent_us, event.now_us), *effects]
+
+    def _may_get(self, lease: Lease, code: str, products: Mapping[str, str]) -> bool:
+        """What it holds already, or what is free at its place, or what it gave back itself."""
+        if code in lease.codes:
+            return True
+        is_free = code in lease.given_up or (code in products and not self.holder(code))
+        return is_free and not self.is_frozen and len(lease.codes) < MOST_HELD
+
+    def _ask_others(self, lease: Lease, codes: set[str], event: Asked) -> list[Effect]:
+        """Ask holders for what they may give back; say of the rest who has it."""
+        by_holder: dict[str, list[str]] = {}
+        withheld = []
+        for code in sorted(codes):
+            holder = self._leases.get(self.holder(code))
+            if holder is not None and holder.standing is Standing.LIVE and code in event.products:
+                self._waiting[code] = (lease.device, event.now_us)
+                by_holder.setdefault(holder.device, []).append(code)
+            else:
+                withheld.append(Holder(code=code, device=self.holder(code)))
+        effects: list[Effect] = [
+            SendRelease(device=device, session=self._leases[device].session, codes=tuple(held))
+            for device, held in by_holder.items()
+        ]
+        if withheld:
+            effects.append(SendWithheld(device=lease.device, session=lease.session, by=tuple(withheld)))
+        return effects
+
+    def _offered(self, event: Offered) -> list[Effect]:
+        if self.is_frozen:
+            return []
+        offer = event.offer
+        serving = [
+            lease
+            for lease in self._leases.values()
+            if lease.standing is Standing.LIVE
+            and (lease.location, lease.route) == (offer.location, offer.route)
+            and lease.device in event.connected
+        ]
+        wanted = {code: device for code, (device, _) in self._waiting.items() if not self.holder(code)}
+        effects: list[Effect] = []
+        sharing = Sharing(serving, self._holders)
+        sharing.split(offer, wanted)
+        for device, codes in sharing.given.items():
+            lease = self._leases[device]
+            lease.number += 1
+            for code in codes:
+                self._waiting.pop(code, None)
+                self._hold(lease, code, offer.product, number=lease.number)
+            self.changed_devices.add(device)
+            number, session = lease.number, lease.session
+            effects.append(SendGrant(device=device, session=session, number=number, after=number - 1, codes=codes))
+        return effects
+
+    def _spent(self, event: Spent) -> list[Effect]:
+        for code in event.ended:
+            self._let_go(event.device, code)
+        for box, units in event.opened:
+            lease = self._leases.get(self.holder(box))
+            if lease is None or lease.device != event.device or box not in lease.codes:
+                continue
+            number, product = lease.codes[box], lease.products.get(box, "")
+            self._let_go(event.device, box)
+            for unit in units:
+                if not self.holder(unit):
+                    self._hold(lease, unit, product, number=number)
+        return []
+
+    def _committed(self, device: str, through: Mapping[bytes, int]) -> list[Effect]:
+        return self._free_given_up(self._leases[device], through) if device in self._leases else []
+
+    def _fenced(self, device: str) -> list[Effect]:
+        lease = self._leases.get(device)
+        if lease is None:
+            if device not in self._thaw.unheard:
+                return []  # it holds nothing
+            lease = self._leases[device] = Lease(device=device, session=b"", location="", route="")
+        lease.standing = Standing.FENCED
+        self.changed_devices.add(device)
+        return [SendFence(device=device)]
+
+    def _overridden(self, event: Overridden) -> list[Effect]:
+        assert self.may_override(event.device, event.now_us), "who asks has looked whether it is time"
+        lease = self._leases[event.device]
+        for code in event.found:
+            self._let_go(event.device, code)
+        lease.missing.update(lease.codes, lease.given_up)
+        lease.codes.clear()
+        lease.given_up.clear()
+        self.changed_codes.update(lease.missing)
+        # The session that had them must say anew what it holds: not these.
+        lease.standing, lease.session, lease.stated = Standing.DOUBT, b"", 0
+        self.changed_devices.add(event.device)
+        return [Freed(codes=event.found), SendAskHolds(device=event.device)]
+
+    def _tick(self, event: Tick) -> list[Effect]:
+        effects: list[Effect] = []
+        for device, lease in list(self._leases.items()):
+            if lease.standing in _LASTING or event.now_us <= self.over_us(device):
+                continue
+            self.changed_devices.add(device)
+            if lease.kept:
+                lease.standing = Standing.DOUBT
+                effects.append(Doubted(device=device, codes=len(lease.kept)))
+            else:
+                del self._leases[device]
+        for code, (device, since_us) in list(self._waiting.items()):
+            if event.now_us - since_us > WAITS_US:
+                del self._waiting[code]
+                by = (Holder(code=code, device=self.holder(code)),)
+                session = self._leases[device].session if device in self._leases else b""
+                effects.append(SendWithheld(device=device, session=session, by=by))
+        asked = self._thaw.tick(event.now_us, event.connected)
+        return [*effects, *(SendAskHolds(device=device) for device in asked)]
+
+    def _free_given_up(self, lease: Lease, committed: Mapping[bytes, int]) -> list[Effect]:
+        heads = {session: head for session, head in lease.heads.items() if committed.get(session, 0) < head}
+        if heads != lease.heads:
+            lease.heads = heads
+            self.changed_devices.add(lease.device)
+        if not heads and lease.spoken_to == self.incarnation:
+            self._thaw.heard(lease.device)
+        if heads or not lease.given_up:
+            return []
+        codes = tuple(sorted(lease.given_up))
+        for code in codes:
+            self._let_go(lease.device, code)
+        return [Freed(codes=codes)]
+
+    def _renew(self, lease: Lease, now_us: int) -> None:
+        lease.expires_us = max(lease.expires_us, now_us + self._term_us)
+
+    def _grant(self, lease: Lease, codes: tuple[str, ...], after: int, sent_us: int, now_us: int) -> SendGrant:
+        """The answer to what was sent at ``sent_us`` by the agent's clock."""
+        return SendGrant(
+            device=lease.device,
+            session=lease.session,
+            number=lease.number,
+            after=after,
+            codes=codes,
+            sent_us=sent_us,
+            left_us=max(0, lease.expires_us - now_us - self._margin_us),
+        )
+
+    def _hold(self, lease: Lease, code: str, product: str, *, number: int) -> None:
+        assert self.holder(code) in {"", lease.device}, f"{code} is held by {self.holder(code)}"
+        self._holders[code] = lease.device
+        lease.codes[code] = number
+        lease.products[code] = product
+        self.changed_codes.add(code)
+
+    def _let_go(self, device: str, code: str) -> None:
+        if self.holder(code) != device:
+            return
+        lease = self._leases[device]
+        lease.codes.pop(code, None)
+        lease.products.pop(code, None)
+        lease.given_up.discard(code)
+        lease.missing.discard(code)
+        del self._holders[code]
+        self.changed_codes.add(code)
