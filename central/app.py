@@ -32,6 +32,8 @@ from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
 from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
+from central.sync.lease_desk import LeaseDesk
+from central.sync.leases import Leases
 from central.sync.link import INBOX, Letter, MqttLink
 from central.sync.publish import Publisher
 from central.sync.refill import Refill
@@ -65,10 +67,14 @@ class Central:
         self.agents = Agents(self.ledger)
         self.refill = Refill(self.ledger, self.agents, limit_s=config.refill_s, on_end=self._on_link_up)
         greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill)
-        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, greeting)
+        self.leases = Leases(
+            self.ledger, self.publisher, self.agents, term_s=config.lease_s, margin_s=config.lease_margin_s
+        )
+        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, greeting, leases=self.leases)
         self.safe = Safe(self.ledger, self.publisher, config.data)
         self.insurer = self._insurer(changes, time)
         people = People(self.ledger)
+        desk = LeaseDesk(self.ledger, self.leases)
         self.services = Services(
             ledger=self.ledger,
             receiving=Receiving(self.ledger),
@@ -82,6 +88,8 @@ class Central:
             read=open_reader(path),
             conditions=self.conditions,
             life=self.refill.life,
+            leases=desk.views,
+            end_lease=desk.end,
             end_refill=lambda person: self.refill.end(f"ended by {person}"),
         )
 
@@ -122,6 +130,7 @@ class Central:
                 tasks.create_task(self.ingest.run(), name="ingest"),
                 tasks.create_task(self.agents.run(is_link_up=lambda: self.link.is_up), name="agents"),
                 tasks.create_task(self.refill.run(), name="refill"),
+                tasks.create_task(self.leases.run(), name="leases"),
                 tasks.create_task(self.safe.run(), name="safe"),
                 tasks.create_task(self._watch_ledger(), name="ledger"),
             ]

@@ -22,6 +22,9 @@ from central.sync.link import Broker
 LANGUAGES = ("zh-CN", "en")
 _PORTS = range(65_536)
 _DAY_S = 86_400
+_LEASE_S, _MARGIN_S = 28_800.0, 60.0
+DRIFT = 400e-6
+"""How fast two clocks part at most, each 200 ppm wrong."""
 _INSTITUTION = re.compile(r"[A-Z][0-9A-Z]{11}")
 _REGION = re.compile(r"[0-9]{6}")
 
@@ -33,6 +36,8 @@ class CentralSection(msgspec.Struct, frozen=True, kw_only=True):
     language: str = "zh-CN"
     zone: str = "Asia/Shanghai"
     refill_s: float = 600.0
+    lease_s: float = _LEASE_S
+    lease_margin_s: float = _MARGIN_S
 
 
 class MqttSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +76,8 @@ class InsurerConfig(msgspec.Struct, frozen=True, kw_only=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration that holds. ``insurer`` None: nothing is reported, rows wait.
 
-    ``refill_s``: how long a restored ledger waits at most for its agents to give back what it lacks.
+    ``refill_s``: how long a restored ledger waits at most for its agents to give back what it lacks. ``lease_s``: how
+    long an agent that is cut off may issue what it holds; ``lease_margin_s``: how far two clocks may be apart then.
     """
 
     data: pathlib.Path
@@ -83,6 +89,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     insurer: InsurerConfig | None
     clients: tuple[Client, ...]
     refill_s: float = 600.0
+    lease_s: float = _LEASE_S
+    lease_margin_s: float = _MARGIN_S
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
@@ -136,6 +144,8 @@ def parse(raw: Mapping[str, Any], *, where: pathlib.Path) -> Config:
             for client in raw.get("clients", ())
         ),
         refill_s=central.refill_s,
+        lease_s=central.lease_s,
+        lease_margin_s=central.lease_margin_s,
     )
 
 
@@ -190,6 +200,12 @@ def _central_mistakes(central: Mapping[str, Any]) -> Iterator[str]:
         yield f"[central] language: found {central['language']!r}, expected {' or '.join(LANGUAGES)}"
     if not 0 <= central.get("refill_s", 0.0) <= _DAY_S:
         yield f"[central] refill_s: found {central['refill_s']}, expected seconds from 0 to {_DAY_S}"
+    lease_s, margin_s = central.get("lease_s", _LEASE_S), central.get("lease_margin_s", _MARGIN_S)
+    if not 1 <= lease_s <= 7 * _DAY_S:
+        yield f"[central] lease_s: found {lease_s}, expected seconds from 1 to {7 * _DAY_S}"
+    elif not DRIFT * lease_s <= margin_s < lease_s / 2:
+        most = f"{DRIFT * lease_s:.3f} to below {lease_s / 2}: what two clocks may be apart after {lease_s} s"
+        yield f"[central] lease_margin_s: found {margin_s}, expected seconds from {most}"
     zone = central.get("zone", "Asia/Shanghai")
     if zone not in zoneinfo.available_timezones():
         yield f"[central] zone: found {zone!r}, expected a time zone as Asia/Shanghai"

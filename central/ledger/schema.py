@@ -42,7 +42,8 @@ def _flag(name: str) -> Column[bool]:
 
 # version: the last commit's; ledger_id: random, made with the ledger; incarnation: which life of the ledger this is;
 # lives: JSON of all of them, each with the number of facts that it began with;
-# refill_since_us: agents give back what a restored ledger lacks; unsealed: a migration changed rows.
+# refill_since_us: agents give back what a restored ledger lacks; leases_since_us: it does not know yet what they hold;
+# unsealed: a migration changed rows.
 meta = Table("meta", metadata, Column("key", Text, primary_key=True, nullable=False), _text("value"))
 
 session = Table(
@@ -279,6 +280,36 @@ agent = Table(
     _flag("is_connected"),
     Column("heads", LargeBinary, nullable=True),
     _number("incarnation"),
+)
+
+# What each agent may issue without asking (REQ-08), as sync_protocol.machines.grants_events.Lease; ``session``: empty
+# until its holder has said what it holds; ``heads``: msgpack of dict[bytes, int], facts that are waited for.
+lease = Table(
+    "lease",
+    metadata,
+    Column("device", Text, primary_key=True, nullable=False),
+    Column("session", LargeBinary, nullable=False),
+    _text("location"),
+    _text("route"),
+    _number("want"),
+    _number("expires_us"),
+    _number("number"),
+    _number("stated"),
+    _number("spoken_to"),
+    _text("standing"),
+    Column("heads", LargeBinary, nullable=False),
+)
+
+# One holder a code: the database refuses a second. ``mark``: held, given_up or missing.
+leased = Table(
+    "leased",
+    metadata,
+    Column("code", Text, primary_key=True, nullable=False),
+    _text("device"),
+    _text("product"),
+    _number("number"),
+    _text("mark"),
+    Index(None, "device"),
 )
 
 # Verified backups; the facts in them are safe.

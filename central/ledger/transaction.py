@@ -28,15 +28,25 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
     """A fact of this commit and what it did."""
 
     position: int
+    device: str
     fact: Fact
     outcome: Outcome
+
+
+MayLock = Callable[[str, str, str], bool]
+"""Whether the item with this code may be locked to an order of this location and route."""
+
+
+def anything(_code: str, _location: str, _route: str) -> bool:
+    return True
 
 
 class Transaction:
     """What ``Ledger.commit`` hands to its caller; only valid during the call.
 
     ``stock``: items as they are after the facts so far, ``originals``: as they were before this commit (None: unknown);
-    both hold every code that was loaded. ``changed``: items that this commit changed or created. ``is_refilling``: the
+    both hold every code that was loaded. ``changed``: items that this commit changed or created. ``doubted``: devices
+    whose journal cannot be what it was. ``is_refilling``: the
     ledger was restored and may lack facts that agents still hold.
     """
 
@@ -49,9 +59,11 @@ class Transaction:
         own: SessionState,
         moment: Callable[[], Moment],
         is_refilling: bool = False,
+        may_lock: MayLock = anything,
     ) -> None:
         self.version = version
         self.is_refilling = is_refilling
+        self.may_lock = may_lock
         self.position = position
         self.own = own
         self.moment = moment
@@ -61,6 +73,7 @@ class Transaction:
         self.originals: dict[str, Item | None] = {}
         self.changed: dict[str, Item] = {}
         self.placed: list[str] = []
+        self.doubted: list[str] = []
         self.has_work = False
         self._connection = connection
         self._staging = Staging(connection, version=version, now_us=self.now_us)
@@ -138,6 +151,7 @@ class Transaction:
     def raise_misfit(self, start: SessionStart, *, reason: str, found: str, expected: str) -> None:
         """Put a chain that cannot be true on the work list."""
         self.has_work = True
+        self.doubted.append(start.device)
         self._staging.add_misfit(start.device, start.session, reason=reason, found=found, expected=expected)
 
     def _advance(self, state: SessionState) -> None:
@@ -159,7 +173,7 @@ class Transaction:
         for refusal in outcome.refusals:
             self._staging.add_refusal(self.position, sealed, refusal)
         self._stage(outcome.items)
-        self.folded.append(Folded(position=self.position, fact=fact, outcome=outcome))
+        self.folded.append(Folded(position=self.position, device=sealed.id.device, fact=fact, outcome=outcome))
 
     def _stage(self, items: tuple[Item, ...]) -> None:
         new = [item.code for item in items if item.code not in self.originals]

@@ -17,7 +17,7 @@ from central.clock import HospitalTime
 from central.errors import BusyError, ConservationError, DiskError
 from central.ledger import heads, mark, signing, statements, store
 from central.ledger.seal import Seal, State
-from central.ledger.transaction import Transaction, read_session
+from central.ledger.transaction import Folded, MayLock, Transaction, anything, read_session
 from sync_protocol.chain import SessionStart
 from sync_protocol.machines.incarnation import Mark, mint, wake
 from sync_protocol.machines.ingest import SessionState, begin
@@ -35,6 +35,8 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int
     rows: Rows
+    folded: tuple[Folded, ...] = ()
+    doubted: tuple[str, ...] = ()
 
 
 Consequence = Callable[[Transaction], None]
@@ -45,7 +47,8 @@ class Ledger:
     """``trouble``: why the ledger takes no change at the moment, empty while it is well.
 
     ``incarnation``: which life of the ledger this is; it is another one after a restore (REQ-03). ``is_refilling``:
-    agents are giving back what a restored ledger lacks; nothing is allocated meanwhile.
+    agents are giving back what a restored ledger lacks; nothing is allocated meanwhile. ``may_lock``: whether central
+    may lock an item to an order, or an agent that it cannot reach may be issuing it.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Ledger:
         self._read_counters()
         self._own = self._next_own_session()
         self.is_refilling = False
+        self.may_lock: MayLock = anything
         self.incarnation = self._read_number("incarnation")
         self._mark = mark.MarkFile.open(path.with_name(mark.FILE))
         self._wake(path, state)
@@ -206,6 +210,7 @@ class Ledger:
         connection.execute(statements.WRITE_META, ("lives", msgspec.json.encode(lives).decode()))
         if connection.execute(statements.ANY_AGENT).fetchone():
             connection.execute(statements.WRITE_META, ("refill_since_us", str(now_us)))
+            connection.execute(statements.WRITE_META, ("leases_since_us", str(now_us)))
             connection.execute(statements.NOT_REPORTED_FOR_SURE, (now_us,))
 
     def _transaction(self) -> Transaction:
@@ -216,6 +221,7 @@ class Ledger:
             own=self._own,
             moment=self.time.moment,
             is_refilling=self.is_refilling,
+            may_lock=self.may_lock,
         )
 
     def _committed(self, transaction: Transaction) -> None:
@@ -223,7 +229,12 @@ class Ledger:
         self._version = transaction.version
         self._position = transaction.position
         self._own = transaction.own
-        committed = Committed(version=transaction.version, rows=transaction.delta_rows())
+        committed = Committed(
+            version=transaction.version,
+            rows=transaction.delta_rows(),
+            folded=tuple(transaction.folded),
+            doubted=tuple(transaction.doubted),
+        )
         for listener in self._listeners:
             listener(committed)
         self._changes.announce(self._version)

@@ -136,7 +136,11 @@ def _free(transaction: Transaction, product: Product, location: str) -> dict[str
     kind = Kind.UNIT if product.is_split else Kind.BOX
     today = transaction.moment().local_date()
     found = transaction.select(statements.FREE_STOCK, (product.id, today.isoformat(), location, kind))
-    return {code: Free(code=code, box=box, lot=lot, expiry=rows.date_of(expiry)) for code, box, lot, expiry in found}
+    return {
+        code: Free(code=code, box=box, lot=lot, expiry=rows.date_of(expiry))
+        for code, box, lot, expiry in found
+        if transaction.may_lock(code, location, product.route)
+    }
 
 
 def _fill(transaction: Transaction, row: Order, free: dict[str, Free]) -> None:

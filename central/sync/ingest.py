@@ -19,6 +19,7 @@ from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.sync.agents import Agents
 from central.sync.greeting import Greeting, read_position
+from central.sync.leases import Leases
 from central.sync.lineage import Heard, register
 from central.sync.link import Letter
 from central.sync.publish import Publisher
@@ -26,8 +27,9 @@ from central.sync.verdicts import read_verdicts
 from sync_protocol.chain import SessionStart
 from sync_protocol.codec import decode_up
 from sync_protocol.errors import ProtocolError
+from sync_protocol.leases import MOST_HELD
 from sync_protocol.machines.ingest import admit
-from sync_protocol.messages import Ack, Batch, Hello, Pull, Refused, Up
+from sync_protocol.messages import Ack, Ask, Batch, Hello, Holds, Pull, Refused, Up
 
 COALESCED = 16
 """Letters taken together: past it a larger commit saves nothing and only makes others wait."""
@@ -43,7 +45,14 @@ class Ingest:
     """``stuck``: devices whose facts central cannot take, with the cause; a person must look."""
 
     def __init__(
-        self, ledger: Ledger, inbox: asyncio.Queue[Letter], publisher: Publisher, agents: Agents, greeting: Greeting
+        self,
+        ledger: Ledger,
+        inbox: asyncio.Queue[Letter],
+        publisher: Publisher,
+        agents: Agents,
+        greeting: Greeting,
+        *,
+        leases: Leases,
     ) -> None:
         self.stuck: dict[str, str] = {}
         self._ledger = ledger
@@ -51,6 +60,7 @@ class Ingest:
         self._publisher = publisher
         self._agents = agents
         self._greeting = greeting
+        self._leases = leases
 
     async def run(self) -> None:
         """Take letters until cancelled."""
@@ -77,8 +87,20 @@ class Ingest:
                 case Pull():
                     self._agents.pulled(device, message.after, message.incarnation)
                     self._publisher.answer(device, message)
+                case Holds() | Ask():
+                    self._lease(device, message)
                 case Batch():
                     pass  # answered by session, once for all its batches
+
+    def _lease(self, device: str, message: Holds | Ask) -> None:
+        self._agents.heard(device)
+        try:
+            if isinstance(message, Holds):
+                self._leases.stated(device, message)
+            else:
+                self._leases.asked(device, message)
+        except BusyError as error:
+            _log.error("lease not answered, the agent says it again", device=device, cause=error.cause)
 
     def _read(self, letter: Letter) -> Up | None:
         try:
@@ -193,6 +215,12 @@ def _flaw(device: str, message: Up) -> str:
     match message:
         case Pull():
             return "" if fits_integer(message.after, message.incarnation) else f"pull after {message.after}"
+        case Holds():
+            told = [position.through for position in message.heads]
+            told += [message.number, message.seen, message.incarnation, message.spoken_to, message.want]
+            return _flaw_of_lease(message.codes, message.sent_us, *told)
+        case Ask():
+            return _flaw_of_lease(message.codes, message.seen, message.sent_us)
         case Hello():
             heads = [position.through for position in (*message.heads, *message.pending)]
             numbers = (message.replica_version, message.schema, message.sent_us, message.incarnation)
@@ -203,6 +231,12 @@ def _flaw(device: str, message: Up) -> str:
             return _flaw_of(device, message.start, message.first_seq)
         case _:
             return ""
+
+
+def _flaw_of_lease(codes: tuple[str, ...], *numbers: int) -> str:
+    if len(codes) > 2 * MOST_HELD:
+        return f"{len(codes)} codes of a lease"
+    return "" if fits_integer(*numbers) else "a number beyond 63 bits"
 
 
 def _flaw_of(device: str, start: SessionStart, *numbers: int) -> str:

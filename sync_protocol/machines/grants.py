@@ -8,6 +8,7 @@ its time they are in doubt.
 A lease goes on in the next session of its device; a journal that was set back, copied or lost ends it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -67,6 +68,7 @@ class Grants:
         self._leases = {lease.device: lease for lease in leases}
         self._holders: dict[str, str] = {}
         for lease in self._leases.values():
+            lease.tally = dict(Counter(lease.products.values()))
             for code in lease.kept:
                 assert code not in self._holders, f"{code} is leased twice"
                 self._holders[code] = lease.device
@@ -333,9 +335,11 @@ class Grants:
 
     def _hold(self, lease: Lease, code: str, product: str, *, number: int) -> None:
         assert self.holder(code) in {"", lease.device}, f"{code} is held by {self.holder(code)}"
+        if code not in lease.products:
+            lease.products[code] = product
+            lease.tally[product] = lease.tally.get(product, 0) + 1
         self._holders[code] = lease.device
         lease.codes[code] = number
-        lease.products[code] = product
         self.changed_codes.add(code)
 
     def _let_go(self, device: str, code: str) -> None:
@@ -343,7 +347,8 @@ class Grants:
             return
         lease = self._leases[device]
         lease.codes.pop(code, None)
-        lease.products.pop(code, None)
+        if code in lease.products:
+            lease.tally[lease.products.pop(code)] -= 1
         lease.given_up.discard(code)
         lease.missing.discard(code)
         del self._holders[code]

@@ -45,6 +45,9 @@ class Lease(msgspec.Struct, kw_only=True):
     products: dict[str, str] = {}
     """The product of each of its codes."""
 
+    tally: dict[str, int] = {}
+    """How many of its codes are of each product."""
+
     @property
     def kept(self) -> tuple[str, ...]:
         """All codes that it keeps from others."""

@@ -34,10 +34,7 @@ class Sharing:
     def _fill_up(self, offer: Offer) -> None:
         """An agent whose stock fell to half of what it wants, or of an equal part of what there is, is filled up."""
         free = [code for code in offer.free if self._is_free(code)]
-        has = {
-            device: sum(product == offer.product for product in lease.products.values())
-            for device, lease in self._leases.items()
-        }
+        has = {device: lease.tally.get(offer.product, 0) for device, lease in self._leases.items()}
         part = -(-(len(free) + sum(has.values())) // len(self._leases))
         for device, lease in self._leases.items():
             wants = lease.want if len(self._leases) == 1 else min(lease.want, part)

@@ -19,6 +19,7 @@ from central.stock.usage import settle_usages
 from central.sync.agents import Agents
 from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
+from central.sync.leases import Leases
 from central.sync.link import INBOX, Letter
 from central.sync.publish import Publisher
 from central.sync.refill import Refill
@@ -62,7 +63,8 @@ class Office:
         inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
         refill = Refill(self.ledger, self.agents, limit_s=0.0, on_end=self.publisher.ring)
         greeting = Greeting(self.ledger, self.publisher, self.agents, refill)
-        self.ingest = Ingest(self.ledger, inbox, self.publisher, self.agents, greeting)
+        leases = Leases(self.ledger, self.publisher, self.agents, term_s=600.0, margin_s=10.0)
+        self.ingest = Ingest(self.ledger, inbox, self.publisher, self.agents, greeting, leases=leases)
 
     def close(self) -> None:
         self.ledger.close()

@@ -12,6 +12,7 @@ from central.sync import ingest, link
 from central.sync.agents import Agents
 from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
+from central.sync.leases import Leases
 from central.sync.publish import Publisher
 from central.sync.refill import Refill
 from sync_protocol import topics
@@ -29,6 +30,7 @@ _WELCOME, _TAG_WITHIN = b"welcome", 12
 REDIAL_US = 3 * SECOND_US
 TICK_US = SECOND_US
 REFILL_S = 300.0
+LEASE_S, MARGIN_S = 60.0, 2.0
 _Append = Callable[[Ingest, list[Batch]], Coroutine[Any, Any, set[bytes]]]
 
 
@@ -45,6 +47,7 @@ class Process:
     ingest: Ingest
     agents: Agents
     refill: Refill
+    leases: Leases
 
 
 class CentralNode:
@@ -131,8 +134,12 @@ class CentralNode:
         ledger.listen(publisher.broadcast)
         agents = Agents(ledger)
         refill = Refill(ledger, agents, limit_s=REFILL_S, on_end=publisher.ring)
-        taking = UntiringIngest(ledger, asyncio.Queue(), publisher, agents, Greeting(ledger, publisher, agents, refill))
-        self.process = Process(ledger=ledger, publisher=publisher, ingest=taking, agents=agents, refill=refill)
+        leases = Leases(ledger, publisher, agents, term_s=LEASE_S, margin_s=MARGIN_S)
+        greeting = Greeting(ledger, publisher, agents, refill)
+        taking = UntiringIngest(ledger, asyncio.Queue(), publisher, agents, greeting, leases=leases)
+        self.process = Process(
+            ledger=ledger, publisher=publisher, ingest=taking, agents=agents, refill=refill, leases=leases
+        )
         self.around.scheduler.after(0, self, "dial")
         self.around.scheduler.after(TICK_US, self, "tick", self.process)
 
@@ -151,6 +158,7 @@ class CentralNode:
         process.agents.write()
         if process.refill.is_on:
             process.refill._end_if_due()
+        process.leases.turn()
         process.ledger.keep_witnesses()
 
     def _hear(self, letter: Letter) -> None:
@@ -169,3 +177,4 @@ class CentralNode:
         if self._is_working:
             self.around.scheduler.after(self._chance.randint(*self.work_us), self, "work")
         drive(process.ingest.take([link.Letter(device=letter.device, data=letter.data) for letter in letters]))
+        process.leases.turn()

@@ -13,6 +13,7 @@ from sync_protocol.facts import Moment
 from sync_protocol.items import Kind
 from sync_protocol.machines.ingest import SessionState
 from tests.simulation.dict_tables import DictStaging, Row, Tables
+from tests.simulation.disk import Write
 
 
 class DictTransaction(Transaction):
@@ -24,6 +25,8 @@ class DictTransaction(Transaction):
             cast("Any", tables), version=version, position=position, own=own, moment=moment, is_refilling=is_refilling
         )
         self._tables = tables
+        self.besides: list[Write] = []
+        """Rows of other tables that this commit writes."""
         self.staged = DictStaging(version)
         self._staging = cast("Staging", self.staged)
         self._selects: dict[str, Callable[..., list[Row]]] = {
@@ -52,6 +55,16 @@ class DictTransaction(Transaction):
     def select_in(self, statement: str, keys: Iterable[str]) -> Iterator[Row]:
         assert not list(keys), f"no answer here to: {statement}"
         return iter(())
+
+    def execute(self, statement: str, values: Iterable[Row]) -> None:
+        """The statements by which central writes what no replica holds; a new one needs its like here."""
+        assert statement == statements.FENCE_LEASE, f"no answer here to: {statement}"
+        self.has_work = True
+        leases = self._tables.disk.tables["lease"]
+        for (device,) in values:
+            if device in leases:
+                row = leases[device]
+                self.besides.append(("lease", device, (*row[:-2], "fenced", row[-1])))
 
     def finish(self) -> None:
         boxes = {item.box or item.code for item in self.changed.values() if item.kind is not Kind.PIECE}

@@ -33,6 +33,10 @@ from central.stock.people import People
 from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Life, Services
 from central.stock.usage import Usages, settle_usages
+from central.sync.agents import Agents
+from central.sync.lease_desk import LeaseDesk
+from central.sync.leases import Leases
+from central.sync.publish import Publisher
 from sync_protocol.chain import SessionStart, seal
 from sync_protocol.codec import encode_fact
 from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Person, Product, Route
@@ -82,6 +86,15 @@ def _new_ledger() -> pathlib.Path:
     return store.prepare(folder, now_us=0)
 
 
+class NoPost:
+    """No agent is to be reached."""
+
+    is_up = False
+
+    def send(self, topic: str, data: bytes) -> None:
+        raise AssertionError(f"{len(data)} bytes for {topic}")
+
+
 class Hospital:
     """The services over one ledger; ``conditions`` is what /healthz tells."""
 
@@ -98,6 +111,10 @@ class Hospital:
         self.life = Life(incarnation=self.ledger.incarnation)
         self.ended_by = ""
         people = People(self.ledger, CHEAP)
+        publisher = Publisher(self.ledger, NoPost())
+        agents = Agents(self.ledger)
+        self.leases = Leases(self.ledger, publisher, agents, term_s=600.0, margin_s=10.0)
+        desk = LeaseDesk(self.ledger, self.leases)
         self.services = Services(
             ledger=self.ledger,
             receiving=Receiving(self.ledger),
@@ -112,6 +129,8 @@ class Hospital:
             conditions=lambda: self.conditions,
             life=lambda: self.life,
             end_refill=self._end_refill,
+            leases=desk.views,
+            end_lease=desk.end,
         )
 
     def _end_refill(self, person: str) -> None:

@@ -25,6 +25,7 @@ from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
 from central.sync.greeting import Greeting
 from central.sync.ingest import Ingest
+from central.sync.leases import Leases
 from central.sync.link import INBOX, Letter
 from central.sync.publish import Publisher
 from central.sync.refill import Refill
@@ -159,7 +160,8 @@ class Desk:
         self.inbox: Queue[Letter] = Queue(INBOX)
         self.refill = Refill(self.ledger, self.agents, limit_s=600.0, on_end=self.publisher.ring)
         self.greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill)
-        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, self.greeting)
+        self.leases = Leases(self.ledger, self.publisher, self.agents, term_s=600.0, margin_s=10.0)
+        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, self.greeting, leases=self.leases)
         self.people = People(self.ledger, argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         self.masterdata = MasterData(self.ledger, self.people)
         self.receiving = Receiving(self.ledger)
