@@ -202,7 +202,6 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="gra
 class Release(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="release"):
     """REQ-08: another agent needs these codes; who has not issued them says so with ``Holds``."""
 
-    session: bytes
     codes: tuple[str, ...]
 
 
@@ -216,7 +215,6 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class Withheld(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="withheld"):
     """REQ-08: codes that were asked for and are not granted."""
 
-    session: bytes
     by: tuple[Holder, ...]
 
 

@@ -216,9 +216,9 @@ class Leases:
                 fields = msgspec.structs.asdict(effect)
                 tell(fields.pop("device"), Grant(incarnation=self.grants.incarnation, **fields))
             case on.SendRelease():
-                tell(effect.device, Release(session=effect.session, codes=effect.codes))
+                tell(effect.device, Release(codes=effect.codes))
             case on.SendWithheld():
-                tell(effect.device, Withheld(session=effect.session, by=effect.by))
+                tell(effect.device, Withheld(by=effect.by))
             case on.SendAskHolds():
                 tell(effect.device, AskHolds())
             case on.SendFence():

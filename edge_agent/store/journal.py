@@ -39,6 +39,12 @@ _MOVE_BASE = "UPDATE session SET base = ?, base_hash = ? WHERE number = ?"
 _PRUNE = "DELETE FROM fact WHERE position BETWEEN ? AND ?"
 _SETTLED_CODES = "SELECT code FROM overlay WHERE position BETWEEN ? AND ? LIMIT ?"
 _LEAVE = "DELETE FROM overlay WHERE code = ?"
+_LEASED = "SELECT code FROM leased ORDER BY code"
+_LEASE = "INSERT OR REPLACE INTO leased(code) VALUES (?)"
+_UNLEASE = "DELETE FROM leased WHERE code = ?"
+_UNLEASE_ALL = "DELETE FROM leased"
+_LEASED_BY = "INSERT OR REPLACE INTO setting(name, value) VALUES ('leased_by', ?)"
+_READ_LEASED_BY = "SELECT value FROM setting WHERE name = 'leased_by'"
 _TOUCHED = "SELECT code FROM overlay LIMIT ?"
 REMEMBERED = 50_000
 """Overlay codes known without asking the disk; an agent that was offline for weeks may have more, and asks."""
@@ -52,6 +58,16 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
 
     item: Item
     index: int
+
+
+class LeaseChange(msgspec.Struct, frozen=True, kw_only=True):
+    """Codes that this agent may issue from now on, and codes that it may not any more."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+NO_CHANGE = LeaseChange()
 
 
 class Journal:
@@ -114,7 +130,9 @@ class Journal:
     def head_hash(self) -> bytes:
         return self._line.head_hash
 
-    def commit(self, bodies: Sequence[bytes], touched: Iterable[Touched]) -> tuple[FactId, ...]:
+    def commit(
+        self, bodies: Sequence[bytes], touched: Iterable[Touched], lease: LeaseChange = NO_CHANGE
+    ) -> tuple[FactId, ...]:
         """Write facts and what they did, all or nothing, durably. Raises StoreError or JournalCorruptError."""
         line = self._line
         previous, seq, facts = line.head_hash, line.head, []
@@ -125,7 +143,7 @@ class Journal:
             facts.append((line.position(seq), body, previous))
         rows = [_overlay_row(change.item, first + change.index) for change in touched]
         try:
-            self._write(((_ADD_FACT, facts), (_TOUCH, rows)))
+            self._write(((_ADD_FACT, facts), (_TOUCH, rows), *_lease_rows(lease)))
         except StoreError:
             if (line.head, line.head_hash) != (seq, previous):  # read anew after the failure
                 raise
@@ -140,6 +158,16 @@ class Journal:
     def write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """One durable transaction besides the facts. Raises StoreError or JournalCorruptError."""
         self._write(((statement, rows),))
+
+    def leased(self) -> tuple[int, list[str]]:
+        """What the last lease written down still allows, and the incarnation of the central that granted it."""
+        rows = self.query(_READ_LEASED_BY)
+        return (int(rows[0][0]) if rows else 0), [code for (code,) in self.query(_LEASED)]
+
+    def keep_lease(self, change: LeaseChange, *, incarnation: int, is_whole: bool) -> None:
+        """Write down what was granted or given back; ``is_whole``: ``added`` is all. Raises StoreError."""
+        cleared: list[tuple[str, Sequence[tuple[Any, ...]]]] = [(_UNLEASE_ALL, [()])] if is_whole else []
+        self._write((*cleared, *_lease_rows(change), (_LEASED_BY, [(str(incarnation),)])))
 
     def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
         """Write down that central has committed ``session`` through ``through``. Raises StoreError.
@@ -302,6 +330,11 @@ def _begin_session(
         base=0,
         base_hash=start.hash,
     )
+
+
+def _lease_rows(change: LeaseChange) -> list[tuple[str, list[tuple[str]]]]:
+    pairs = ((_UNLEASE, change.removed), (_LEASE, change.added))
+    return [(statement, [(code,) for code in codes]) for statement, codes in pairs if codes]
 
 
 def _read_incarnation(connection: sqlite3.Connection) -> int:

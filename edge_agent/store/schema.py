@@ -13,7 +13,7 @@ from edge_agent.errors import JournalNewerError
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-JOURNAL_VERSION = 2
+JOURNAL_VERSION = 3
 REPLICA_VERSION = 2
 
 # A fact stands at session number * 2^32 + seq: one tree, written at its end only, read by range.
@@ -68,6 +68,9 @@ _JOURNAL_PRUNED = (
     "ALTER TABLE session ADD COLUMN base_hash BLOB NOT NULL DEFAULT x''",
 )
 
+# Codes that this agent may issue by lease, as far as its facts have not used them (REQ-08).
+_JOURNAL_LEASED = ("CREATE TABLE leased(code TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",)
+
 _REPLICA = (
     """
     CREATE TABLE cursor(
@@ -108,6 +111,9 @@ _REPLICA = (
 )
 
 
+_STEPS = [("tables", _JOURNAL), ("pruned", _JOURNAL_PRUNED), ("leased", _JOURNAL_LEASED)]
+
+
 def version_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
@@ -121,7 +127,7 @@ def migrate_journal(connection: sqlite3.Connection, path: Path) -> None:
             " journal. Nothing was changed. Install the version that ran here last, or a newer one."
         )
     if found < JOURNAL_VERSION:
-        _apply(connection, "journal", [("tables", _JOURNAL), ("pruned", _JOURNAL_PRUNED)], JOURNAL_VERSION)
+        _apply(connection, "journal", _STEPS, JOURNAL_VERSION)
 
 
 def create_replica(connection: sqlite3.Connection) -> None:

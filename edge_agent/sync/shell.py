@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import Callable, Iterable
 
+import msgspec
 import structlog
 
+from edge_agent.check import Stock
 from edge_agent.clock import Watch
 from edge_agent.errors import LinkDownError, StoreError
+from edge_agent.rights import Rights
 from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import read_batch, settled_lines, unsent_lines
 from edge_agent.store.replica import Replica
 from edge_agent.sync.copying import Copying
+from edge_agent.sync.leasing import Leasing, Share
 from edge_agent.sync.link import Heard, Link, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.settling import Settling
 from edge_agent.sync.state import SyncState
@@ -18,7 +22,20 @@ from sync_protocol import codec
 from sync_protocol.errors import WireError
 from sync_protocol.facts import FactId
 from sync_protocol.machines import uplink
-from sync_protocol.messages import Ack, Delta, Hello, Refused, Rows, Up, Welcome
+from sync_protocol.messages import (
+    Ack,
+    AskHolds,
+    Delta,
+    Fence,
+    Grant,
+    Hello,
+    Refused,
+    Release,
+    Rows,
+    Up,
+    Welcome,
+    Withheld,
+)
 
 INBOX = 64
 SILENT_AFTER_US = 25_000_000
@@ -30,6 +47,12 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.sync")
 
 class _Committed:
     """The journal has new facts. How many is asked when it is handled."""
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """A person is about to issue codes that are not held."""
+
+    codes: tuple[str, ...]
 
 
 class SyncShell:
@@ -44,6 +67,9 @@ class SyncShell:
         watch: Watch,
         tell: Callable[[Rows | None], None],
         software: str,
+        rights: Rights,
+        stock: Stock,
+        share: Share,
     ) -> None:
         self._link = link
         self._journal = journal
@@ -60,7 +86,9 @@ class SyncShell:
         )
         self._copying = Copying(replica, watch=watch, tell=tell, send=self._send)
         self._settling = Settling(journal)
-        self._inbox: asyncio.Queue[LinkEvent | _Committed] = asyncio.Queue(INBOX)
+        self._leasing = Leasing(rights, journal=journal, stock=stock, clock=watch.clock, share=share, send=self._send)
+        rights.ask_by(self._want)
+        self._inbox: asyncio.Queue[LinkEvent | _Committed | _Wanted] = asyncio.Queue(INBOX)
         self._is_poked = False
         self._heard_us = self._hello_us = 0
         self.state = SyncState(latest=replica.version)
@@ -75,6 +103,14 @@ class SyncShell:
         if not self._is_poked and not self._inbox.full():  # a full inbox is being handled anyway
             self._is_poked = True
             self._inbox.put_nowait(_Committed())
+
+    def leave(self) -> None:
+        """The agent stops: others may have what it held. Raises StoreError."""
+        self._leasing.leave()
+
+    def _want(self, codes: tuple[str, ...]) -> None:
+        if not self._inbox.full():  # who waits asks again
+            self._inbox.put_nowait(_Wanted(codes))
 
     async def run(self) -> None:
         """Serve until cancelled. Raises JournalCorruptError."""
@@ -94,9 +130,10 @@ class SyncShell:
                 self.state.store_trouble = str(error)
                 self._tell(None)
 
-    async def _next(self) -> LinkEvent | _Committed | None:
+    async def _next(self) -> LinkEvent | _Committed | _Wanted | None:
         """The next event; None when something is due."""
-        due_us = [us for us in (self._uplink.wake_us, self._copying.wake_us, self._settling.wake_us) if us is not None]
+        parts = (self._uplink, self._copying, self._settling, self._leasing)
+        due_us = [part.wake_us for part in parts if part.wake_us is not None]
         wait_s = max(0.0, (min(due_us) - self._now_us()) / 1e6) if due_us else None
         try:
             async with asyncio.timeout(wait_s):
@@ -104,12 +141,15 @@ class SyncShell:
         except TimeoutError:
             return None
 
-    async def _handle(self, event: LinkEvent | _Committed | None) -> None:
+    async def _handle(self, event: LinkEvent | _Committed | _Wanted | None) -> None:
         now_us = self._now_us()
         match event:
             case None:
                 await self._do(self._uplink.handle(uplink.Tick(now_us=now_us)))
                 await self._copying.tick()
+                self._leasing.tick()
+            case _Wanted():
+                self._leasing.wanted(event.codes)
             case _Committed():
                 self._is_poked = False
                 await self._send_committed(now_us)
@@ -130,6 +170,7 @@ class SyncShell:
     def _lost(self, cause: str) -> None:
         self._uplink.handle(uplink.Disconnected())
         self._copying.disconnected()
+        self._leasing.disconnected()
         state = self.state
         if state.is_connected or state.cause != cause:
             state.is_connected, state.is_welcome, state.cause = False, False, cause
@@ -152,6 +193,8 @@ class SyncShell:
                 await self._do(self._uplink.handle(uplink.Acked(ack=message, now_us=now_us)))
             case Delta():
                 await self._arrived(message, now_us)
+            case Grant() | Release() | Withheld() | AskHolds() | Fence():
+                self._leasing.heard(message)
             case Refused():
                 _log.error("central_refused", cause=message.cause, advice=message.advice)
                 self.state.alarm = f"{message.cause}; {message.advice}"
@@ -162,6 +205,8 @@ class SyncShell:
         self._is_answered(welcome.incarnation)
         await self._do(self._uplink.handle(uplink.Welcomed(welcome=welcome, now_us=now_us)))
         await self._copying.welcomed(welcome)
+        if welcome.incarnation == self._uplink.incarnation:
+            self._leasing.welcomed(welcome.incarnation)
         self._tell(None)
 
     def _is_answered(self, incarnation: int) -> None:

@@ -68,10 +68,9 @@ class Grants:
         self._leases = {lease.device: lease for lease in leases}
         self._holders: dict[str, str] = {}
         for lease in self._leases.values():
-            lease.tally = dict(Counter(lease.products.values()))
-            for code in lease.kept:
-                assert code not in self._holders, f"{code} is leased twice"
-                self._holders[code] = lease.device
+            lease.tally = Counter(lease.products.values())
+            assert not self._holders.keys() & set(lease.kept), f"{lease.device} holds what another holds"
+            self._holders.update(dict.fromkeys(lease.kept, lease.device))
         self._waiting: dict[str, tuple[str, int]] = {}
         """Codes that another agent is asked for: who wants them, since when."""
         self.changed_devices: set[str] = set()
@@ -209,12 +208,9 @@ class Grants:
                 by_holder.setdefault(holder.device, []).append(code)
             else:
                 withheld.append(Holder(code=code, device=self.holder(code)))
-        effects: list[Effect] = [
-            SendRelease(device=device, session=self._leases[device].session, codes=tuple(held))
-            for device, held in by_holder.items()
-        ]
+        effects: list[Effect] = [SendRelease(device=device, codes=tuple(held)) for device, held in by_holder.items()]
         if withheld:
-            effects.append(SendWithheld(device=lease.device, session=lease.session, by=tuple(withheld)))
+            effects.append(SendWithheld(device=lease.device, by=tuple(withheld)))
         return effects
 
     def _offered(self, event: Offered) -> list[Effect]:
@@ -299,8 +295,7 @@ class Grants:
             if event.now_us - since_us > WAITS_US:
                 del self._waiting[code]
                 by = (Holder(code=code, device=self.holder(code)),)
-                session = self._leases[device].session if device in self._leases else b""
-                effects.append(SendWithheld(device=device, session=session, by=by))
+                effects.append(SendWithheld(device=device, by=by))
         asked = self._thaw.tick(event.now_us, event.connected)
         return [*effects, *(SendAskHolds(device=device) for device in asked)]
 
@@ -337,7 +332,7 @@ class Grants:
         assert self.holder(code) in {"", lease.device}, f"{code} is held by {self.holder(code)}"
         if code not in lease.products:
             lease.products[code] = product
-            lease.tally[product] = lease.tally.get(product, 0) + 1
+            lease.tally[product] += 1
         self._holders[code] = lease.device
         lease.codes[code] = number
         self.changed_codes.add(code)

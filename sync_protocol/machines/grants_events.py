@@ -1,5 +1,6 @@
 """What the grants machine hears (events) and asks for (effects), and what it keeps of each lease."""
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -45,7 +46,7 @@ class Lease(msgspec.Struct, kw_only=True):
     products: dict[str, str] = {}
     """The product of each of its codes."""
 
-    tally: dict[str, int] = {}
+    tally: Counter[str] = msgspec.field(default_factory=Counter)
     """How many of its codes are of each product."""
 
     @property
@@ -145,13 +146,11 @@ class SendGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 class SendRelease(msgspec.Struct, frozen=True, kw_only=True):
     device: str
-    session: bytes
     codes: tuple[str, ...]
 
 
 class SendWithheld(msgspec.Struct, frozen=True, kw_only=True):
     device: str
-    session: bytes
     by: tuple[Holder, ...]
 
 

@@ -24,6 +24,7 @@ from tests.simulation.driving import drive
 from tests.simulation.network import CENTRAL, Letter
 from tests.simulation.perils import Killed, Perils
 from tests.simulation.scheduler import SECOND_US
+from tests.simulation.world import shelf
 
 _WELCOME, _TAG_WITHIN = b"welcome", 12
 """How a welcome begins."""
@@ -31,6 +32,8 @@ REDIAL_US = 3 * SECOND_US
 TICK_US = SECOND_US
 REFILL_S = 300.0
 LEASE_S, MARGIN_S = 60.0, 2.0
+COUNTED = 0.05
+"""How likely it is in each second that people count what is in doubt."""
 _Append = Callable[[Ingest, list[Batch]], Coroutine[Any, Any, set[bytes]]]
 
 
@@ -159,7 +162,18 @@ class CentralNode:
         if process.refill.is_on:
             process.refill._end_if_due()
         process.leases.turn()
+        self._count(process.leases)
         process.ledger.keep_witnesses()
+
+    def _count(self, leases: Leases) -> None:
+        """Two people go and count what a silent agent, or one with an old disk, may not issue any more."""
+        things = self.around.world.things
+        for device, lease in list(leases.grants.leases.items()):
+            if not lease.kept or not leases.grants.may_override(device, leases._ledger.time.steady_us()):
+                continue
+            there = {code for code in lease.kept if code in things and things[code].place == shelf(lease.location)}
+            if there and self._chance.random() < COUNTED:
+                leases.end(device, tuple(sorted(there)))
 
     def _hear(self, letter: Letter) -> None:
         if letter.line is not None:

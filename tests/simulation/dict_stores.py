@@ -10,7 +10,7 @@ from typing import Any, Self, cast
 
 import msgspec
 
-from edge_agent.store.journal import Journal, Touched
+from edge_agent.store.journal import NO_CHANGE, Journal, LeaseChange, Touched
 from edge_agent.store.opening import FACTS_FROM, HASH_AT, Line
 from edge_agent.store.replica import Replica
 from edge_agent.store.schema import SEQ_BITS
@@ -24,6 +24,13 @@ from tests.simulation.perils import Perils
 
 _Row = tuple[Any, ...]
 _SEQ_MASK = (1 << SEQ_BITS) - 1
+
+
+def _lease_writes(change: LeaseChange) -> list[Write]:
+    return [
+        *(("leased", code, GONE) for code in change.removed),
+        *(("leased", code, True) for code in change.added),
+    ]
 
 
 class DictJournal:
@@ -82,7 +89,9 @@ class DictJournal:
     def head_hash(self) -> bytes:
         return self._line.head_hash
 
-    def commit(self, bodies: Sequence[bytes], touched: Iterable[Touched]) -> tuple[FactId, ...]:
+    def commit(
+        self, bodies: Sequence[bytes], touched: Iterable[Touched], lease: LeaseChange = NO_CHANGE
+    ) -> tuple[FactId, ...]:
         line, start = self._line, self._line.start
         previous, seq, first = line.head_hash, line.head, line.position(line.head + 1)
         writes: list[Write] = []
@@ -91,9 +100,16 @@ class DictJournal:
             previous = link(previous, body)
             writes.append(("fact", line.position(seq), (body, previous)))
         writes += [("overlay", change.item.code, (change.item, first + change.index)) for change in touched]
-        self._commit("journal", writes)
+        self._commit("journal", [*writes, *_lease_writes(lease)])
         first_seq, line.head, line.head_hash = line.head + 1, seq, previous
         return tuple(FactId(device=start.device, session=start.session, seq=n) for n in range(first_seq, seq + 1))
+
+    def leased(self) -> tuple[int, list[str]]:
+        return self._disk.tables["setting"].get("leased_by", 0), sorted(self._disk.tables["leased"])
+
+    def keep_lease(self, change: LeaseChange, *, incarnation: int, is_whole: bool) -> None:
+        cleared: list[Write] = [("leased", code, GONE) for code in self._disk.tables["leased"]] if is_whole else []
+        self._commit("lease", [*cleared, *_lease_writes(change), ("setting", "leased_by", incarnation)])
 
     def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
         line = self.lines[session]
@@ -278,7 +294,7 @@ class DictMedium:
 
     def __init__(self, journal: Disk | None = None, replica: Disk | None = None, *, is_lazy: bool = False) -> None:
         self._is_lazy = is_lazy
-        self._journal = journal or Disk("session", "base", "fact", "overlay", "setting")
+        self._journal = journal or Disk("session", "base", "fact", "overlay", "setting", "leased")
         self._replica = replica or Disk("item", "cursor")
 
     def open(self, *, device: str, session: bytes, started_us: int, perils: Perils, is_resumed: bool) -> DictStores:

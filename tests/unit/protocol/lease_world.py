@@ -190,7 +190,7 @@ class World:
             self.run_central(central.Offered(offer=offer, connected=connected))
 
     def ask_back(self, agent: Agent) -> None:
-        self.send_down(agent.name, Release(session=agent.session, codes=tuple(self.random.sample(CODES, 3))))
+        self.send_down(agent.name, Release(codes=tuple(self.random.sample(CODES, 3))))
 
     def restart_central(self, _agent: Agent) -> None:
         """A crash: what was written down is read again."""
@@ -312,9 +312,9 @@ class World:
                     device = fields.pop("device")
                     self.send_down(device, Grant(incarnation=self.incarnation, **fields))
                 case central.SendRelease():
-                    self.send_down(effect.device, Release(session=effect.session, codes=effect.codes))
+                    self.send_down(effect.device, Release(codes=effect.codes))
                 case central.SendWithheld():
-                    self.send_down(effect.device, Withheld(session=effect.session, by=effect.by))
+                    self.send_down(effect.device, Withheld(by=effect.by))
                 case central.SendFence():
                     self.send_down(effect.device, Fence())
                 case central.SendAskHolds():

@@ -118,10 +118,10 @@ def test_what_another_holds_is_asked_back_and_its_holder_named() -> None:
     offer(grants, *FREE)
     ask = Ask(session=b"two", seen=2, sent_us=0, codes=("a", "nowhere"))
     effects = grants.handle(Asked(device="two", ask=ask, products={"a": "P"}, now_us=0))
-    assert SendRelease(device="one", session=b"one", codes=("a",)) in effects
-    assert SendWithheld(device="two", session=b"two", by=(Holder(code="nowhere"),)) in effects
+    assert SendRelease(device="one", codes=("a",)) in effects
+    assert SendWithheld(device="two", by=(Holder(code="nowhere"),)) in effects
     (late,) = grants.handle(Tick(now_us=WAITS_US + 1))[:1]
-    assert late in {SendWithheld(device="two", session=b"two", by=(Holder(code="a", device="one"),)),
+    assert late in {SendWithheld(device="two", by=(Holder(code="a", device="one"),)),
                     Doubted(device="one", codes=2)}  # fmt: skip
 
 
