@@ -5,6 +5,7 @@ Nothing of it is visible to anyone before ``write.Ledger`` commits; a transactio
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum, auto
 from typing import Any
 
 import msgspec
@@ -33,12 +34,20 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
 
 
-MayLock = Callable[[str, str, str], bool]
-"""Whether the item with this code may be locked to an order of this location and route."""
+class Holding(Enum):
+    """Who may issue an item in stock, as far as it matters to whom it is locked to."""
+
+    FREE = auto()
+    RECALLABLE = auto()
+    """An agent that can be asked to give it back."""
+    AWAY = auto()
 
 
-def anything(_code: str, _location: str, _route: str) -> bool:
-    return True
+HeldBy = Callable[[str], Holding]
+
+
+def nobody(_code: str) -> Holding:
+    return Holding.FREE
 
 
 class Transaction:
@@ -46,7 +55,7 @@ class Transaction:
 
     ``stock``: items as they are after the facts so far, ``originals``: as they were before this commit (None: unknown);
     both hold every code that was loaded. ``changed``: items that this commit changed or created. ``doubted``: devices
-    whose journal cannot be what it was. ``is_refilling``: the
+    whose journal cannot be what it was. ``wanted``: items that orders wait for and agents hold. ``is_refilling``: the
     ledger was restored and may lack facts that agents still hold.
     """
 
@@ -59,11 +68,12 @@ class Transaction:
         own: SessionState,
         moment: Callable[[], Moment],
         is_refilling: bool = False,
-        may_lock: MayLock = anything,
+        held_by: HeldBy = nobody,
     ) -> None:
         self.version = version
         self.is_refilling = is_refilling
-        self.may_lock = may_lock
+        self.held_by = held_by
+        self.wanted: set[str] = set()
         self.position = position
         self.own = own
         self.moment = moment

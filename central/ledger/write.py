@@ -17,7 +17,7 @@ from central.clock import HospitalTime
 from central.errors import BusyError, ConservationError, DiskError
 from central.ledger import heads, mark, signing, statements, store
 from central.ledger.seal import Seal, State
-from central.ledger.transaction import Folded, MayLock, Transaction, anything, read_session
+from central.ledger.transaction import Folded, HeldBy, Transaction, nobody, read_session
 from sync_protocol.chain import SessionStart
 from sync_protocol.machines.incarnation import Mark, mint, wake
 from sync_protocol.machines.ingest import SessionState, begin
@@ -37,6 +37,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     rows: Rows
     folded: tuple[Folded, ...] = ()
     doubted: tuple[str, ...] = ()
+    wanted: frozenset[str] = frozenset()
 
 
 Consequence = Callable[[Transaction], None]
@@ -47,7 +48,7 @@ class Ledger:
     """``trouble``: why the ledger takes no change at the moment, empty while it is well.
 
     ``incarnation``: which life of the ledger this is; it is another one after a restore (REQ-03). ``is_refilling``:
-    agents are giving back what a restored ledger lacks; nothing is allocated meanwhile. ``may_lock``: whether central
+    agents are giving back what a restored ledger lacks; nothing is allocated meanwhile. ``held_by``: whether central
     may lock an item to an order, or an agent that it cannot reach may be issuing it.
     """
 
@@ -70,7 +71,7 @@ class Ledger:
         self._read_counters()
         self._own = self._next_own_session()
         self.is_refilling = False
-        self.may_lock: MayLock = anything
+        self.held_by: HeldBy = nobody
         self.incarnation = self._read_number("incarnation")
         self._mark = mark.MarkFile.open(path.with_name(mark.FILE))
         self._wake(path, state)
@@ -221,7 +222,7 @@ class Ledger:
             own=self._own,
             moment=self.time.moment,
             is_refilling=self.is_refilling,
-            may_lock=self.may_lock,
+            held_by=self.held_by,
         )
 
     def _committed(self, transaction: Transaction) -> None:
@@ -234,6 +235,7 @@ class Ledger:
             rows=transaction.delta_rows(),
             folded=tuple(transaction.folded),
             doubted=tuple(transaction.doubted),
+            wanted=frozenset(transaction.wanted),
         )
         for listener in self._listeners:
             listener(committed)

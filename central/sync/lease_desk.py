@@ -7,7 +7,6 @@ from central.ledger.write import Ledger
 from central.stock.services import EndLease, LeaseView
 from central.sync.leases import Leases
 from sync_protocol.facts import MAX_CODES, Fact, How, What
-from sync_protocol.machines.grants_events import Lease
 
 _NONE_FOUND = "none found: "
 
@@ -29,7 +28,7 @@ class LeaseDesk:
                 missing=len(lease.missing),
                 expires_us=lease.expires_us,
                 over_us=grants.over_us(device),
-                may_end=bool(lease.kept) and grants.may_override(device, now_us),
+                may_end=bool(grants.countable(device, now_us)),
             )
             for device, lease in sorted(grants.leases.items())
         )
@@ -42,14 +41,14 @@ class LeaseDesk:
         lease = self._leases.grants.leases.get(request.device)
         if lease is None or not lease.kept:
             raise NotFoundError("device", request.device, "an agent that holds items")
-        found = self._checked(request, lease)
+        found = self._checked(request)
         codes = found or tuple(sorted(lease.kept))
         reason = request.reason if found else f"{_NONE_FOUND}{request.reason}"
         self._ledger.commit(lambda transaction: _record(transaction, request, codes, reason[:200]))
         self._leases.end(request.device, found)
         return len(found)
 
-    def _checked(self, request: EndLease, lease: Lease) -> tuple[str, ...]:
+    def _checked(self, request: EndLease) -> tuple[str, ...]:
         if not request.reason.strip():
             raise InvalidError("reason", "nothing", "why the items are taken from the agent")
         if not request.operator or request.operator == request.witness:
@@ -61,14 +60,14 @@ class LeaseDesk:
         for field, person in (("operator", request.operator), ("witness", request.witness)):
             if person not in active:
                 raise InvalidError(field, person or "nothing", "a member of staff")
-        now_us = self._ledger.time.steady_us()
-        if not self._leases.grants.may_override(request.device, now_us):
+        countable = self._leases.grants.countable(request.device, self._ledger.time.steady_us())
+        if not countable:
             over = self._ledger.time.local(self._leases.grants.over_us(request.device)).strftime("%Y-%m-%d %H:%M:%S")
             raise ConflictError("device", request.device, f"an agent whose lease is over; this one's is at {over}")
-        strange = sorted(set(request.found).difference(lease.kept))
+        strange = sorted(set(request.found).difference(countable))
         if strange:
-            raise InvalidError("found", strange[0], "codes that the agent holds", "leave out what it does not hold")
-        return tuple(sorted(lease.kept)) if request.is_all else tuple(sorted(set(request.found)))
+            raise InvalidError("found", strange[0], "codes that are in doubt there", "leave out what is not")
+        return tuple(sorted(countable if request.is_all else set(request.found)))
 
 
 def _record(transaction: Transaction, request: EndLease, codes: tuple[str, ...], reason: str) -> None:

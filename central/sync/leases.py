@@ -10,7 +10,7 @@ import structlog
 
 from central.errors import BusyError
 from central.ledger import lease_rows, statements
-from central.ledger.transaction import Transaction
+from central.ledger.transaction import Holding, Transaction
 from central.ledger.write import DEVICE, Committed, Ledger
 from central.stock.fulfilment import allocate_waiting
 from central.sync.agents import Agents
@@ -42,9 +42,11 @@ class Leases:
         self._doubted: list[str] = []
         self._dirty: dict[Place, None] = {}
         self._is_freed = False
+        self._wanted: set[str] = set()
+        self._reached: frozenset[str] = frozenset()
         self._wake = asyncio.Event()
         self.grants = self._load()
-        ledger.may_lock = self.may_lock
+        ledger.held_by = self.held_by
         ledger.follow(_fence)
         ledger.listen(self._committed)
 
@@ -75,13 +77,13 @@ class Leases:
         products = lease_rows.leasable(self._ledger.connection, ask.codes, lease.location) if lease else {}
         self._do(on.Asked(device=device, ask=ask, products=products, now_us=self._ledger.time.steady_us()))
 
-    def may_lock(self, code: str, location: str, route: str) -> bool:
-        """Whether central may lock the item to an order: an agent that cannot be reached may be issuing it."""
+    def held_by(self, code: str) -> Holding:
+        """Central locks nothing that an agent may be issuing at this moment: it is asked back first."""
         lease = self.grants.leases.get(self.grants.holder(code))
         if lease is None:
-            return True
-        is_its_work = (lease.location, lease.route) == (location, route) and code in lease.codes
-        return is_its_work and lease.standing is on.Standing.LIVE and self._agents.is_connected(lease.device)
+            return Holding.FREE
+        is_there = lease.standing is on.Standing.LIVE and code not in lease.missing
+        return Holding.RECALLABLE if is_there and self._agents.is_connected(lease.device) else Holding.AWAY
 
     def end(self, device: str, found: tuple[str, ...]) -> None:
         """Two people counted; who calls has made a fact of it. Raises BusyError."""
@@ -107,26 +109,39 @@ class Leases:
         was_frozen = self.grants.is_frozen
         self._do(on.Tick(now_us=now_us, connected=connected))
         self._follow_facts()
+        self._is_freed |= connected != self._reached
+        self._reached = connected
         if was_frozen and not self.grants.is_frozen:
             self._offer_all({lease.location for lease in self.grants.leases.values()})
+        if self._is_freed and not self._ledger.is_refilling:
+            self._is_freed = False
+            self._ledger.commit(self._allocate)
+        wanted, self._wanted = self._wanted, set()
+        if wanted:
+            self._do(on.Needed(codes=tuple(sorted(wanted)), now_us=now_us))
         for place in list(self._dirty)[:PLACES_AT_ONCE]:
             self._offer(place, connected)
             del self._dirty[place]
-        if self._is_freed and not self._ledger.is_refilling:
-            self._is_freed = False
-            self._ledger.commit(allocate_waiting)
+
+    def _allocate(self, transaction: Transaction) -> None:
+        """Orders first: what they need is not offered to agents again."""
+        allocate_waiting(transaction)
+        self._wanted |= transaction.wanted
 
     def _committed(self, committed: Committed) -> None:
         """After every commit: remember what follows from it, and do it soon."""
         for folded in committed.folded:
             what = spent(folded.fact) if folded.device != DEVICE else None
             if what is not None and (what.ended or what.opened):
-                self._spent.append(on.Spent(device=folded.device, ended=what.ended, opened=what.opened))
+                unfit = frozenset(refusal.code for refusal in folded.outcome.refusals)
+                event = on.Spent(device=folded.device, ended=what.ended, opened=what.opened, unfit=unfit)
+                self._spent.append(event)
         for item in committed.rows.items:
             if item.kind is not Kind.PIECE and item.state in LEASABLE:
                 self._dirty[item.product, item.location] = None
         self._doubted += committed.doubted
-        if self._spent or self._dirty or self._doubted:
+        self._wanted |= committed.wanted
+        if self._spent or self._dirty or self._doubted or self._wanted:
             self._wake.set()
 
     def _settle(self) -> None:

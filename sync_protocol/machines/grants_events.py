@@ -23,8 +23,8 @@ class Lease(msgspec.Struct, kw_only=True):
     """All that one agent may issue, in one session.
 
     ``codes``: each with the number of the grant that brought it. ``given_up``: codes that it held and gave back, which
-    wait for the facts up to ``heads``. ``missing``: codes that a count did not find; nobody gets them unless another
-    count does, or a fact says where they went.
+    wait for the facts up to ``heads``. ``missing``: codes that a count did not find, or that it issued by a fact that
+    does not fit; nobody gets them unless a count finds them.
     """
 
     device: str
@@ -98,11 +98,22 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """A committed fact of ``device`` ended its right to ``ended``; boxes of ``opened`` are units now."""
+    """A committed fact of ``device`` ended its right to ``ended``; boxes of ``opened`` are units now.
+
+    ``unfit``: of the ended ones, those that the ledger could not take: it says they are here, their holder issued them.
+    """
 
     device: str
     ended: tuple[str, ...] = ()
     opened: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    unfit: frozenset[str] = frozenset()
+
+
+class Needed(msgspec.Struct, frozen=True, kw_only=True):
+    """Central wants to lock these to orders: their holders are asked to give them back."""
+
+    codes: tuple[str, ...]
+    now_us: int
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,5 +186,5 @@ class Freed(msgspec.Struct, frozen=True, kw_only=True):
     codes: tuple[str, ...]
 
 
-Event = Stated | Asked | Offered | Spent | Committed | Fenced | Overridden | Tick
+Event = Stated | Asked | Offered | Spent | Needed | Committed | Fenced | Overridden | Tick
 Effect = SendGrant | SendRelease | SendWithheld | SendAskHolds | SendFence | Doubted | Freed

@@ -169,9 +169,8 @@ class CentralNode:
         """Two people go and count what a silent agent, or one with an old disk, may not issue any more."""
         things = self.around.world.things
         for device, lease in list(leases.grants.leases.items()):
-            if not lease.kept or not leases.grants.may_override(device, leases._ledger.time.steady_us()):
-                continue
-            there = {code for code in lease.kept if code in things and things[code].place == shelf(lease.location)}
+            counted = leases.grants.countable(device, leases._ledger.time.steady_us())
+            there = {code for code in counted if code in things and things[code].place == shelf(lease.location)}
             if there and self._chance.random() < COUNTED:
                 leases.end(device, tuple(sorted(there)))
 

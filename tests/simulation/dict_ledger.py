@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import TypeVar, cast
 
-from central.ledger.transaction import MayLock, Transaction, anything
+from central.ledger.transaction import HeldBy, Transaction, nobody
 from central.ledger.write import DEVICE, Committed, Consequence, Ledger
 from central.sync import publish
 from central.sync.link import Outbox
@@ -45,7 +45,7 @@ class DictLedger:
         self._perils = perils
         self._listeners: list[Callable[[Committed], None]] = []
         self._consequences: list[Consequence] = []
-        self.may_lock: MayLock = anything
+        self.held_by: HeldBy = nobody
         self._own = self._next_own_session(new_session())
         self.incarnation = int(self.tables.meta.get("incarnation", 0))
         self._wake()
@@ -88,6 +88,7 @@ class DictLedger:
             rows=Rows(items=tuple(transaction.changed.values())),
             folded=tuple(transaction.folded),
             doubted=tuple(transaction.doubted),
+            wanted=frozenset(transaction.wanted),
         )
         for listener in self._listeners:
             listener(committed)

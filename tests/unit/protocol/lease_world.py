@@ -137,9 +137,9 @@ class World:
 
     def override(self, agent: Agent) -> None:
         """Two people count what is on the shelf, as soon as they may."""
-        if self.grants.may_override(agent.name, self.central_us()):
-            lease = self.grants.leases[agent.name]
-            there = tuple(c for c in lease.kept if c not in self.issues)
+        counted = self.grants.countable(agent.name, self.central_us())
+        there = tuple(sorted(code for code in counted if code not in self.issues))
+        if counted:
             self.run_central(central.Overridden(device=agent.name, found=there, now_us=self.central_us()))
 
     def leave(self, agent: Agent) -> None:

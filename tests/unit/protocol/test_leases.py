@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_protocol.documents import Route
-from sync_protocol.machines.grants import WAITS_US, Grants
+from sync_protocol.machines.asking_back import WAITS_US
+from sync_protocol.machines.grants import Grants
 from sync_protocol.machines.grants_events import (
     Asked,
     Committed,
@@ -106,7 +107,7 @@ def test_a_silent_agents_codes_are_in_doubt_until_it_speaks_or_two_people_count(
     grants = granting("one")
     offer(grants, *FREE)
     assert grants.handle(Tick(now_us=1_200)) == []
-    assert not grants.may_override("one", 1_200)
+    assert not grants.countable("one", 1_200)
     assert grants.handle(Tick(now_us=1_201)) == [Doubted(device="one", codes=4)]
     assert grants.holder("a") == "one"
     grants.handle(Overridden(device="one", found=("a", "b", "c"), now_us=1_201))
