@@ -22,12 +22,13 @@ from edge_agent.health import Health
 from edge_agent.notify import Change, Notifier
 from edge_agent.people import People
 from edge_agent.recorder import Recorder
-from edge_agent.rights import Rights
+from edge_agent.rights import build_rights
 from edge_agent.screens import routes
 from edge_agent.store import folder
 from edge_agent.store.folder import DataFolder
 from edge_agent.store.journal import Journal
 from edge_agent.store.overlay import Overlay
+from edge_agent.store.pocket import Pocket, open_pocket
 from edge_agent.store.replica import Replica
 from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import MqttLink
@@ -41,7 +42,6 @@ from edge_agent.workflows.packaging import Packaging
 from edge_agent.workflows.station import Station
 from sync_protocol.documents import Route
 from sync_protocol.items import Item
-from sync_protocol.machines.holding import Holding
 from sync_protocol.messages import Rows
 
 RESERVE_EVERY_S = 60.0
@@ -63,7 +63,8 @@ async def run(config: Config, *, clock: Clock, session: bytes, random: Random, s
         )
         stack.callback(journal.close)
         replica = stack.enter_context(closing(Replica(path / folder.REPLICA)))
-        agent = Agent(config, clock=clock, random=random, data=data, journal=journal, replica=replica)
+        pocket = stack.enter_context(closing(open_pocket(path)))
+        agent = Agent(config, clock=clock, random=random, data=data, journal=journal, pocket=pocket, replica=replica)
         async with _serving(agent.application(), listening) as url:
             _log.info("ready", url=url, device=config.agent.device, waiting=agent.health.snapshot().facts_waiting)
             await _run_until(stop, agent.tasks(), agent.leave)
@@ -74,7 +75,15 @@ class Agent:
     """Every part of one running agent."""
 
     def __init__(
-        self, config: Config, *, clock: Clock, random: Random, data: DataFolder, journal: Journal, replica: Replica
+        self,
+        config: Config,
+        *,
+        clock: Clock,
+        random: Random,
+        data: DataFolder,
+        journal: Journal,
+        pocket: Pocket,
+        replica: Replica,
     ) -> None:
         self._config = config
         self._data = data
@@ -83,9 +92,7 @@ class Agent:
         watch = Watch(clock, config.zone, known_us=replica.as_of_us)
         self.notifier = Notifier()
         self.stock = Stock(Overlay(journal), replica, clock.wall_us)
-        leased_by, codes = journal.leased()
-        holding = Holding(journal.start.session, codes, incarnation=leased_by, spoken_to=journal.incarnation)
-        rights = Rights(holding, clock.mono_us)
+        rights = build_rights(journal, pocket, clock)
         self.recorder = Recorder(
             journal=journal,
             stock=self.stock,

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
+import structlog
 
-from edge_agent.store.journal import LeaseChange
+from edge_agent.clock import Clock
+from edge_agent.store.journal import Journal, LeaseChange
+from edge_agent.store.pocket import Note, Pocket
 from sync_protocol.facts import Fact, What
 from sync_protocol.items import Item
 from sync_protocol.leases import needs_right, spent
@@ -13,6 +16,7 @@ from sync_protocol.lifecycle import Reason, Refusal
 from sync_protocol.machines.holding import Holding, Used
 from sync_protocol.subcode import sub_codes
 
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.rights")
 WAIT_S = 3.0
 """How long a person waits for central's word; after that it is offline for this step."""
 
@@ -25,8 +29,10 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rights:
-    def __init__(self, holding: Holding, now_us: Callable[[], int]) -> None:
+    def __init__(self, holding: Holding, now_us: Callable[[], int], note: Callable[[int], None] | None = None) -> None:
+        """``note`` is told the deadline whenever the lease or the journal changed."""
         self.holding = holding
+        self._note = note
         self._now_us = now_us
         self._want: Callable[[tuple[str, ...]], None] | None = None
         self._changed = asyncio.Event()
@@ -72,6 +78,11 @@ class Rights:
             return False
         return not self._missing(codes)
 
+    def noted(self) -> None:
+        """The journal or the lease has changed."""
+        if self._note is not None:
+            self._note(self.holding.deadline_us or 0)
+
     def changed(self, withheld: Iterable[str] = ()) -> None:
         """Central has granted something, or said who has what."""
         self._withheld.update(withheld)
@@ -97,6 +108,7 @@ class Rights:
             what = spent(fact)
             if what.ended or what.opened:
                 self.holding.handle(Used(ended=what.ended, opened=what.opened))
+        self.noted()
 
     def _missing(self, codes: Iterable[str]) -> list[str]:
         now_us = self._now_us()
@@ -106,6 +118,33 @@ class Rights:
         holder = self.holding.holder(item.code)
         reason = Reason.LEASED if holder else Reason.NOT_LEASED
         return Refusal(code=item.code, what=fact.what, reason=reason, state=item.state, found=holder)
+
+
+def build_rights(journal: Journal, pocket: Pocket, clock: Clock) -> Rights:
+    """What the last process was granted goes on if it is certain that this one follows it (``pocket``)."""
+    session = journal.start.session
+    note, parent = pocket.read(), journal.lines.get(journal.start.parent_session)
+    is_next = (
+        note is not None
+        and parent is not None
+        and (note.session, note.changes) == (journal.start.parent_session, journal.lease_changes)
+        and note.seq <= parent.head
+    )
+    deadline_us = note.deadline_us if note is not None and is_next and note.deadline_us else None
+    granted_by, codes = journal.leased()
+
+    def tell(deadline_us: int) -> None:
+        try:
+            pocket.write(
+                Note(session=session, seq=journal.head, changes=journal.lease_changes, deadline_us=deadline_us)
+            )
+        except OSError as error:  # then the next process waits for central's word
+            _log.warning("pocket_not_written", path=str(pocket.path), error=str(error))
+
+    holding = Holding(session, codes, incarnation=granted_by, spoken_to=journal.incarnation, deadline_us=deadline_us)
+    rights = Rights(holding, clock.mono_us, tell)
+    rights.noted()
+    return rights
 
 
 def needed(facts: Iterable[Fact], items: Mapping[str, Item]) -> set[str]:

@@ -43,8 +43,8 @@ _LEASED = "SELECT code FROM leased ORDER BY code"
 _LEASE = "INSERT OR REPLACE INTO leased(code) VALUES (?)"
 _UNLEASE = "DELETE FROM leased WHERE code = ?"
 _UNLEASE_ALL = "DELETE FROM leased"
-_LEASED_BY = "INSERT OR REPLACE INTO setting(name, value) VALUES ('leased_by', ?)"
-_READ_LEASED_BY = "SELECT value FROM setting WHERE name = 'leased_by'"
+_LEASED_BY = "INSERT OR REPLACE INTO setting(name, value) VALUES ('leased_by', ?), ('lease_changes', ?)"
+_READ_SETTING = "SELECT value FROM setting WHERE name = ?"
 _TOUCHED = "SELECT code FROM overlay LIMIT ?"
 REMEMBERED = 50_000
 """Overlay codes known without asking the disk; an agent that was offline for weeks may have more, and asks."""
@@ -83,6 +83,8 @@ class Journal:
         self.incarnation = _read_incarnation(connection)
         """Of the central that these facts were last offered to; 0: none yet (REQ-03)."""
         self._touched = _read_touched(connection)
+        self.lease_changes = self._number("lease_changes")
+        """How often a lease was written down, but for what facts used of it."""
         self.trouble = ""
         """Why the last write failed; empty while writing works."""
 
@@ -161,13 +163,18 @@ class Journal:
 
     def leased(self) -> tuple[int, list[str]]:
         """What the last lease written down still allows, and the incarnation of the central that granted it."""
-        rows = self.query(_READ_LEASED_BY)
-        return (int(rows[0][0]) if rows else 0), [code for (code,) in self.query(_LEASED)]
+        return self._number("leased_by"), [code for (code,) in self.query(_LEASED)]
 
     def keep_lease(self, change: LeaseChange, *, incarnation: int, is_whole: bool) -> None:
         """Write down what was granted or given back; ``is_whole``: ``added`` is all. Raises StoreError."""
         cleared: list[tuple[str, Sequence[tuple[Any, ...]]]] = [(_UNLEASE_ALL, [()])] if is_whole else []
-        self._write((*cleared, *_lease_rows(change), (_LEASED_BY, [(str(incarnation),)])))
+        changes = self.lease_changes + 1
+        self._write((*cleared, *_lease_rows(change), (_LEASED_BY, [(str(incarnation), str(changes))])))
+        self.lease_changes = changes
+
+    def _number(self, setting: str) -> int:
+        rows = self.query(_READ_SETTING, setting)
+        return int(rows[0][0]) if rows else 0
 
     def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
         """Write down that central has committed ``session`` through ``through``. Raises StoreError.

@@ -104,6 +104,7 @@ class Leasing:
 
     def _handle(self, event: on.Event) -> None:
         self._do(self._holding.handle(event))
+        self._rights.noted()
 
     def _do(self, effects: Iterable[on.Effect]) -> None:
         for effect in effects:
@@ -111,6 +112,7 @@ class Leasing:
                 case on.Keep():
                     change = LeaseChange(added=effect.added, removed=effect.removed)
                     self._journal.keep_lease(change, incarnation=effect.incarnation, is_whole=effect.is_whole)
+                    self._rights.noted()
                 case on.SendHolds():
                     self._tell(self._statement(effect))
                 case on.SendAsk():

@@ -2,7 +2,8 @@
 
 The time of a lease is counted from the moment the agent *sent* what central answered, by a clock that never jumps: so
 it ends here before it ends at central, however long the answer took and whatever the wall clock does. A lease of an
-earlier process start is nobody's until central has given it to this session.
+earlier process start is nobody's until central has given it to this session, but for a process that died and was
+started again while its computer stayed on.
 """
 
 from collections.abc import Iterable
@@ -122,9 +123,20 @@ Effect = SendHolds | SendAsk | Keep
 
 
 class Holding:
-    """State machine of one session of an agent. ``codes``: as its journal remembers them from the session before."""
+    """State machine of one session of an agent. ``codes``: as its journal remembers them from the session before.
 
-    def __init__(self, session: bytes, codes: Iterable[str] = (), *, incarnation: int = 0, spoken_to: int = 0) -> None:
+    ``deadline_us``: until when they may be used, if this session is known to go on from that one.
+    """
+
+    def __init__(
+        self,
+        session: bytes,
+        codes: Iterable[str] = (),
+        *,
+        incarnation: int = 0,
+        spoken_to: int = 0,
+        deadline_us: int | None = None,
+    ) -> None:
         self._session = session
         self._codes = set(codes)
         self._incarnation = incarnation
@@ -133,7 +145,7 @@ class Holding:
         self._number = 0
         self._seen = 0
         self._latest = 0
-        self._deadline_us: int | None = None
+        self._deadline_us = deadline_us
         self._renew_us: int | None = None
         self._stated_us: int | None = None
         self._patience_us = AGAIN_AFTER_US
