@@ -35,9 +35,9 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-# The table of functions in both READMEs, from the `covers` marks of the tests.
+# The tables of functions and faults, from the `covers` and `fault` marks of the tests.
 functions: $(VENV)/dev.stamp
-	$(BIN)/python tests/functions.py --write
+	$(BIN)/python tests/tables.py
 
 messages: $(VENV)/dev.stamp
 	$(BIN)/python -m edge_agent.screens.catalogue

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import pathlib
 import secrets
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -17,31 +18,42 @@ from central.config import Config
 from central.connectors.insurer import Insurer
 from central.connectors.queue import SalesQueue, enqueue_sales
 from central.errors import PortInUseError, StartError
+from central.keyfile import read_or_make
 from central.ledger import store
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
+from central.stock.device_keys import DeviceKeys
 from central.stock.exceptions import Exceptions
 from central.stock.fulfilment import settle_orders
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.recall_items import believe, settle_recalls
+from central.stock.recall_key import open_key
+from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Services
 from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
+from central.sync.early import Early
+from central.sync.gate import Gate
 from central.sync.greeting import Greeting
+from central.sync.inbox import Inbox
 from central.sync.ingest import Ingest
 from central.sync.lease_desk import LeaseDesk
 from central.sync.leases import Leases
-from central.sync.link import INBOX, Letter, MqttLink
+from central.sync.link import MqttLink
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
 from central.sync.safe import Safe
+from sync_protocol.envelope import Secret, Voice
 from sync_protocol.facts import SESSION_BYTES
 
 _log = structlog.get_logger("central")
 SHUTDOWN_S = 2.0
+KEY = "central.key"
 _OLDER_ADVICE = "two centrals are alive: stop this one, or restore the backup that is meant, with the clock set right"
 _REFILL_ADVICE = "bring the agents back that are waited for; orders wait meanwhile, workplaces go on"
 PROBE_EVERY_S = 2.0
@@ -57,20 +69,47 @@ class Central:
         path = store.prepare(config.data, now_us=time.now_us())
         changes = Changes()
         self.ledger = Ledger(path, time, changes, new_session)
-        self.ledger.follow(settle_usages, settle_notes, settle_orders, enqueue_sales)
-        self.inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
+        self.ledger.prepare(believe)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
+        self.recalls = Recalls(self.ledger, open_key(config.data))
+        self.ledger.listen(self.recalls.committed)
+        self.inbox = Inbox()
         # Two centrals on one broker must both be heard of, so that agents can tell the older one.
         client = f"codepool-central-{self.ledger.incarnation}"
         self.link = MqttLink(config.broker, self.inbox, client=client, random=SystemRandom(), on_up=self._on_link_up)
-        self.publisher = Publisher(self.ledger, self.link)
+        secret = open_secret(config.data)
+        voice = Voice(new_session(), secret.sign)
+        self.publisher = Publisher(self.ledger, self.link, voice, key=secret.public)
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
+        self.recall_lane = RecallLane(self.ledger, self.recalls, self.agents, self.publisher)
         self.refill = Refill(self.ledger, self.agents, limit_s=config.refill_s, on_end=self._on_link_up)
-        greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill)
-        self.leases = Leases(
-            self.ledger, self.publisher, self.agents, term_s=config.lease_s, margin_s=config.lease_margin_s
+        self.early = Early(self.ledger)
+        greeting = Greeting(
+            self.ledger,
+            self.publisher,
+            self.agents,
+            self.refill,
+            self.recall_lane,
+            early=self.early,
+            inbox=self.inbox,
         )
-        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, greeting, leases=self.leases)
+        self.device_keys = DeviceKeys(self.ledger, config.enrolment)
+        self.gate = Gate(self.ledger, self.device_keys, self.agents, self.publisher.refuse)
+        self.leases = Leases(
+            self.ledger, self.publisher, self.agents, self.early, term_s=config.lease_s, margin_s=config.lease_margin_s
+        )
+        self.ingest = Ingest(
+            self.ledger,
+            self.inbox,
+            self.publisher,
+            self.agents,
+            greeting,
+            recalls=self.recall_lane,
+            gate=self.gate,
+            early=self.early,
+            leases=self.leases,
+        )
         self.safe = Safe(self.ledger, self.publisher, config.data)
         self.insurer = self._insurer(changes, time)
         people = People(self.ledger)
@@ -83,6 +122,7 @@ class Central:
             masterdata=MasterData(self.ledger, people),
             people=people,
             exceptions=Exceptions(self.ledger),
+            recalls=self.recalls,
             changes=changes,
             time=time,
             read=open_reader(path),
@@ -96,9 +136,11 @@ class Central:
     def conditions(self) -> tuple[Condition, ...]:
         """How each part is, with what to do where one is not well."""
         stuck = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.ingest.stuck.items()))
-        is_full = self.inbox.full()
+        is_full = self.inbox.is_full
         superseded = "agents have met a newer central" if self.refill.superseded else ""
         refilling = "the ledger was restored, and agents give back what it lacks" if self.refill.is_on else ""
+        unsigned = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.recall_lane.refused.items()))
+        recalls = self.recalls.trouble or unsigned
         parts = [
             Condition(part="ledger", cause=self.ledger.trouble, advice=_advice(self.ledger.trouble, "see the cause")),
             Condition(part="life", cause=superseded, advice=_advice(superseded, _OLDER_ADVICE)),
@@ -112,6 +154,11 @@ class Central:
                 part="ingest",
                 cause=stuck or ("more facts arrive than can be written" if is_full else ""),
                 advice=_advice(stuck or is_full, "keep the data folder of the agents named and look at the exceptions"),
+            ),
+            Condition(
+                part="recalls",
+                cause=recalls,
+                advice=_advice(recalls, "put the old recall.key back, or give every agent the key of recall-key"),
             ),
         ]
         if self.insurer is not None:
@@ -132,6 +179,7 @@ class Central:
                 tasks.create_task(self.refill.run(), name="refill"),
                 tasks.create_task(self.leases.run(), name="leases"),
                 tasks.create_task(self.safe.run(), name="safe"),
+                tasks.create_task(self.recalls.run(), name="recalls"),
                 tasks.create_task(self._watch_ledger(), name="ledger"),
             ]
             if self.insurer is not None:
@@ -152,6 +200,7 @@ class Central:
             self.ledger.probe()
 
     def _on_link_up(self) -> None:
+        self.recall_lane.ring()
         self.publisher.ring()
 
     def _insurer(self, changes: Changes, time: HospitalTime) -> Insurer | None:
@@ -200,6 +249,11 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
             "Another program listens there, or the address is not one of this machine or not for this user.\n"
             "Stop the other program or give central another port, then start again."
         ) from error
+
+
+def open_secret(folder: pathlib.Path) -> Secret:
+    """The key that signs what central says, made if there is none. Raises StartError."""
+    return Secret(read_or_make(folder / KEY, "central key"))
 
 
 def new_session() -> bytes:

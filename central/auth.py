@@ -32,6 +32,7 @@ class Scope(StrEnum):
     RECEIVING = "receiving"
     USAGE = "usage"
     MASTERDATA = "masterdata"
+    RECALLS = "recalls"
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import base64
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from central.clock import SystemClock
 from central.errors import Exit, StartError
 from central.ledger import store
 from central.progress import Bar
+from central.stock.recall_key import open_key
+from sync_protocol.envelope import fingerprint
 
 _STATUSES = """exit statuses:
   0   ended as asked
@@ -41,6 +44,11 @@ def _run_command(options: argparse.Namespace) -> int:
             _say(app.check(config.load(options.config)))
         case "migrate":
             _migrate(config.load(options.config))
+        case "recall-key":
+            _say(open_key(config.load(options.config).data).text)
+        case "key":
+            public = app.open_secret(config.load(options.config).data).public
+            _say(f"{base64.b64encode(public).decode()}  {fingerprint(public)}")
         case "backup":
             _backup(_folder(options), options.to)
         case "restore":
@@ -66,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "serve until SIGTERM"),
         ("check-config", "say what the configuration means, or every mistake in it"),
         ("migrate", "bring the ledger to this version and stop"),
+        (
+            "key",
+            "show central's public key, for [central] keys of every agent, and its fingerprint",
+        ),
+        ("recall-key", "show the public recall key, for [central] recall_keys of every agent; make the key if need be"),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("--config", type=pathlib.Path, required=True, metavar="FILE", help="TOML file")

@@ -17,6 +17,7 @@ from central.auth import TOKEN_MIN, Client, Scope
 from central.connectors.envelope import Institution
 from central.connectors.insurer import QUERY
 from central.errors import ConfigError, ConfigUnreadableError
+from central.stock.device_keys import Enrolment
 from central.sync.link import Broker
 
 LANGUAGES = ("zh-CN", "en")
@@ -42,6 +43,10 @@ class CentralSection(msgspec.Struct, frozen=True, kw_only=True):
 
 class MqttSection(msgspec.Struct, frozen=True, kw_only=True):
     url: str
+
+
+class SyncSection(msgspec.Struct, frozen=True, kw_only=True):
+    enrolment: str = Enrolment.LISTED
 
 
 class InsurerSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +83,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     ``refill_s``: how long a restored ledger waits at most for its agents to give back what it lacks. ``lease_s``: how
     long an agent that is cut off may issue what it holds; ``lease_margin_s``: how far two clocks may be apart then.
+    ``enrolment``: how the key of a device gets in (REQ-09).
     """
 
     data: pathlib.Path
@@ -91,11 +97,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     refill_s: float = 600.0
     lease_s: float = _LEASE_S
     lease_margin_s: float = _MARGIN_S
+    enrolment: Enrolment = Enrolment.LISTED
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "central": CentralSection,
     "mqtt": MqttSection,
+    "sync": SyncSection,
     "insurer": InsurerSection,
     "clients": ClientSection,
 }
@@ -146,6 +154,7 @@ def parse(raw: Mapping[str, Any], *, where: pathlib.Path) -> Config:
         refill_s=central.refill_s,
         lease_s=central.lease_s,
         lease_margin_s=central.lease_margin_s,
+        enrolment=Enrolment(raw.get("sync", {}).get("enrolment", Enrolment.LISTED)),
     )
 
 
@@ -215,6 +224,12 @@ def _mqtt_mistakes(mqtt: Mapping[str, Any]) -> Iterator[str]:
     yield from _url_mistakes("[mqtt] url", mqtt["url"], ("mqtt",), "mqtt://127.0.0.1:1883")
 
 
+def _sync_mistakes(sync: Mapping[str, Any]) -> Iterator[str]:
+    enrolment = sync.get("enrolment", Enrolment.LISTED)
+    if enrolment not in set(Enrolment):
+        yield f"[sync] enrolment: found {enrolment!r}, expected {' or '.join(Enrolment)}{_like(enrolment, Enrolment)}"
+
+
 def _insurer_mistakes(insurer: Mapping[str, Any]) -> Iterator[str]:
     yield from _url_mistakes("[insurer] url", insurer["url"], ("http", "https"), "https://insurer.example/fsi")
     if not _INSTITUTION.fullmatch(insurer["institution"]):
@@ -247,6 +262,7 @@ def _client_mistakes(clients: list[Mapping[str, Any]]) -> Iterator[str]:
 _CONTENT: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "central": _central_mistakes,
     "mqtt": _mqtt_mistakes,
+    "sync": _sync_mistakes,
     "insurer": _insurer_mistakes,
 }
 

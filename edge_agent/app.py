@@ -26,6 +26,7 @@ from edge_agent.rights import build_rights
 from edge_agent.screens import routes
 from edge_agent.store import folder
 from edge_agent.store.folder import DataFolder
+from edge_agent.store.identity import open_identity
 from edge_agent.store.journal import Journal
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.pocket import Pocket, open_pocket
@@ -33,7 +34,7 @@ from edge_agent.store.replica import Replica
 from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import MqttLink
 from edge_agent.sync.pruning import keep_pruned
-from edge_agent.sync.shell import SyncShell
+from edge_agent.sync.shell import Identity, SyncShell
 from edge_agent.workflows.bench import Bench
 from edge_agent.workflows.cabinet import Cabinet
 from edge_agent.workflows.door import Settings
@@ -57,6 +58,7 @@ async def run(config: Config, *, clock: Clock, session: bytes, random: Random, s
     with ExitStack() as stack:
         data = DataFolder.hold(path, reserve_bytes=config.agent.reserve_mb << 20)
         stack.callback(data.release)
+        identity = open_identity(path)
         listening = stack.enter_context(closing(_listen(config.screen)))
         journal = Journal.open(
             path / folder.JOURNAL, device=config.agent.device, session=session, started_us=clock.wall_us()
@@ -64,7 +66,16 @@ async def run(config: Config, *, clock: Clock, session: bytes, random: Random, s
         stack.callback(journal.close)
         replica = stack.enter_context(closing(Replica(path / folder.REPLICA)))
         pocket = stack.enter_context(closing(open_pocket(path)))
-        agent = Agent(config, clock=clock, random=random, data=data, journal=journal, pocket=pocket, replica=replica)
+        agent = Agent(
+            config,
+            clock=clock,
+            random=random,
+            data=data,
+            journal=journal,
+            pocket=pocket,
+            replica=replica,
+            identity=identity,
+        )
         async with _serving(agent.application(), listening) as url:
             _log.info("ready", url=url, device=config.agent.device, waiting=agent.health.snapshot().facts_waiting)
             await _run_until(stop, agent.tasks(), agent.leave)
@@ -84,6 +95,7 @@ class Agent:
         journal: Journal,
         pocket: Pocket,
         replica: Replica,
+        identity: Identity,
     ) -> None:
         self._config = config
         self._data = data
@@ -114,6 +126,10 @@ class Agent:
             rights=rights,
             stock=self.stock,
             share=_share_of(config),
+            recalls=self.recorder.recalls,
+            identity=identity,
+            recall_keys=config.central.recall_public_keys,
+            central_keys=config.central.public_keys,
         )
         self.recorder.listen(self._tell_of_items)
         self.health = Health(

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import base64
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ from edge_agent import app, logs
 from edge_agent.clock import SystemClock, fresh_session
 from edge_agent.config import Config, load
 from edge_agent.errors import EdgeError, Exit
+from edge_agent.store.identity import open_identity
 from edge_agent.store.salvage import salvage
 from edge_agent.store.status import read_status
+from sync_protocol.envelope import fingerprint
 
 EPILOG = """\
 exit status:
@@ -59,6 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="say what is not in the ledger yet, also while an agent runs")
     status.add_argument("--data", type=Path, required=True, metavar="DIR", help="the agent's data folder")
     status.add_argument("--json", action="store_true", help="for programs")
+    known = commands.add_parser(
+        "identity", help="show the public key of this device and its fingerprint; make the key if need be"
+    )
+    known.add_argument("--data", type=Path, required=True, metavar="DIR", help="the agent's data folder")
     save = commands.add_parser("salvage", help="save every intact fact of a damaged journal")
     save.add_argument("--data", type=Path, required=True, metavar="DIR", help="the data folder, or a copy of it")
     save.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write them, one JSON a line")
@@ -77,6 +84,9 @@ def _run_command(chosen: argparse.Namespace) -> Exit:
         case "status":
             status = read_status(chosen.data, now_us=SystemClock().wall_us())
             _say(msgspec.json.encode(status).decode() if chosen.json else str(status))
+        case "identity":
+            key = open_identity(chosen.data).public
+            _say(f"key          {base64.b64encode(key).decode()}\nfingerprint  {fingerprint(key)}")
         case "salvage":
             _say(str(salvage(chosen.data, chosen.out)))
     return Exit.OK

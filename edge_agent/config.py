@@ -3,6 +3,7 @@
 Its sections are the structs below. Devices are built, not started: so a driver's options are checked with the rest.
 """
 
+import base64
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from sync_protocol.topics import MAX_DEVICE
 
 Name = Annotated[str, msgspec.Meta(pattern=rf"\A[a-z0-9-]{{1,{MAX_DEVICE}}}\Z", description="1 to 64 of a-z, 0-9, -")]
 Place = Annotated[str, msgspec.Meta(min_length=1, max_length=64, description="a text of 1 to 64 characters")]
+Key = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9+/]{43}=\Z")]
 Workplace = Literal["station", "cabinet", "packager"]
 
 
@@ -45,6 +47,29 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True):
     mqtt: Annotated[
         str, msgspec.Meta(description="mqtt://host or mqtt://host:port", examples=["mqtt://127.0.0.1:1883"])
     ]
+
+    keys: Annotated[
+        list[Key],
+        msgspec.Meta(
+            description="a list of public keys of central, 44 characters each", examples=[["(codepool-central key)"]]
+        ),
+    ] = msgspec.field(default_factory=list)
+    """REQ-09: what ``codepool-central key`` shows. Empty: the key of the first welcome is believed from then on."""
+    recall_keys: Annotated[
+        list[Key],
+        msgspec.Meta(
+            description="a list of public recall keys, 44 characters each", examples=[["(codepool-central recall-key)"]]
+        ),
+    ] = msgspec.field(default_factory=list)
+    """REQ-07: what ``codepool-central recall-key`` shows. Recalls that none of them signed are not applied."""
+
+    @property
+    def public_keys(self) -> tuple[bytes, ...]:
+        return tuple(base64.b64decode(key) for key in self.keys)
+
+    @property
+    def recall_public_keys(self) -> tuple[bytes, ...]:
+        return tuple(base64.b64decode(key) for key in self.recall_keys)
 
     @property
     def broker(self) -> tuple[str, int]:

@@ -8,10 +8,11 @@ import msgspec
 from drivers.abilities import Device
 from drivers.readings import DeviceHealth
 from edge_agent.check import Stock
+from edge_agent.recall_notice import RecalledHere, RecallNotices
 from edge_agent.recorder import Recorder
 from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import waiting
-from edge_agent.sync.state import SyncState
+from edge_agent.sync.state import RecallTrouble, SyncState
 from sync_protocol.lifecycle import Refusal
 
 
@@ -46,6 +47,10 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """Why not, or what a person must look at; empty if all is well."""
     devices: tuple[DeviceHealth, ...]
     recent_refusals: tuple[Refusal, ...]
+    recall_version: int = 0
+    recall_trouble: RecallTrouble | None = None
+    recalled_here: tuple[RecalledHere, ...] = ()
+    """Active recalls of what is at this place."""
 
     @property
     def is_recording(self) -> bool:
@@ -69,13 +74,16 @@ class Health:
         self._sync = sync
         self._devices = devices
         self._now_us = now_us
+        self._notices = RecallNotices(recorder.recalls, stock, sync, location=recorder.location, now_us=now_us)
 
     def snapshot(self) -> HealthReport:
         """Raises StoreError if the journal cannot be read."""
         open_facts = waiting(self._journal)
         oldest_s = None if open_facts.since_us is None else max(0.0, (self._now_us() - open_facts.since_us) / 1e6)
         sync = self._sync
-        cause = self._journal.trouble or sync.alarm or sync.store_trouble or ("" if sync.is_welcome else sync.cause)
+        cause = self._journal.trouble or sync.alarm or sync.store_trouble
+        if not cause and not sync.is_welcome:
+            cause = sync.forged or sync.cause
         return HealthReport(
             device=self._recorder.device,
             location=self._recorder.location,
@@ -90,6 +98,9 @@ class Health:
             cause=cause,
             devices=tuple(device.health for device in self._devices),
             recent_refusals=tuple(self._recorder.recent_refusals),
+            recall_version=self._recorder.recalls.version,
+            recall_trouble=sync.recall_trouble,
+            recalled_here=self._notices.here(),
         )
 
     def _sentence(self, facts: int) -> Sentence:

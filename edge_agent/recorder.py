@@ -7,7 +7,7 @@ that of two who want the same item exactly one gets it, and what the others beli
 import asyncio
 import copy
 from collections import ChainMap, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -18,11 +18,13 @@ from edge_agent.errors import JournalCorruptError, Refused, StoreError, StoreFul
 from edge_agent.rights import Rights, needed, opened_by
 from edge_agent.store.folder import DataFolder
 from edge_agent.store.journal import Journal, Touched
+from edge_agent.store.recalls import HeldRecalls
 from sync_protocol.codec import encode_fact
 from sync_protocol.conservation import imbalance
 from sync_protocol.facts import Fact, FactId, Moment, What
 from sync_protocol.items import Item, State
-from sync_protocol.lifecycle import Refusal, fold
+from sync_protocol.lifecycle import Refusal, fold, recalled
+from sync_protocol.recalls import InForce
 
 __all__ = ["Recorded", "Recorder", "Refused"]
 
@@ -69,6 +71,8 @@ class Recorder:
         device: str,
     ) -> None:
         self._journal = journal
+        self.recalls = HeldRecalls(journal)
+        """In force in every check, from the first one on (REQ-07)."""
         self._stock = stock
         self._watch = watch
         self._data = data
@@ -174,9 +178,13 @@ class Recorder:
         for offset, fact in enumerate(call.facts):
             own = {code: staged.touched[code].item for code in fact.codes if code in staged.touched}
             known = ChainMap(own, believed) if own else believed
-            if not call.is_physical:
+            in_force = self.recalls.in_force
+            if call.is_physical:  # it moves the item whatever a recall says; who is responsible must hear of it
+                outcome = fold(fact, known)
+                staged.refusals.extend(_recalled(fact, known, in_force))
+            else:
                 staged.refusals.extend(self.rights.refusals(fact, known, opened))
-            outcome = fold(fact, known)
+                outcome = fold(fact, known, in_force)
             staged.facts.append(_stamped(fact, version))
             staged.refusals.extend(outcome.refusals)
             for item in outcome.items:
@@ -213,6 +221,13 @@ def _stamped(fact: Fact, version: int) -> Fact:
     stamped = copy.copy(fact)
     msgspec.structs.force_setattr(stamped, "checked_at", version)
     return stamped
+
+
+def _recalled(fact: Fact, known: Mapping[str, Item], recalls: InForce) -> list[Refusal]:
+    if not recalls:
+        return []
+    refusals = (recalled(known.get(code), fact, recalls) for code in fact.codes)
+    return [refusal for refusal in refusals if refusal is not None]
 
 
 def _require_balance(items: Sequence[Item]) -> None:

@@ -17,7 +17,10 @@ _POLL_S = 0.05
 _MOSQUITTO = """\
 listener {port} 127.0.0.1
 allow_anonymous true
-persistence false
+persistence {persistence}
+persistence_location {directory}/
+persistence_file {memory}
+autosave_interval 1
 max_queued_messages 1000
 max_inflight_messages 20
 message_size_limit 1048576
@@ -37,11 +40,13 @@ class BrokerMissingError(Exception):
 
 
 class Broker:
-    """``start``, ``kill`` and ``start`` again: same port, empty memory."""
+    """``start``, ``kill`` and ``start`` again: same port, empty memory, unless it ``keeps`` one (mosquitto only)."""
 
-    def __init__(self, brand: Brand, directory: Path) -> None:
+    def __init__(self, brand: Brand, directory: Path, *, keeps: bool = False) -> None:
         self.port = free_port()
         self._brand = brand
+        self._keeps = keeps
+        self._memory = directory / "mosquitto.db"
         self._process = ManagedProcess("broker", self._command(directory), directory / "broker.log")
 
     @property
@@ -64,6 +69,10 @@ class Broker:
     async def kill(self) -> None:
         await self._process.kill()
 
+    def forget(self) -> None:
+        """Lose what it kept, while it is down."""
+        self._memory.unlink(missing_ok=True)
+
     async def stop(self) -> None:
         await self._process.stop()
 
@@ -76,7 +85,13 @@ class Broker:
                 "mosquitto is not on the PATH; install it (Debian: apt install mosquitto) or use --broker amqtt"
             )
         settings = directory / "mosquitto.conf"
-        settings.write_text(_MOSQUITTO.format(port=self.port), encoding="ascii")
+        text = _MOSQUITTO.format(
+            port=self.port,
+            persistence="true" if self._keeps else "false",
+            directory=directory,
+            memory=self._memory.name,
+        )
+        settings.write_text(text, encoding="utf-8")
         return [program, "-c", str(settings)]
 
     async def _takes_connections(self) -> bool:

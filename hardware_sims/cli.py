@@ -21,6 +21,7 @@ from hardware_sims.process import ProcessDiedError
 from hardware_sims.scenarios.demo import Demo, play
 from hardware_sims.scenarios.errors import PlayError, first_of
 from hardware_sims.settings import INSTITUTION
+from hardware_sims.soak import command
 from hardware_sims.truth import PhysicsError
 
 OK, UNBALANCED, BROKEN, UNUSABLE = 0, 1, 70, 69
@@ -84,6 +85,8 @@ def _run(options: argparse.Namespace) -> int:
             return _demo(options)
         case "books":
             return _books(options.dir, options.json)
+        case "soak":
+            return command.soak(options, _say)
         case _:
             with contextlib.suppress(*_ENOUGH):
                 asyncio.run(_device(options))
@@ -161,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
                                 formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     books.add_argument("--dir", type=Path, required=True, metavar="DIR", help="the folder that 'demo' played in")
     books.add_argument("--json", type=Path, metavar="FILE", help="write the books as JSON")
+    command.add_options(commands)
     _add_devices(commands)
     return parser
 

@@ -1,8 +1,6 @@
 """The real programs of the demo, each a process of its own: broker, central, three agents."""
 
 import asyncio
-import sys
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,13 +10,11 @@ import aiohttp
 from hardware_sims.books.papers import JOURNAL
 from hardware_sims.books.report import CENTRAL
 from hardware_sims.broker import Brand, Broker, free_port, is_free
-from hardware_sims.process import ManagedProcess, ProcessDiedError
+from hardware_sims.process import ProcessDiedError
+from hardware_sims.program import Program
 from hardware_sims.settings import AGENTS, CABINET, PACKAGER, STATION, Doors, Wires, agent_settings, central_settings
 
 USUAL_DOORS = Doors(central=8100, station=8101, cabinet=8102, packager=8103)
-_READY_S = 40.0
-_POLL_S = 0.1
-_ANSWER = aiohttp.ClientTimeout(total=5)
 
 
 def choose_doors(*, is_for_people: bool) -> Doors:
@@ -49,8 +45,8 @@ class Fleet:
         self._logs.mkdir(parents=True, exist_ok=True)
         self.broker = Broker(brand, self._logs)
         self._http = http
-        self._central = self._program("central", CENTRAL, "codepool-central")
-        self._agents = {agent: self._program(agent, agent, "codepool-edge") for agent in AGENTS}
+        self._central = self._program("central", CENTRAL, "codepool-central", self.central_url)
+        self._agents = {agent: self._program(agent, agent, "codepool-edge", self.agent_url(agent)) for agent in AGENTS}
         self._write_settings(wires, insurer, language)
 
     @property
@@ -79,8 +75,7 @@ class Fleet:
     async def start(self) -> None:
         """Return once each answers at /healthz. Raises ProcessDiedError, with the end of the log of whoever failed."""
         await self.broker.start()
-        programs = {self._central: self.central_url} | {self._agents[name]: self.agent_url(name) for name in AGENTS}
-        await asyncio.gather(*(self._start(program, url) for program, url in programs.items()))
+        await asyncio.gather(*(program.start_ready() for program in (self._central, *self._agents.values())))
 
     async def stop(self) -> None:
         """Agents first, so that nobody waits for a central that is gone."""
@@ -92,7 +87,7 @@ class Fleet:
         await self._agents[agent].kill()
 
     async def start_agent(self, agent: str) -> None:
-        await self._start(self._agents[agent], self.agent_url(agent))
+        await self._agents[agent].start_ready()
 
     def raise_if_died(self) -> None:
         """Raise ProcessDiedError if central or an agent ended by itself."""
@@ -100,30 +95,10 @@ class Fleet:
             if program.has_died:
                 raise ProcessDiedError(program, "ended while the morning was played")
 
-    async def _start(self, program: ManagedProcess, url: str) -> None:
-        told = program.log.stat().st_size if program.log.exists() else 0
-        await program.start()
-        deadline = asyncio.get_running_loop().time() + _READY_S
-        # By its own word: what answers at the address may be the program of another demo that took the port first.
-        while not (_says_ready(program.log, told) and await self._answers(url)):
-            if program.has_died:
-                raise ProcessDiedError(program, "ended while starting")
-            if asyncio.get_running_loop().time() > deadline:
-                raise ProcessDiedError(program, f"does not answer at {url}/healthz after {_READY_S:.0f} s")
-            await asyncio.sleep(_POLL_S)
-
-    async def _answers(self, url: str) -> bool:
-        """Whether it answers at all: how it is, is for the scenario to wait for."""
-        with suppress(aiohttp.ClientError, TimeoutError):
-            async with self._http.get(f"{url}/healthz", timeout=_ANSWER):
-                return True
-        return False
-
-    def _program(self, name: str, folder: str, command_name: str) -> ManagedProcess:
+    def _program(self, name: str, folder: str, command: str, url: str) -> Program:
         (self.directory / folder).mkdir(parents=True, exist_ok=True)
-        # The command that was installed with this one, whatever the PATH says.
-        command = [str(Path(sys.executable).with_name(command_name)), "run", "--config", str(self._settings(name))]
-        return ManagedProcess(name, command, self._logs / f"{name}.log")
+        log = self._logs / f"{name}.log"
+        return Program(name, command, settings=self._settings(name), log=log, url=url, http=self._http)
 
     def _settings(self, name: str) -> Path:
         return self.directory / f"{name}.toml"
@@ -147,10 +122,3 @@ class Fleet:
                 wires=wires,
             )
             self._settings(agent).write_text(settings, encoding="utf-8")
-
-
-def _says_ready(log: Path, since: int) -> bool:
-    """Whether the log, from byte ``since`` on, says that its program serves."""
-    with log.open("rb") as file:
-        file.seek(since)
-        return b'"event": "ready"' in file.read()

@@ -64,11 +64,19 @@ class ManagedProcess:
         if self._running is not None:
             await self._running.wait()
 
+    def pause(self) -> None:
+        """SIGSTOP: it stands still, with its connections, until ``go_on``."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
     async def stop(self) -> None:
         """SIGTERM; SIGKILL if that does not help in time. Does nothing if it is not running."""
         if self._running is None or self.has_died:
             return
         self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)  # a paused one would not hear
         try:
             await asyncio.wait_for(self._running.wait(), _STOP_S)
         except TimeoutError:

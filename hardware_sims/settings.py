@@ -1,6 +1,7 @@
 """The configuration files of the demo's programs, written as a hospital's technician would write them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -39,7 +40,10 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
         return {STATION: self.station, CABINET: self.cabinet, PACKAGER: self.packager}[agent]
 
 
-def central_settings(*, data: Path, port: int, mqtt: str, insurer: str, language: str) -> str:
+def central_settings(
+    *, data: Path, port: int, mqtt: str, insurer: str, language: str, scopes: Sequence[str] = SCOPES
+) -> str:
+    """``insurer``: the address of its platform; empty: nothing is reported."""
     return f"""\
 [central]
 data = {_text(data)}
@@ -51,55 +55,108 @@ zone = "Asia/Shanghai"
 [mqtt]
 url = {_text(mqtt)}
 
-[insurer]
-url = {_text(insurer)}
-institution = {_text(INSTITUTION)}
-institution_name = {_text(INSTITUTION_NAME)}
-admdvs = {_text(DISTRICT)}
+[sync]
+# For a demo only: the first key that a device shows is taken. A hospital lists its devices.
+enrolment = "open"
 
-[[clients]]
+{_insurer(insurer)}[[clients]]
 name = "hospital"
 token = {_text(HOSPITAL_TOKEN)}
-scopes = {json.dumps(SCOPES)}
+scopes = {json.dumps(list(scopes))}
 """
 
 
+class Workplace(msgspec.Struct, frozen=True, kw_only=True):
+    """What kind of workplace an agent serves, and where; ``devices`` are sections of its configuration."""
+
+    kind: str
+    location: str
+    devices: str
+
+
+def station(location: str, *, scanner: str) -> Workplace:
+    return Workplace(kind="station", location=location, devices=_STATION.format(url=_text(scanner)))
+
+
+def cabinet(location: str, *, lock_board: str, reader_port: int) -> Workplace:
+    devices = _CABINET.format(port=reader_port, url=_text(lock_board), lock=LOCK, round_s=ROUND_S)
+    return Workplace(kind="cabinet", location=location, devices=devices)
+
+
+def packager(location: str, *, machine: str) -> Workplace:
+    return Workplace(kind="packager", location=location, devices=_PACKAGER.format(url=_text(machine)))
+
+
 def agent_settings(agent: str, *, data: Path, port: int, mqtt: str, language: str, wires: Wires) -> str:
-    location, workplace, devices = _workplace(agent, wires)
+    """Of an agent of the demo."""
+    return workplace_settings(agent, _workplace(agent, wires), data=data, port=port, mqtt=mqtt, language=language)
+
+
+def workplace_settings(
+    agent: str,
+    workplace: Workplace,
+    *,
+    data: Path,
+    port: int,
+    mqtt: str,
+    language: str,
+    recall_keys: Sequence[str] = (),
+) -> str:
+    """``recall_keys``: public keys of the recalls that the agent believes."""
+    keys = f"recall_keys = {json.dumps(list(recall_keys))}\n" if recall_keys else ""
     return f"""\
 [agent]
 device = {_text(agent)}
-location = {_text(location)}
-workplace = {_text(workplace)}
+location = {_text(workplace.location)}
+workplace = {_text(workplace.kind)}
 data = {_text(data)}
 zone = "Asia/Shanghai"
 reserve_mb = 1
 
 [central]
 mqtt = {_text(mqtt)}
-
+{keys}
 [screen]
 host = "127.0.0.1"
 port = {port}
 language = {_text(language)}
 
-{devices}"""
+{workplace.devices}"""
 
 
-def _workplace(agent: str, wires: Wires) -> tuple[str, str, str]:
-    """Location, workplace and the sections of its devices."""
+def _workplace(agent: str, wires: Wires) -> Workplace:
     match agent:
         case "station-1":
-            return PHARMACY, "station", _STATION.format(url=_text(wires.scanner))
+            return station(PHARMACY, scanner=wires.scanner)
         case "cabinet-1":
-            cabinet = _CABINET.format(port=wires.reader_port, url=_text(wires.lock_board), lock=LOCK, round_s=ROUND_S)
-            return CATH_LAB, "cabinet", cabinet
+            return cabinet(CATH_LAB, lock_board=wires.lock_board, reader_port=wires.reader_port)
         case "packager-1":
-            return PHARMACY, "packager", _PACKAGER.format(url=_text(wires.packager))
+            return packager(PHARMACY, machine=wires.packager)
         case _:
             raise ValueError(f"agent is {agent!r}, expected one of {', '.join(AGENTS)}")
 
 
+def _insurer(url: str) -> str:
+    return (
+        ""
+        if not url
+        else _INSURER.format(
+            url=_text(url),
+            institution=_text(INSTITUTION),
+            name=_text(INSTITUTION_NAME),
+            district=_text(DISTRICT),
+        )
+    )
+
+
+_INSURER = """\
+[insurer]
+url = {url}
+institution = {institution}
+institution_name = {name}
+admdvs = {district}
+
+"""
 _STATION = """\
 [[devices]]
 name = "scanner-1"

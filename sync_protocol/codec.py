@@ -24,6 +24,12 @@ MAX_MESSAGE = 1_048_576
 """Bytes of a message as sent; a larger one is refused before it is read."""
 MAX_CONTENT = 16 * 1_048_576
 """Bytes of a message when unpacked: a bomb stops here."""
+MAX_UP = 256 * 1_024
+"""Bytes of what an agent sends in one piece."""
+MAX_UP_CONTENT = 2 * 1_048_576
+ANY_RATIO = 512 * 1_024
+MAX_RATIO = 100
+"""Unpacked to packed, where that is more than ``ANY_RATIO``: a bomb packs 1000 to 1, facts that are all alike 300."""
 _PACK_FROM = 512
 _M = TypeVar("_M", bound=Up | Down)
 
@@ -47,7 +53,7 @@ def decode_fact(body: bytes) -> Fact:
         if isinstance(error.__cause__, FactError):
             raise error.__cause__ from error
         raise FactError("fact", str(error), "the fields of a fact") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"fact: {error}") from error
 
 
@@ -60,22 +66,24 @@ def encode(message: Up | Down) -> bytes:
 
 def decode_up(data: bytes) -> Up:
     """A message for central. Raises WireError, naming what is wrong with the bytes."""
-    return _decode(data, _up_decoder)
+    if len(data) > MAX_UP:
+        raise WireError(f"message: found {len(data)} bytes, expected at most {MAX_UP} from an agent")
+    return _decode(data, _up_decoder, MAX_UP_CONTENT)
 
 
 def decode_down(data: bytes) -> Down:
     """A message for an agent. Raises WireError, naming what is wrong with the bytes."""
-    return _decode(data, _down_decoder)
+    return _decode(data, _down_decoder, MAX_CONTENT)
 
 
-def _decode(data: bytes, decoder: msgspec.msgpack.Decoder[_M]) -> _M:
+def _decode(data: bytes, decoder: msgspec.msgpack.Decoder[_M], most: int) -> _M:
     try:
-        return decoder.decode(_unpack(data))
-    except (msgspec.MsgspecError, UnicodeDecodeError, zstandard.ZstdError) as error:
+        return decoder.decode(_unpack(data, most))
+    except (msgspec.MsgspecError, UnicodeDecodeError, zstandard.ZstdError, RecursionError) as error:
         raise WireError(f"message: {error}") from error
 
 
-def _unpack(data: bytes) -> bytes:
+def _unpack(data: bytes, most: int) -> bytes:
     if len(data) > MAX_MESSAGE:
         raise WireError(f"message: found {len(data)} bytes, expected at most {MAX_MESSAGE}")
     if len(data) < 2:  # noqa: PLR2004 - the two bytes of the header
@@ -86,7 +94,8 @@ def _unpack(data: bytes) -> bytes:
         return data[2:]
     if data[1] != ZSTD:
         raise WireError(f"packing: found {data[1]}, expected {PLAIN} (plain) or {ZSTD} (zstd)")
+    most = min(most, max(ANY_RATIO, MAX_RATIO * len(data)))
     size = zstandard.frame_content_size(data[2:])
-    if not 0 <= size <= MAX_CONTENT:
-        raise WireError(f"packed content: found {size} bytes, expected at most {MAX_CONTENT}")
-    return _decompressor.decompress(data[2:], max_output_size=MAX_CONTENT)
+    if not 0 <= size <= most:
+        raise WireError(f"packed content: found {size} bytes, expected at most {most}")
+    return _decompressor.decompress(data[2:], max_output_size=most)

@@ -11,7 +11,7 @@ import msgspec
 
 from sync_protocol.facts import Fact, How, What
 from sync_protocol.items import FINAL, LIVE, Item, Kind, State
-from sync_protocol.recalls import NO_RECALLS, REFUSED_WHEN_RECALLED, RecallSet
+from sync_protocol.recalls import NO_RECALLS, REFUSED_WHEN_RECALLED, Recalled
 from sync_protocol.subcode import sub_codes
 
 S = State
@@ -267,7 +267,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     refusals: tuple[Refusal, ...]
 
 
-def fold(fact: Fact, stock: Mapping[str, Item], recalls: RecallSet = NO_RECALLS) -> Outcome:
+def fold(fact: Fact, stock: Mapping[str, Item], recalls: Recalled = NO_RECALLS) -> Outcome:
     """Apply a fact to all its codes. ``stock`` must hold every known item among them.
 
     One bad code never blocks the others: its refusal stands beside their new states. ``recalls`` are those in force
@@ -277,7 +277,7 @@ def fold(fact: Fact, stock: Mapping[str, Item], recalls: RecallSet = NO_RECALLS)
     refusals: list[Refusal] = []
     for code in fact.codes:
         before = stock.get(code)
-        after = _recalled(before, fact, recalls) or apply(before, fact, code)
+        after = recalled(before, fact, recalls) or apply(before, fact, code)
         if isinstance(after, Refusal):
             refusals.append(after)
         elif after != before:
@@ -287,7 +287,8 @@ def fold(fact: Fact, stock: Mapping[str, Item], recalls: RecallSet = NO_RECALLS)
     return Outcome(items=tuple(changed), refusals=tuple(refusals))
 
 
-def _recalled(item: Item | None, fact: Fact, recalls: RecallSet) -> Refusal | None:
+def recalled(item: Item | None, fact: Fact, recalls: Recalled) -> Refusal | None:
+    """The refusal of a recalled item, where the fact is one that a recall forbids."""
     recall = recalls.of(item) if item is not None and fact.what in REFUSED_WHEN_RECALLED else None
     if item is None or recall is None:
         return None

@@ -20,6 +20,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     through: int
     safe: int = 0
     """REQ-02: from central only; the part of ``through`` that a verified backup holds."""
+    held: int = 0
+    """From central only: how far it holds facts that wait there for older ones of the device (``machines.early``)."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="hello"):
@@ -42,6 +44,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="hel
     """REQ-07: the recall set that the agent holds."""
     heads: tuple[Position, ...] = ()
     """How far the journal goes in each session that has facts to send."""
+    key: bytes = b""
+    """REQ-09: the public key that signed this, for a central that does not know the device yet."""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="welcome"):
@@ -55,6 +59,10 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="w
     central_us: int = 0
     incarnation: int = 0
     recall_version: int = 0
+    key: bytes = b""
+    """REQ-09: the public key that signed this, for an agent that does not know central yet."""
+    credit: int = 0
+    """REQ-10: as in an ack."""
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="batch"):
@@ -65,6 +73,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="bat
     previous_hash: bytes
     """Hash of the fact before the first one; of the session start if the first seq is 1."""
     bodies: tuple[bytes, ...]
+    is_early: bool = False
+    """Facts of earlier sessions are still to come: these pass them on the way, and wait for them at central."""
 
     @property
     def last_seq(self) -> int:
@@ -90,7 +100,9 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="ack")
     safe: int = 0
     recall_version: int = 0
     credit: int = 0
-    """REQ-10: batches that central is ready to take beyond those it has answered; 0: as many as the window."""
+    """REQ-10: facts that the agent may have in flight; 0: as many as its window holds."""
+    held: int = 0
+    """How far central holds facts of the session that wait there for older ones of the device."""
 
 
 class Pull(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="pull"):

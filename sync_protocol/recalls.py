@@ -5,6 +5,7 @@ stays in every later version.
 """
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -63,6 +64,57 @@ class RecallSet(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 NO_RECALLS = RecallSet(version=0, recalls=())
 
 
+class Recalled(Protocol):
+    """What says whether an item is recalled."""
+
+    def of(self, item: Item) -> Recall | None: ...
+
+
+class InForce:
+    """The active recalls of one or several sets, found by code and by product: a check must not grow with their number.
+
+    Several sets are held where a restored central went on without some of its recalls: what any of them recalls stays
+    recalled until a set comes that has all of it.
+    """
+
+    def __init__(self, *sets: RecallSet) -> None:
+        self.recalls = tuple(recall for recall in merged(*sets) if recall.is_active)
+        self._by_code: dict[str, Recall] = {}
+        self._by_product: dict[str, list[Recall]] = {}
+        for recall in self.recalls:
+            self._by_code |= dict.fromkeys(recall.codes, recall)
+            if not recall.codes:
+                self._by_product.setdefault(recall.product, []).append(recall)
+
+    def __bool__(self) -> bool:
+        return bool(self.recalls)
+
+    def of(self, item: Item) -> Recall | None:
+        return self.covering(product=item.product, lot=item.lot, code=item.code, box=item.box)
+
+    def covering(self, *, product: str, lot: str, code: str, box: str) -> Recall | None:
+        """An active recall of this code, of the box it came from, or of its lot."""
+        if self._by_code and (found := self._by_code.get(code) or self._by_code.get(box)):
+            return found
+        of_product = self._by_product.get(product, ())
+        return next((recall for recall in of_product if recall.lot in {"", lot}), None)
+
+
+def merged(*sets: RecallSet) -> tuple[Recall, ...]:
+    """The last word on every recall of the sets: the highest version counts, between equals the one that recalls."""
+    last: dict[str, Recall] = {}
+    for recall in (recall for each in sets for recall in each.recalls):
+        known = last.get(recall.id)
+        if known is None or (recall.version, recall.is_active) > (known.version, known.is_active):
+            last[recall.id] = recall
+    return tuple(last.values())
+
+
+def lacks(newer: RecallSet, older: RecallSet) -> bool:
+    """Whether ``older`` says something that ``newer`` does not know: then the two are of different histories."""
+    return merged(newer, older) != merged(newer)
+
+
 class SignedRecalls(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="recalls"):
     """A recall set as the bytes that were signed. Whoever holds it may pass it on; nobody can change it."""
 
@@ -88,6 +140,11 @@ def open_recalls(signed: SignedRecalls, keys: Iterable[bytes]) -> RecallSet:
     """The set, if one of the recall keys (raw Ed25519, 32 bytes) signed it. Raises WireError for a forged one."""
     if not any(_is_signed_by(signed, key) for key in keys):
         raise WireError(f"recall set {signed.version}: not signed by a recall key of this hospital")
+    return read_recalls(signed)
+
+
+def read_recalls(signed: SignedRecalls) -> RecallSet:
+    """The set, whoever signed it. Raises WireError."""
     try:
         opened = _decoder.decode(signed.body)
     except msgspec.MsgspecError as error:

@@ -6,6 +6,7 @@ ROOT = "codepool/1"
 BROADCAST = f"{ROOT}/all/delta"
 RECALLS = f"{ROOT}/all/recalls"
 """Retained: an agent that subscribes has the latest recall set with the first packet."""
+RETAINED = frozenset({RECALLS})
 ALL_UP = f"{ROOT}/d/+/up"
 
 

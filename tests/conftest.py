@@ -1,4 +1,4 @@
-"""What every test shares: the table of functions at the end of a run."""
+"""What every test shares: the tables of functions and faults, told at the end of a run."""
 
 import importlib.util
 from pathlib import Path
@@ -7,8 +7,8 @@ from types import ModuleType
 import pytest
 
 
-def _load_functions() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("functions", Path(__file__).with_name("functions.py"))
+def _load_tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tables", Path(__file__).with_name("tables.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -16,18 +16,16 @@ def _load_functions() -> ModuleType:
     return module
 
 
-FUNCTIONS = _load_functions()
+TABLES = _load_tables()
 
 
 @pytest.fixture(scope="session")
-def functions() -> ModuleType:
-    """The module that makes the table of functions."""
-    return FUNCTIONS
+def tables() -> ModuleType:
+    """The module that makes the tables of functions and faults."""
+    return TABLES
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    catalogue, covered = FUNCTIONS.catalogue(), FUNCTIONS.covered()
-    waiting = [key for key in catalogue if key not in covered]
-    terminalreporter.section("functions")
-    terminalreporter.write_line(f"shown by a test: {len(covered)} of {len(catalogue)}")
-    terminalreporter.write_line(f"without a test:  {' '.join(waiting) or 'none'}")
+    terminalreporter.section("functions and faults")
+    for line in TABLES.summary():
+        terminalreporter.write_line(line)

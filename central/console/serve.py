@@ -1,22 +1,23 @@
 """The console on aiohttp: pages for people who are signed in, sign-in itself, live news, static files."""
 
 import pathlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from central.api.decode import MalformedError, Mistake
 from central.api.problems import status_of
-from central.auth import COOKIE, SESSION_IDLE_S, Lockout, PinCheck, Session, Sessions
-from central.console import exceptions, insurer, orders, pool, sync, timeline
+from central.auth import COOKIE, SESSION_IDLE_S, Session, Sessions
+from central.console import exceptions, insurer, orders, pool, recalls, sync, timeline
 from central.console.language import COOKIE as LANGUAGE_COOKIE
 from central.console.language import Language, languages
 from central.console.live import Live
+from central.console.pins import Doubt, Pins
 from central.console.visit import LANGUAGE, View, Visit
 from central.errors import BusyError, RequestError
-from central.ledger import read_console
 from central.stock.services import Services
 
 STATIC = pathlib.Path(__file__).parent / "static"
@@ -25,11 +26,14 @@ LIVE_HEADER = "X-Live"
 HOME = "/pool"
 _YEAR_S = 365 * 86_400
 Page = Callable[[Visit], Awaitable[View]]
+Act = Callable[[Visit, Mapping[str, Any], Pins], Awaitable[View | str]]
+"""What a person does with a second person: the page with what is wrong, or where to go next."""
 PAGES: dict[str, Page] = {
     "/pool": pool.show,
     "/timeline": timeline.show,
     "/sync": sync.show,
     "/exceptions": exceptions.show,
+    "/recalls": recalls.show,
     "/orders": orders.show,
     "/insurer": insurer.show,
 }
@@ -41,8 +45,7 @@ class Console:
         self._languages = languages()
         self._default = language if language in self._languages else "zh-CN"
         self._sessions = Sessions()
-        self._lockout = Lockout()
-        self._pins = PinCheck()
+        self._pins = Pins(services.read)
         self._live = Live(services.changes)
 
     def add_routes(self, app: web.Application) -> None:
@@ -51,6 +54,8 @@ class Console:
             app.router.add_get(path, self._page(page))
         app.router.add_post("/exceptions/{id}/close", self._close_exception)
         app.router.add_post("/sync/refill/end", self._end_refill)
+        app.router.add_post("/recalls", self._act(recalls.issue))
+        app.router.add_post("/recalls/{id}/lift", self._act(recalls.lift))
         app.router.add_get("/sign-in", self._sign_in_page)
         app.router.add_post("/sign-in", self._sign_in)
         app.router.add_post("/sign-out", self._sign_out)
@@ -81,6 +86,19 @@ class Console:
             if session is None:
                 return _to_sign_in(request)
             return self._visit(request, session).render(await page(self._visit(request, session)))
+
+        return handle
+
+    def _act(self, act: Act) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            session = self._session(request)
+            if session is None:
+                return _to_sign_in(request)
+            visit = self._visit(request, session)
+            done = await act(visit, await request.post(), self._pins)
+            if isinstance(done, View):
+                return visit.render(done)
+            raise web.HTTPSeeOther(done)
 
         return handle
 
@@ -118,16 +136,9 @@ class Console:
         form = await request.post()
         person, pin = str(form.get("person", "")).strip()[:128], str(form.get("pin", ""))[:128]
         visit, following = self._visit(request, None), _own_page(form.get("next"))
-        wait_s = self._lockout.wait_s(person)
-        if wait_s:
-            cause = visit.language.say("Too many wrong PINs. Try again in %(span)s.", span=visit.span(wait_s))
-            return _refused(visit, person, cause, following, HTTPStatus.TOO_MANY_REQUESTS)
-        self._lockout.wrong(person)  # counted before the check: tries at the same moment count too
-        name, verifier = await read_console.sign_in_of(self._services.read, person) or ("", "")
-        if not await self._pins.fits(verifier, pin):
-            cause = visit.language.say("This person and PIN do not fit. Check both and try again.")
-            return _refused(visit, person, cause, following, HTTPStatus.UNAUTHORIZED)
-        self._lockout.right(person)
+        name = await self._pins.name_of(visit, person, pin)
+        if isinstance(name, Doubt):
+            return _refused(visit, person, name.cause, following, name.status)
         response = web.HTTPSeeOther(following)
         secret = self._sessions.open(person, name)
         response.set_cookie(

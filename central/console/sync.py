@@ -115,6 +115,10 @@ def troubles_of(visit: Visit, agent: AgentRow) -> list[Trouble]:
         cause = say("Its replica is %(n)d versions behind.", n=agent.replica_lag)
         action = say("It pulls by itself. If the number grows, restart the agent: its replica is built anew.")
         found.append(Trouble(cause=cause, action=action, is_serious=False))
+    if agent.recall_version < visit.services.recalls.version:
+        cause = say("It has not confirmed the recalls in force.")
+        action = say("Call the workplace: it takes them by itself once it is connected and has the recall key.")
+        found.append(Trouble(cause=cause, action=action))
     offset_s = abs(agent.clock_offset_us or 0) / 1_000_000
     if offset_s > CLOCK_S:
         cause = say("Its clock is %(span)s off.", span=visit.span(offset_s))

@@ -89,6 +89,7 @@ REASONS: Mapping[str, str] = {
     Reason.NO_EMERGENCY: message("emergency without reason or second person"),
     Reason.LEASED: message("another workplace may hand it out"),
     Reason.NOT_LEASED: message("not granted to the workplace"),
+    Reason.RECALLED: message("recalled, and out of our hands all the same"),
     "unreadable": message("unreadable fact"),
     "chain_conflict": message("two facts with one identity"),
     Finding.FORKED: message("journal rolled back or cloned"),
@@ -115,12 +116,13 @@ ADVICE: Mapping[str, str] = {
     Reason.NO_EMERGENCY: message("Ask who handed it out and why, and record the step again with both people."),
     Reason.LEASED: message("Nothing to do: the workplace was refused."),
     Reason.NOT_LEASED: message("Nothing to do: the workplace was refused."),
+    Reason.RECALLED: message("Find who has it now: the page of the recall names patient and order."),
     "unreadable": message("Keep the device as it is and call support: its software may be damaged."),
     "chain_conflict": message("Stop the device: two histories claim to be it. Do not restore its disk again."),
     Finding.FORKED: message("Ask who restored or copied this computer, and enrol it again. All facts are kept."),
     Finding.ROLLED_BACK: message(
-        "Ask who restored this computer. All facts are kept; "
-        "count its stock for what it did after it was last heard of."
+        "Ask who restored this computer. All facts are kept; count its stock for what it did after it was last heard"
+        " of."
     ),
     Finding.LOST: message(
         "Ask what became of its disk, and count its stock: what it did after it was last heard of nobody knows."
@@ -155,10 +157,32 @@ PARTS: Mapping[str, str] = {
     "ledger": message("ledger"),
     "broker": message("message broker"),
     "ingest": message("ingest"),
+    "recalls": message("recalls"),
     "insurer": message("insurer"),
     "life": message("this ledger's life"),
     "refill": message("refilling after a restore"),
 }
+RECALL_FIELDS: Mapping[str, str] = {
+    "id": message("Recall number"),
+    "product": message("Product"),
+    "lot": message("Lot"),
+    "codes": message("Codes"),
+    "reason": message("Reason"),
+    "operator": message("Person"),
+    "witness": message("Second person"),
+}
+RECALL_FLAWS = (
+    message("nothing"),
+    message("nobody"),
+    message("a value"),
+    message("a recall needs it"),
+    message("why the recall ends"),
+    message("a product of the catalogue"),
+    message("a lot or codes, not both"),
+    message("a second person besides the one who acts"),
+    message("a person of this hospital who may sign in"),
+)
+"""What ``stock.recalls`` finds and expects, where it is the same every time."""
 _PHRASES = (
     message("an announced code"),
     message("a date not before today"),
@@ -168,6 +192,7 @@ _PHRASES = (
     message("one journal on one device"),
     message("the journal as it was last heard of"),
     message("the journal that this device had"),
+    message("an item not recalled"),
 )
 PHRASES: Mapping[str, str] = {phrase: phrase for phrase in _PHRASES}
 """What ``sync_protocol.lifecycle`` expects, where it is no value of the ledger."""
@@ -184,6 +209,7 @@ CONDITIONS = (
     message("start the broker, or correct [mqtt] url; agents keep their facts"),
     message("keep the data folder of the agents named and look at the exceptions"),
     message("check the platform and [insurer]; rows wait and are sent by themselves"),
+    message("put the old recall.key back, or give every agent the key of recall-key"),
     message("more facts arrive than can be written"),
     message("agents have met a newer central"),
     message("two centrals are alive: stop this one, or restore the backup that is meant, with the clock set right"),

@@ -76,6 +76,8 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     replica_lag: int
     facts_waiting: int
     clock_offset_us: int | None
+    recall_version: int
+    """Of the recall set that it holds."""
 
 
 class InsurerRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -280,6 +280,7 @@ agent = Table(
     _flag("is_connected"),
     Column("heads", LargeBinary, nullable=True),
     _number("incarnation"),
+    _number("recall_version"),
 )
 
 # What each agent may issue without asking (REQ-08), as sync_protocol.machines.grants_events.Lease; ``session``: empty
@@ -323,4 +324,74 @@ backup = Table(
     _number("facts"),
     _number("incarnation"),
     _number("bytes"),
+)
+
+# One row per recall ever issued. ``version``: of the recall set that changed it last; ``codes``: msgpack of
+# tuple[str, ...]; ``given_back_by``: the agent from which a restored central has it; ``is_settled``: its items are
+# frozen, or released again.
+recall = Table(
+    "recall",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    _number("version"),
+    _text("product"),
+    _text("lot"),
+    Column("codes", LargeBinary, nullable=False),
+    _text("reason"),
+    _number("issued_us"),
+    _text("issued_by"),
+    _text("witness"),
+    _flag("is_active"),
+    _number("lifted_us"),
+    _text("lifted_by"),
+    _text("lift_witness"),
+    _text("lift_reason"),
+    _text("given_back_by"),
+    _flag("is_settled"),
+    Index("ix_recall_unsettled", "is_settled", sqlite_where=text("is_settled = 0")),
+)
+
+# The set in force, as signed: one row.
+recall_set = Table(
+    "recall_set",
+    metadata,
+    Column("one", Integer, primary_key=True, nullable=False),
+    _number("version"),
+    Column("body", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
+
+# When an agent said that it holds a recall set, by version of the set.
+recall_confirm = Table(
+    "recall_confirm",
+    metadata,
+    Column("device", Text, primary_key=True, nullable=False),
+    Column("version", Integer, primary_key=True, nullable=False),
+    _number("confirmed_us"),
+    sqlite_with_rowid=False,
+)
+
+# Public keys by which devices are known, or wish to be: ``state`` is waiting, accepted (one a device) or revoked.
+# ``operator`` and ``witness``: who decided so; nobody where ``[sync] enrolment`` is open.
+device_key = Table(
+    "device_key",
+    metadata,
+    Column("device", Text, primary_key=True, nullable=False),
+    Column("key", LargeBinary, primary_key=True, nullable=False),
+    _text("state"),
+    _number("seen_us"),
+    _number("decided_us"),
+    _text("operator"),
+    _text("witness"),
+)
+
+# Facts that came before older ones of their device, until these are in the ledger (``sync_protocol.machines.early``).
+early = Table(
+    "early",
+    metadata,
+    Column("session", LargeBinary, primary_key=True, nullable=False),
+    Column("seq", Integer, primary_key=True, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
 )

@@ -115,6 +115,8 @@ class Seal:
             self._kept = found.state
         connection.create_function("sealed_fact", len(CHAINED), self._add_fact)
         connection.create_function("sealed", -1, self._add_row)
+        # Without it the row that an INSERT OR REPLACE puts away would leave its part in the sum.
+        connection.execute("PRAGMA recursive_triggers = ON")
         for statement in _triggers():
             connection.execute(statement)
         return digest(connection, self._kept)

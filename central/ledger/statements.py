@@ -67,6 +67,17 @@ SAME_CONFLICT = (
     "AND closed_us IS NULL LIMIT 1"
 )
 
+# facts that wait for older ones
+ADD_EARLY = "INSERT INTO early (session, seq, body, hash) VALUES (?, ?, ?, ?)"
+EARLY_OF = "SELECT seq, body FROM early WHERE session = ? ORDER BY seq LIMIT ?"
+EARLY_HASH = "SELECT hash FROM early WHERE session = ? AND seq = ?"
+EARLY_HEADS = (
+    "SELECT early.session, early.seq, early.hash FROM early JOIN session ON session.session = early.session "
+    "WHERE early.seq = (SELECT max(seq) FROM early AS other WHERE other.session = early.session) ORDER BY session.rowid"
+)
+DROP_EARLY = "DELETE FROM early WHERE session = ? AND seq <= ?"
+COUNT_EARLY = "SELECT count(*) FROM early"
+
 # items
 ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE code IN ({{codes}})"
 ADD_ITEM = f"INSERT INTO item ({ITEM_COLUMNS}, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -184,16 +195,16 @@ CHANGED_PEOPLE = f"SELECT {PERSON_COLUMNS} FROM person WHERE version > ? AND ver
 # agents
 WRITE_AGENT = (
     "INSERT INTO agent (device, last_seen_us, software, schema, replica_version, facts_waiting, clock_offset_us, "
-    "session, is_connected, heads, incarnation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "session, is_connected, heads, incarnation, recall_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (device) DO UPDATE SET "
     "last_seen_us = excluded.last_seen_us, software = excluded.software, schema = excluded.schema, "
     "replica_version = excluded.replica_version, facts_waiting = excluded.facts_waiting, "
     "clock_offset_us = excluded.clock_offset_us, session = excluded.session, is_connected = excluded.is_connected, "
-    "heads = excluded.heads, incarnation = excluded.incarnation"
+    "heads = excluded.heads, incarnation = excluded.incarnation, recall_version = excluded.recall_version"
 )
 AGENTS = (
     "SELECT device, last_seen_us, software, schema, replica_version, facts_waiting, clock_offset_us, session, "
-    "is_connected, heads, incarnation FROM agent"
+    "is_connected, heads, incarnation, recall_version FROM agent"
 )
 ANY_AGENT = "SELECT 1 FROM agent UNION ALL SELECT 1 FROM session WHERE device != 'central' LIMIT 1"
 LAST_HEARD = (

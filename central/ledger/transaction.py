@@ -20,16 +20,17 @@ from sync_protocol.documents import DeliveryNote, Order, OrderState, Person, Pro
 from sync_protocol.errors import ProtocolError
 from sync_protocol.facts import Fact, Moment, SealedFact
 from sync_protocol.items import Item, Kind
-from sync_protocol.lifecycle import Outcome, fold
+from sync_protocol.lifecycle import Outcome, Refusal, fold
 from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Rows
+from sync_protocol.recalls import InForce
 
 
 class Folded(msgspec.Struct, frozen=True, kw_only=True):
     """A fact of this commit and what it did."""
 
     position: int
-    device: str
+    sealed: SealedFact
     fact: Fact
     outcome: Outcome
 
@@ -56,7 +57,7 @@ class Transaction:
     ``stock``: items as they are after the facts so far, ``originals``: as they were before this commit (None: unknown);
     both hold every code that was loaded. ``changed``: items that this commit changed or created. ``doubted``: devices
     whose journal cannot be what it was. ``wanted``: items that orders wait for and agents hold. ``is_refilling``: the
-    ledger was restored and may lack facts that agents still hold.
+    ledger was restored and may lack facts that agents still hold. ``recalls``: those in force.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class Transaction:
         position: int,
         own: SessionState,
         moment: Callable[[], Moment],
+        recalls: InForce,
+        preparations: "Sequence[Preparation]" = (),
         is_refilling: bool = False,
         held_by: HeldBy = nobody,
     ) -> None:
@@ -77,6 +80,8 @@ class Transaction:
         self.position = position
         self.own = own
         self.moment = moment
+        self.recalls = recalls
+        self._preparations = preparations
         self.now_us = moment().wall_us
         self.folded: list[Folded] = []
         self.stock: dict[str, Item] = {}
@@ -164,12 +169,19 @@ class Transaction:
         self.doubted.append(start.device)
         self._staging.add_misfit(start.device, start.session, reason=reason, found=found, expected=expected)
 
+    def doubt(self, folded: Folded, refusal: Refusal) -> None:
+        """Put a fact that was folded on the work list all the same."""
+        self._staging.add_refusal(folded.position, folded.sealed, refusal)
+
     def _advance(self, state: SessionState) -> None:
         self._sessions[state.start.session] = state
         self._staging.put_session(state)
 
     def _file(self, sealed: SealedFact, fact: Fact | None, cause: str) -> None:
         self.has_work = True
+        if fact is not None:
+            for prepare in self._preparations:
+                prepare(self, fact)
         self.position += 1
         if fact is None:
             self._staging.add_unreadable(self.position, sealed, cause)
@@ -183,7 +195,7 @@ class Transaction:
         for refusal in outcome.refusals:
             self._staging.add_refusal(self.position, sealed, refusal)
         self._stage(outcome.items)
-        self.folded.append(Folded(position=self.position, device=sealed.id.device, fact=fact, outcome=outcome))
+        self.folded.append(Folded(position=self.position, sealed=sealed, fact=fact, outcome=outcome))
 
     def _stage(self, items: tuple[Item, ...]) -> None:
         new = [item.code for item in items if item.code not in self.originals]
@@ -236,6 +248,10 @@ class Transaction:
             products=tuple(self._products.values()),
             people=tuple(self._people.values()),
         )
+
+
+Preparation = Callable[[Transaction, Fact], None]
+"""A rule that runs before a fact is folded; it may record facts of central's own."""
 
 
 def read_session(connection: sqlite3.Connection, session: bytes) -> SessionState | None:

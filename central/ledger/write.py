@@ -17,11 +17,12 @@ from central.clock import HospitalTime
 from central.errors import BusyError, ConservationError, DiskError
 from central.ledger import heads, mark, signing, statements, store
 from central.ledger.seal import Seal, State
-from central.ledger.transaction import Folded, HeldBy, Transaction, nobody, read_session
+from central.ledger.transaction import Folded, HeldBy, Preparation, Transaction, nobody, read_session
 from sync_protocol.chain import SessionStart
 from sync_protocol.machines.incarnation import Mark, mint, wake
 from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Rows
+from sync_protocol.recalls import InForce
 
 DEVICE = "central"
 """Central's own acts are facts of this device."""
@@ -49,7 +50,7 @@ class Ledger:
 
     ``incarnation``: which life of the ledger this is; it is another one after a restore (REQ-03). ``is_refilling``:
     agents are giving back what a restored ledger lacks; nothing is allocated meanwhile. ``held_by``: whether central
-    may lock an item to an order, or an agent that it cannot reach may be issuing it.
+    may lock an item to an order, or an agent may be issuing it. ``recalls``: those in force in every commit.
     """
 
     def __init__(
@@ -57,9 +58,11 @@ class Ledger:
     ) -> None:
         self.path = path
         self.trouble = ""
+        self.recalls = InForce()
         self.time = time
         self._changes = changes
         self._new_session = new_session
+        self._preparations: list[Preparation] = []
         self._consequences: list[Consequence] = []
         self._listeners: list[Callable[[Committed], None]] = []
         self._connection = store.connect(path)
@@ -86,6 +89,9 @@ class Ledger:
     def connection(self) -> sqlite3.Connection:
         """For reading committed state between commits. Ask again each time: it is replaced after a failure."""
         return self._connection
+
+    def prepare(self, *preparations: Preparation) -> None:
+        self._preparations.extend(preparations)
 
     def follow(self, *consequences: Consequence) -> None:
         self._consequences.extend(consequences)
@@ -223,6 +229,8 @@ class Ledger:
             moment=self.time.moment,
             is_refilling=self.is_refilling,
             held_by=self.held_by,
+            recalls=self.recalls,
+            preparations=self._preparations,
         )
 
     def _committed(self, transaction: Transaction) -> None:

@@ -86,7 +86,9 @@ def _state(transaction: Transaction, order: Order) -> OrderState:
 def _give_back_surplus(transaction: Transaction, order: Order) -> None:
     """A late scan may fill an order from other items than those locked to it."""
     done = _count(transaction, order, frozenset({State.DISPENSED}))
-    surplus = done + _count(transaction, order, _HELD) - order.quantity
+    # What was frozen when its order was cancelled is locked to it again once it is released.
+    wanted = 0 if order.state is OrderState.CANCELLED else order.quantity
+    surplus = done + _count(transaction, order, _HELD) - wanted
     locked = [code for code in order.codes if transaction.stock[code].state is State.LOCKED]
     if surplus > 0 and locked:
         codes = tuple(locked[-surplus:])
@@ -98,12 +100,13 @@ def _allocate(transaction: Transaction, touched: set[str]) -> None:
     if transaction.is_refilling:  # an agent may hold the fact that it was issued
         return
     places = _restocked(transaction)
-    unmet: dict[str, Order] = {}
     if touched:
         for order in read_orders(transaction, touched):
             if order.state not in _ENDED and _count(transaction, order, _HELD | {State.DISPENSED}) < order.quantity:
                 places.add((order.product, order.location))
-                unmet[order.id] = order
+                if any(transaction.stock[code].state is State.FROZEN for code in order.codes):
+                    # It has lost them to a recall, and waits for others from now on.
+                    transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order)))
     for product in find_products(transaction, sorted({product for product, _ in places})):
         if product.kind is Kind.BOX:
             locations = {location for one, location in places if one == product.id}
@@ -136,10 +139,12 @@ def _free(transaction: Transaction, product: Product, location: str) -> dict[str
     kind = Kind.UNIT if product.is_split else Kind.BOX
     today = transaction.moment().local_date()
     found = transaction.select(statements.FREE_STOCK, (product.id, today.isoformat(), location, kind))
+    covering = transaction.recalls.covering
     return {
         code: Free(code=code, box=box, lot=lot, expiry=rows.date_of(expiry))
         for code, box, lot, expiry in found
         if transaction.held_by(code) is not Holding.AWAY
+        and covering(product=product.id, lot=lot, code=code, box=box) is None
     }
 
 
@@ -149,7 +154,10 @@ def _fill(transaction: Transaction, row: Order, free: dict[str, Free]) -> None:
     if has >= order.quantity:
         return
     moment = transaction.moment()
-    held_lot = transaction.stock[order.codes[0]].lot if order.codes else ""
+    has_lots = (
+        transaction.stock[code].lot for code in order.codes if transaction.stock[code].state is not State.FROZEN
+    )
+    held_lot = next(has_lots, "")
     choice = allocate(order.quantity - has, free.values(), today=moment.local_date(), held_lot=held_lot)
     codes = tuple(code for code in choice.codes if transaction.held_by(code) is Holding.FREE)
     for code in choice.codes:

@@ -80,3 +80,13 @@ def _refuse_shared_badges(transaction: Transaction, badges: list[str]) -> None:
                 "take it from one first",
             )
         owners[badge] = person
+
+
+def require_two(transaction: Transaction, operator: str, witness: str) -> None:
+    """Two different people of this hospital act together. Raises InvalidError."""
+    if operator == witness:
+        raise InvalidError("witness", witness or "nobody", "a second person besides the one who acts")
+    active = {row[0] for row in transaction.select_in(statements.PEOPLE, {operator, witness}) if row[4]}
+    for field, person in (("operator", operator), ("witness", witness)):
+        if person not in active:
+            raise InvalidError(field, person or "nobody", "a person of this hospital who may sign in")

@@ -13,6 +13,7 @@ from central.stock.exceptions import Exceptions
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving
 from central.stock.usage import Usages
 
@@ -20,7 +21,7 @@ from central.stock.usage import Usages
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """How one part of central is. ``cause`` is empty while it is well.
 
-    ``part``: ledger, life (which of several lives of the ledger this is), refill, broker, ingest or insurer.
+    ``part``: ledger, life (which of several lives of the ledger this is), refill, broker, ingest, recalls or insurer.
     """
 
     part: str
@@ -86,6 +87,7 @@ class Services:
     masterdata: MasterData
     people: People
     exceptions: Exceptions
+    recalls: Recalls
     changes: Changes
     time: HospitalTime
     read: AsyncEngine

@@ -12,7 +12,7 @@ from central.ledger.reading import fits_moment
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from sync_protocol.facts import MAX_CODES, Fact, How, What
-from sync_protocol.items import Kind, State
+from sync_protocol.items import Item, Kind, State
 
 WAITING, RECORDED = "waiting", "recorded"
 _AHEAD_OF_CABINET = frozenset({State.EXPECTED, State.IN_STOCK})
@@ -81,7 +81,7 @@ def _record(transaction: Transaction, usage: Usage) -> None:
         if item is None or item.kind is not Kind.PIECE:
             found = f"{code}, {'unknown' if item is None else f'a {item.kind}'}"
             raise InvalidError("codes", found, "pieces that the ledger knows", "check the code on the label")
-    ahead = [code for code in usage.codes if transaction.stock[code].state in _AHEAD_OF_CABINET]
+    ahead = [code for code in usage.codes if _is_ahead(transaction.stock[code])]
     there = tuple(code for code in usage.codes if code not in set(ahead))
     position = transaction.record(_fact(transaction, usage, there)).position if there else None
     shared = (usage.order, usage.patient, usage.operator, usage.wall_us)
@@ -90,6 +90,11 @@ def _record(transaction: Transaction, usage: Usage) -> None:
         [(usage.id, code, *shared, WAITING, None, transaction.now_us) for code in ahead]
         + [(usage.id, code, *shared, RECORDED, position, transaction.now_us) for code in there],
     )
+
+
+def _is_ahead(item: Item) -> bool:
+    """Whether the cabinet has yet to tell that the piece was taken; a recall may have frozen it meanwhile."""
+    return (item.before if item.state is State.FROZEN else item.state) in _AHEAD_OF_CABINET
 
 
 def _refuse_other_content(usage: Usage, known: list[tuple[object, ...]]) -> None:

@@ -38,6 +38,8 @@ class Agent(msgspec.Struct, kw_only=True):
     is_connected: bool = False
     heads: dict[bytes, int] = {}
     incarnation: int = 0
+    recall_version: int = 0
+    """REQ-07: of the recall set that it says it holds."""
     committed: dict[bytes, int] = {}
 
     def count(self) -> None:
@@ -64,6 +66,11 @@ class Agents:
             return Heard()
         at = self._ledger.time.local(agent.last_seen_us).strftime("%Y-%m-%d %H:%M:%S") if agent.last_seen_us else ""
         return Heard(heads=dict(agent.heads), at=at)
+
+    def session(self, device: str) -> bytes | None:
+        """The session that the device wrote last, as far as it was heard."""
+        agent = self._agents.get(device)
+        return agent.session if agent else None
 
     def incarnation(self, device: str) -> int:
         """The last incarnation of this ledger that has all that the device held."""
@@ -112,6 +119,13 @@ class Agents:
             agent.committed[session] = through
             agent.count()
             self._unwritten.add(device)
+
+    def holds_recalls(self, device: str, version: int) -> bool:
+        """The agent says which recall set it holds. Whether that is news."""
+        agent = self.heard(device)
+        is_news = agent.recall_version != version
+        agent.recall_version = version
+        return is_news
 
     async def run(self, *, is_link_up: Callable[[], bool]) -> None:
         """Write what changed, and mark those who fell silent, until cancelled."""

@@ -9,8 +9,11 @@ from central.ledger import statements
 from central.ledger.transaction import read_session
 from central.ledger.write import Ledger
 from central.sync.agents import Agents, heads_of
+from central.sync.early import Early
+from central.sync.inbox import Inbox
 from central.sync.lineage import register
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
 from sync_protocol.messages import SCHEMA, Hello, Position, Refused, Welcome
 
@@ -18,13 +21,26 @@ _log = structlog.get_logger("central.greeting")
 
 
 class Greeting:
-    def __init__(self, ledger: Ledger, publisher: Publisher, agents: Agents, refill: Refill) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        publisher: Publisher,
+        agents: Agents,
+        refill: Refill,
+        recalls: RecallLane,
+        *,
+        early: Early,
+        inbox: Inbox,
+    ) -> None:
         self._ledger = ledger
         self._publisher = publisher
         self._agents = agents
         self._refill = refill
+        self._recalls = recalls
+        self._early = early
+        self._inbox = inbox
 
-    def greet(self, device: str, hello: Hello) -> None:
+    def greet(self, device: str, hello: Hello, *, is_news: bool) -> None:
         """Answer, or be silent if the ledger takes no change: the agent says HELLO again."""
         if hello.schema > SCHEMA:
             cause = f"the agent writes schema {hello.schema}, central reads up to {SCHEMA}"
@@ -41,13 +57,17 @@ class Greeting:
         named = dict.fromkeys([*(position.session for position in hello.pending), hello.start.session])
         positions = tuple(self.positions(named))
         committed = {position.session: position.through for position in positions}
-        self._agents.said_hello(device, hello, committed)
+        if is_news:
+            self._agents.said_hello(device, hello, committed)
         welcome = Welcome(
             positions=positions,
             version=self._ledger.version,
             echo_us=hello.sent_us,
             central_us=self._ledger.time.now_us(),
             incarnation=self._ledger.incarnation,
+            recall_version=self._recalls.version,
+            key=self._publisher.key,
+            credit=self._inbox.credit,
         )
         self._publisher.tell(device, welcome)
 
@@ -55,7 +75,7 @@ class Greeting:
         """Where the ledger stands with sessions, read from what is committed."""
         for session in sessions:
             through, safe = read_position(self._ledger, session)
-            yield Position(session=session, through=through, safe=safe)
+            yield Position(session=session, through=through, safe=safe, held=self._early.through(session))
 
     def _look_back(self, device: str, hello: Hello) -> None:
         """What this incarnation told the agent must be there. Raises BusyError."""

@@ -14,28 +14,30 @@ import tenacity
 
 from central.errors import BusyError, ConservationError
 from central.ledger import statements
-from central.ledger.reading import fits_integer
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.sync.agents import Agents
+from central.sync.early import Early
+from central.sync.gate import Gate
 from central.sync.greeting import Greeting, read_position
+from central.sync.inbox import Inbox, Letter
 from central.sync.leases import Leases
 from central.sync.lineage import Heard, register
-from central.sync.link import Letter
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
 from central.sync.verdicts import read_verdicts
 from sync_protocol.chain import SessionStart
-from sync_protocol.codec import decode_up
-from sync_protocol.errors import ProtocolError
-from sync_protocol.leases import MOST_HELD
 from sync_protocol.machines.ingest import admit
-from sync_protocol.messages import Ack, Ask, Batch, Hello, Holds, Pull, Refused, Up
+from sync_protocol.messages import Ack, Ask, AskRecalls, Batch, Confirm, Hello, Holds, Pull
+from sync_protocol.recalls import SignedRecalls
 
 COALESCED = 16
 """Letters taken together: past it a larger commit saves nothing and only makes others wait."""
 BUDGET = 10_000
 """Rows that one commit changes, about: it must fit a delta."""
 _TRIES = 5
+_FOR_ANYBODY = (AskRecalls, SignedRecalls)
+"""What does no harm when it is said again: a question, and a set that is signed itself."""
 _ASK_VENDOR = "keep the agent's data folder as it is and call the administrator of central"
 
 _log = structlog.get_logger("central.ingest")
@@ -47,11 +49,14 @@ class Ingest:
     def __init__(
         self,
         ledger: Ledger,
-        inbox: asyncio.Queue[Letter],
+        inbox: Inbox,
         publisher: Publisher,
         agents: Agents,
         greeting: Greeting,
         *,
+        recalls: RecallLane,
+        gate: Gate,
+        early: Early,
         leases: Leases,
     ) -> None:
         self.stuck: dict[str, str] = {}
@@ -60,40 +65,47 @@ class Ingest:
         self._publisher = publisher
         self._agents = agents
         self._greeting = greeting
+        self._recalls = recalls
+        self._gate = gate
+        self._early = early
         self._leases = leases
 
     async def run(self) -> None:
         """Take letters until cancelled."""
         while True:
-            letters = [await self._inbox.get()]
-            while len(letters) < COALESCED and not self._inbox.empty():
-                letters.append(self._inbox.get_nowait())
+            is_anything_due = self._early.ready() is not None
+            letters = self._inbox.take_now(COALESCED) if is_anything_due else await self._inbox.take(COALESCED)
             await self.take(letters)
+            self.let_in()
             await asyncio.sleep(0)  # a commit does not give up the loop: pages and calls get their turn here
 
     async def take(self, letters: Iterable[Letter]) -> None:
         """Commit all batches among the letters, then answer each letter."""
-        read = [(letter.device, message) for letter in letters if (message := self._read(letter)) is not None]
-        batches = [message for _, message in read if isinstance(message, Batch)]
+        heard = [opened for letter in letters if (opened := self._gate.open(letter)) is not None]
+        await self._recalls.take(
+            [(one.device, one.message) for one in heard if one.is_news or isinstance(one.message, _FOR_ANYBODY)]
+        )
+        batches = [one.message for one in heard if isinstance(one.message, Batch)]
         before = {batch.start.device: self._agents.before(batch.start.device) for batch in batches}
-        for batch in batches:
-            self._agents.sent(batch.start.device, batch)
+        for one in heard:
+            if isinstance(one.message, Batch) and one.is_news:
+                self._agents.sent(one.device, one.message)
         if batches:
             await self._commit(batches, before)
-        for device, message in read:
-            match message:
+        for one in heard:
+            match one.message:
                 case Hello():
-                    self._greeting.greet(device, message)
+                    self._greeting.greet(one.device, one.message, is_news=one.is_news)
                 case Pull():
-                    self._agents.pulled(device, message.after, message.incarnation)
-                    self._publisher.answer(device, message)
+                    if one.is_news:
+                        self._agents.pulled(one.device, one.message.after, one.message.incarnation)
+                    self._publisher.answer(one.device, one.message)
                 case Holds() | Ask():
-                    self._lease(device, message)
-                case Batch():
-                    pass  # answered by session, once for all its batches
+                    self._lease(one.device, one.message)
+                case Batch() | AskRecalls() | Confirm() | SignedRecalls():
+                    pass  # answered by session, once for all its batches; the recall lane was first
 
     def _lease(self, device: str, message: Holds | Ask) -> None:
-        self._agents.heard(device)
         try:
             if isinstance(message, Holds):
                 self._leases.stated(device, message)
@@ -101,19 +113,6 @@ class Ingest:
                 self._leases.asked(device, message)
         except BusyError as error:
             _log.error("lease not answered, the agent says it again", device=device, cause=error.cause)
-
-    def _read(self, letter: Letter) -> Up | None:
-        try:
-            message = decode_up(letter.data)
-        except ProtocolError as error:
-            _log.warning("letter cannot be read", device=letter.device, cause=str(error))
-            self._refuse(letter.device, f"central cannot read the message: {error}", "update the older side")
-            return None
-        cause = _flaw(letter.device, message)
-        if cause:
-            self._refuse(letter.device, cause, _ASK_VENDOR)
-            return None
-        return message
 
     async def _commit(self, batches: list[Batch], before: Mapping[str, Heard]) -> None:
         try:
@@ -129,7 +128,7 @@ class Ingest:
             _log.critical("facts would not add up, commit rolled back", cause=str(error))
             device = batches[0].start.device
             self.stuck[device] = str(error)
-            self._refuse(device, f"the ledger would not add up with these facts: {error}", _ASK_VENDOR)
+            self._publisher.refuse(device, f"the ledger would not add up with these facts: {error}", _ASK_VENDOR)
             return
         self._acknowledge([batch for batch in batches if batch.start.session not in refused])
 
@@ -146,11 +145,19 @@ class Ingest:
         """
         waiting, refused = deque(batches), set()
         while waiting:
-            conflicts = self._ledger.commit(lambda transaction: _append_some(transaction, waiting, before))
+            try:
+                conflicts = self._ledger.commit(
+                    lambda transaction: _append_some(transaction, waiting, before, self._early)
+                )
+            except (BusyError, ConservationError):
+                self._early.rolled_back()
+                raise
             for start, cause in conflicts:
                 refused.add(start.session)
                 self.stuck[start.device] = cause
-                self._refuse(start.device, f"the chain of this agent's facts cannot be true: {cause}", _ASK_VENDOR)
+                self._publisher.refuse(
+                    start.device, f"the chain of this agent's facts cannot be true: {cause}", _ASK_VENDOR
+                )
         return refused
 
     def _acknowledge(self, batches: list[Batch]) -> None:
@@ -159,38 +166,65 @@ class Ingest:
             device, first, last = spans.get(batch.start.session, (batch.start.device, batch.first_seq, 0))
             spans[batch.start.session] = (device, min(first, batch.first_seq), max(last, batch.last_seq))
         for session, (device, first, last) in spans.items():
-            through, safe = read_position(self._ledger, session)
-            if through >= last:
-                self.stuck.pop(device, None)
-            verdicts = read_verdicts(self._ledger.connection, session, first, min(last, through))
-            ack = Ack(
-                session=session,
-                through=through,
-                version=self._ledger.version,
-                exceptions=verdicts,
-                incarnation=self._ledger.incarnation,
-                safe=safe,
-            )
-            self._publisher.tell(device, ack)
-            self._agents.committed(device, session, through)
+            self._answer(session, device, first, last)
 
-    def _refuse(self, device: str, cause: str, advice: str) -> None:
-        self._publisher.tell(device, Refused(cause=cause, advice=advice))
+    def _answer(self, session: bytes, device: str, first: int, last: int) -> None:
+        """What the ledger has of a session, with its verdicts on some of the facts."""
+        through, safe = read_position(self._ledger, session)
+        if through >= last:
+            self.stuck.pop(device, None)
+        ack = Ack(
+            session=session,
+            through=through,
+            version=self._ledger.version,
+            exceptions=read_verdicts(self._ledger.connection, session, first, min(last, through)),
+            incarnation=self._ledger.incarnation,
+            safe=safe,
+            recall_version=self._recalls.version,
+            credit=self._inbox.credit,
+            held=self._early.through(session),
+        )
+        self._publisher.tell(device, ack)
+        self._agents.committed(device, session, through)
+
+    def let_in(self) -> None:
+        """Let early facts into the ledger, a slice of them, if what they waited for is there."""
+        session = self._early.ready()
+        if session is None:
+            return
+        device = self._early.held[session].start.device
+        try:
+            first, last = self._ledger.commit(lambda transaction: self._early.enter(transaction, session, BUDGET))
+        except BusyError as error:
+            self._early.rolled_back()
+            _log.error("early facts wait on", device=device, cause=error.cause)
+        except ConservationError as error:
+            self._early.rolled_back()
+            self._early.give_up(session)
+            _log.critical("early facts would not add up, commit rolled back", device=device, cause=str(error))
+            self.stuck[device] = str(error)
+        else:
+            self._answer(session, device, first, last)
 
 
 def _append_some(
-    transaction: Transaction, waiting: deque[Batch], before: Mapping[str, Heard]
+    transaction: Transaction, waiting: deque[Batch], before: Mapping[str, Heard], early: Early
 ) -> list[tuple[SessionStart, str]]:
     """Append batches from the front until the budget is spent; leave the rest. Returns chains that cannot be true."""
     conflicts = []
     while waiting and transaction.size < BUDGET:
         batch = waiting[0]
         committed = transaction.session(batch.start.session)
-        admission = admit(batch, committed, partial(_hash_of, transaction, batch.start.session))
+        if committed is None and batch.is_early:
+            register(transaction, batch.start, {}, before[batch.start.device])
+        if is_early := early.holds(transaction, batch):
+            admission = early.hold(transaction, batch)
+        else:
+            admission = admit(batch, committed, partial(_hash_of, transaction, batch.start.session))
         if admission.conflict:
             conflicts.append((batch.start, admission.conflict))
             _raise_once(transaction, batch.start, admission.conflict)
-        elif admission.facts:
+        elif admission.facts and not is_early:
             if committed is None:
                 register(transaction, batch.start, {}, before[batch.start.device])
             if transaction.append(batch.start, admission.facts, budget=BUDGET) < len(admission.facts):
@@ -208,38 +242,3 @@ def _raise_once(transaction: Transaction, start: SessionStart, found: str) -> No
 def _hash_of(transaction: Transaction, session: bytes, seq: int) -> bytes | None:
     rows = transaction.select(statements.HASH_OF, (session, seq))
     return rows[0][0] if rows else None
-
-
-def _flaw(device: str, message: Up) -> str:
-    """What no honest agent sends: another device's name, numbers that no ledger has."""
-    match message:
-        case Pull():
-            return "" if fits_integer(message.after, message.incarnation) else f"pull after {message.after}"
-        case Holds():
-            told = [position.through for position in message.heads]
-            told += [message.number, message.seen, message.incarnation, message.spoken_to, message.want]
-            return _flaw_of_lease(message.codes, message.sent_us, *told)
-        case Ask():
-            return _flaw_of_lease(message.codes, message.seen, message.sent_us)
-        case Hello():
-            heads = [position.through for position in (*message.heads, *message.pending)]
-            numbers = (message.replica_version, message.schema, message.sent_us, message.incarnation)
-            return _flaw_of(device, message.start, *numbers, *heads)
-        case Batch():
-            if message.first_seq < 1 or not message.bodies:
-                return f"batch from fact {message.first_seq} with {len(message.bodies)} facts"
-            return _flaw_of(device, message.start, message.first_seq)
-        case _:
-            return ""
-
-
-def _flaw_of_lease(codes: tuple[str, ...], *numbers: int) -> str:
-    if len(codes) > 2 * MOST_HELD:
-        return f"{len(codes)} codes of a lease"
-    return "" if fits_integer(*numbers) else "a number beyond 63 bits"
-
-
-def _flaw_of(device: str, start: SessionStart, *numbers: int) -> str:
-    if start.device != device:
-        return f"topic of device {device}, message of device {start.device}"
-    return "" if fits_integer(start.parent_seq, start.started_us, *numbers) else "a number beyond 63 bits"

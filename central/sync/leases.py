@@ -14,13 +14,14 @@ from central.ledger.transaction import Holding, Transaction
 from central.ledger.write import DEVICE, Committed, Ledger
 from central.stock.fulfilment import allocate_waiting
 from central.sync.agents import Agents
+from central.sync.early import Early
 from central.sync.greeting import read_position
 from central.sync.publish import Publisher
 from sync_protocol.items import Kind, State
 from sync_protocol.leases import LEASABLE, MOST_HELD, spent
 from sync_protocol.machines import grants_events as on
 from sync_protocol.machines.grants import Grants
-from sync_protocol.messages import Ask, AskHolds, Fence, Grant, Holds, Release, Withheld
+from sync_protocol.messages import Ask, AskHolds, Fence, Grant, Holds, Position, Release, Withheld
 
 TICK_S = 0.5
 GATHER_S = 0.01
@@ -33,10 +34,13 @@ Place = tuple[str, str]
 
 
 class Leases:
-    def __init__(self, ledger: Ledger, publisher: Publisher, agents: Agents, *, term_s: float, margin_s: float) -> None:
+    def __init__(
+        self, ledger: Ledger, publisher: Publisher, agents: Agents, early: Early, *, term_s: float, margin_s: float
+    ) -> None:
         self._ledger = ledger
         self._publisher = publisher
         self._agents = agents
+        self._early = early
         self._term_us, self._margin_us = int(term_s * 1_000_000), int(margin_s * 1_000_000)
         self._spent: list[on.Spent] = []
         self._doubted: list[str] = []
@@ -53,12 +57,12 @@ class Leases:
     def stated(self, device: str, holds: Holds) -> None:
         """An agent said what it holds. Raises BusyError."""
         self._settle()
-        row = self._ledger.connection.execute(statements.LAST_OWN_SESSION, (device,)).fetchone()
-        if row is None or row[0] != holds.session:
+        if self._agents.session(device) != holds.session:
             return  # of a process that is no more
         before = self.grants.leases.get(device)
         is_new = before is None or before.session != holds.session or before.standing is not on.Standing.LIVE
         connection = self._ledger.connection
+        holds = msgspec.structs.replace(holds, heads=(*holds.heads, *self._waiting_beside(device)))
         event = on.Stated(
             device=device,
             holds=holds,
@@ -69,6 +73,14 @@ class Leases:
         self._do(event)
         if is_new:
             self._offer_all({holds.location})
+
+    def _waiting_beside(self, device: str) -> list[Position]:
+        """Facts of the device that are here and not in the ledger: older ones must come first."""
+        return [
+            Position(session=session, through=state.through)
+            for session, state in self._early.held.items()
+            if state.start.device == device
+        ]
 
     def asked(self, device: str, ask: Ask) -> None:
         """An agent wants to issue codes. Raises BusyError."""
@@ -131,10 +143,10 @@ class Leases:
     def _committed(self, committed: Committed) -> None:
         """After every commit: remember what follows from it, and do it soon."""
         for folded in committed.folded:
-            what = spent(folded.fact) if folded.device != DEVICE else None
+            what = spent(folded.fact) if folded.sealed.id.device != DEVICE else None
             if what is not None and (what.ended or what.opened):
                 unfit = frozenset(refusal.code for refusal in folded.outcome.refusals)
-                event = on.Spent(device=folded.device, ended=what.ended, opened=what.opened, unfit=unfit)
+                event = on.Spent(device=folded.sealed.id.device, ended=what.ended, opened=what.opened, unfit=unfit)
                 self._spent.append(event)
         for item in committed.rows.items:
             if item.kind is not Kind.PIECE and item.state in LEASABLE:

@@ -6,6 +6,7 @@ bounded; what does not fit is dropped and counted, and the agent that misses an 
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ import aiomqtt
 import msgspec
 import structlog
 
+from central.sync.inbox import Inbox, Letter
 from sync_protocol import topics
 from sync_protocol.errors import ProtocolError
 
@@ -27,13 +29,6 @@ INBOX = 512
 OUTBOX = 512
 
 _log = structlog.get_logger("central.link")
-
-
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """A message of an agent; ``device`` is the name in its topic."""
-
-    device: str
-    data: bytes
 
 
 class Outbox(Protocol):
@@ -56,12 +51,9 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
 class MqttLink:
     """``cause``: why there is no connection, empty while there is one."""
 
-    def __init__(
-        self, broker: Broker, inbox: asyncio.Queue[Letter], *, client: str, random: Random, on_up: Callable[[], None]
-    ) -> None:
+    def __init__(self, broker: Broker, inbox: Inbox, *, client: str, random: Random, on_up: Callable[[], None]) -> None:
         """``client``: the name at the broker, which ends an older connection of the same name."""
         self.cause = "not connected yet"
-        self.dropped_in = 0
         self.dropped_out = 0
         self._broker = broker
         self._client_name = client
@@ -102,7 +94,7 @@ class MqttLink:
         try:
             async with self._client() as client:
                 await client.subscribe(topics.ALL_UP, qos=1)
-                self._outgoing = asyncio.Queue(OUTBOX)
+                self._outgoing = _RecallsFirst(OUTBOX)
                 self.cause = ""
                 self._log.info("link up")
                 self._on_up()
@@ -139,11 +131,21 @@ class MqttLink:
 
     def _hear(self, topic: str, data: bytes) -> None:
         try:
-            self._inbox.put_nowait(Letter(device=topics.device_of(topic), data=data))
-        except asyncio.QueueFull:
-            self.dropped_in += 1
+            self._inbox.put(Letter(device=topics.device_of(topic), data=data))
         except ProtocolError as error:
             self._log.warning("letter without a sender", cause=str(error))
+
+
+class _RecallsFirst(asyncio.Queue[tuple[str, bytes]]):
+    """REQ-07: a recall set leaves before everything else that waits."""
+
+    _queue: deque[tuple[str, bytes]]
+
+    def _put(self, item: tuple[str, bytes]) -> None:
+        if item[0] == topics.RECALLS:
+            self._queue.appendleft(item)
+        else:
+            self._queue.append(item)
 
 
 async def _in_a_task_of_its_own(session: Coroutine[Any, Any, str]) -> str:
@@ -162,7 +164,7 @@ async def _in_a_task_of_its_own(session: Coroutine[Any, Any, str]) -> str:
 async def _send_all(client: aiomqtt.Client, outgoing: asyncio.Queue[tuple[str, bytes]]) -> None:
     while True:
         topic, data = await outgoing.get()
-        await client.publish(topic, data, qos=1)
+        await client.publish(topic, data, qos=1, retain=topic in topics.RETAINED)
 
 
 def _first_line(losses: BaseExceptionGroup[BaseException]) -> str:

@@ -7,21 +7,32 @@ from central.ledger.staging import in_chunks
 from central.ledger.write import Committed, Ledger
 from central.sync.link import Outbox
 from sync_protocol import topics
-from sync_protocol.codec import MAX_MESSAGE, encode
-from sync_protocol.messages import Delta, Down, Pull, Rows
+from sync_protocol.envelope import MAX_ENVELOPE, Voice
+from sync_protocol.messages import Delta, Down, Pull, Refused, Rows
 
 MAX_ROWS = 5_000
 """Rows of one delta; more only where one commit changed more."""
 
 
 class Publisher:
-    def __init__(self, ledger: Ledger, outbox: Outbox) -> None:
+    """``key``: the public key by which agents know central."""
+
+    def __init__(self, ledger: Ledger, outbox: Outbox, voice: Voice, *, key: bytes) -> None:
+        self.key = key
         self._ledger = ledger
         self._outbox = outbox
+        self._voice = voice
 
     def tell(self, device: str, message: Down) -> None:
+        self.send(topics.down(device), message)
+
+    def send(self, topic: str, message: Down) -> None:
+        """Signed for the topic; it may be lost."""
         if self._outbox.is_up:
-            self._outbox.send(topics.down(device), encode(message))
+            self._outbox.send(topic, self._voice.say(message, topic))
+
+    def refuse(self, device: str, cause: str, advice: str) -> None:
+        self.tell(device, Refused(cause=cause, advice=advice))
 
     def broadcast(self, committed: Committed) -> None:
         """Send a commit's rows to everybody. What is too large for one message is only announced: agents pull it."""
@@ -29,8 +40,8 @@ class Publisher:
             return
         to = committed.version
         if committed.rows.count <= MAX_ROWS:
-            data = encode(self._delta(to - 1, to, committed.rows, latest=to))
-            if len(data) <= MAX_MESSAGE:
+            data = self._voice.say(self._delta(to - 1, to, committed.rows, latest=to), topics.BROADCAST)
+            if len(data) <= MAX_ENVELOPE:
                 self._outbox.send(topics.BROADCAST, data)
                 return
         self.ring()
@@ -38,7 +49,7 @@ class Publisher:
     def ring(self) -> None:
         """Tell everybody which ledger this is and how far it is: a replica that is behind pulls."""
         version = self._ledger.version
-        self._outbox.send(topics.BROADCAST, encode(self._delta(version, version, Rows(), latest=version)))
+        self.send(topics.BROADCAST, self._delta(version, version, Rows(), latest=version))
 
     def answer(self, device: str, pull: Pull) -> None:
         """Answer a pull of this incarnation's rows; silence while the ledger is being refilled: it is pulled again."""

@@ -63,6 +63,11 @@ _LIFECYCLE: Mapping[Reason, Say] = {
         mark("Frozen: recalled or under inquiry"),
         mark("Do not use it. Put it into quarantine and tell the pharmacist in charge."),
     ),
+    Reason.RECALLED: Say(
+        mark("Recalled: do not use it"),
+        mark("Put it into quarantine, whatever the order says, and tell the pharmacist in charge."),
+        About.RECALL,
+    ),
     Reason.OUT_FOR_GOOD: Say(
         mark("Out of circulation for good"),
         mark("Do not use it. Put it into quarantine and tell the pharmacist in charge."),

@@ -43,6 +43,8 @@ def found(text: str, about: str, products: Mapping[str, Product], speaker: Speak
             return ", ".join(grouped(code) for code in text.split(", "))
         case About.EXPIRY:
             return text if text[:1].isdigit() else ""
+        case About.RECALL:  # found is "id: reason"; what was expected goes without saying
+            return text if ": " in text else ""
         case About.PLAIN:
             return text
         case _:

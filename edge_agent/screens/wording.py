@@ -25,6 +25,7 @@ class About(StrEnum):
     KIND = "kind"
     EXPIRY = "expiry"
     CODES = "codes"
+    RECALL = "recall"
 
 
 class Say(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from drivers.readings import LinkState, PouchOutcome
 from edge_agent.health import Sentence
 from edge_agent.screens.wording import mark, mark_count
+from edge_agent.sync.state import RecallTrouble
 from edge_agent.workflows.contents import StrayKind
 from edge_agent.workflows.door import Trouble
 from edge_agent.workflows.packaging import PouchState
@@ -153,5 +154,16 @@ POUCH_TROUBLES: Mapping[PouchOutcome | None, tuple[str, str]] = {
     None: (
         mark("The machine refused the job"),
         mark("Read its message, mend it at the machine, then make the pouch again."),
+    ),
+}
+
+RECALL_TROUBLES: Mapping[RecallTrouble, tuple[str, str]] = {
+    RecallTrouble.NO_KEY: (
+        mark("Recalls have arrived, but this computer has no recall key: they are not applied here"),
+        mark("Check every package against the list by hand and call the IT department: recall_keys is missing."),
+    ),
+    RecallTrouble.FORGED: (
+        mark("A recall list that the hospital did not sign was refused"),
+        mark("The recalls known before stay in force. Call the IT department at once."),
     ),
 }

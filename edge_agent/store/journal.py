@@ -35,6 +35,8 @@ _SETTLE = "UPDATE session SET acked = ?, acked_version = ?, safe = ? WHERE numbe
 _ADOPT = "INSERT OR REPLACE INTO setting(name, value) VALUES ('incarnation', ?)"
 _FORGET_ACKS = "UPDATE session SET acked = base, acked_version = 0, safe = base"
 _INCARNATION = "SELECT value FROM setting WHERE name = 'incarnation'"
+_PIN = "INSERT OR REPLACE INTO setting(name, value) VALUES ('central_key', ?)"
+_PINNED = "SELECT value FROM setting WHERE name = 'central_key'"
 _MOVE_BASE = "UPDATE session SET base = ?, base_hash = ? WHERE number = ?"
 _PRUNE = "DELETE FROM fact WHERE position BETWEEN ? AND ?"
 _SETTLED_CODES = "SELECT code FROM overlay WHERE position BETWEEN ? AND ? LIMIT ?"
@@ -82,6 +84,8 @@ class Journal:
         self._witness = witness
         self.incarnation = _read_incarnation(connection)
         """Of the central that these facts were last offered to; 0: none yet (REQ-03)."""
+        self.central_keys = _read_pinned(connection)
+        """The key by which central was first known; none before the first contact (REQ-09)."""
         self._touched = _read_touched(connection)
         self.lease_changes = self._number("lease_changes")
         """How often a lease was written down, but for what facts used of it."""
@@ -176,6 +180,12 @@ class Journal:
         rows = self.query(_READ_SETTING, setting)
         return int(rows[0][0]) if rows else 0
 
+    def open_session(self, session: bytes, *, started_us: int) -> None:
+        """Write what follows into a new session, which follows this one (``machines.uplink``). Raises StoreError."""
+        number, start = self._line.number + 1, _next_start(self._line, self.start.device, session, started_us)
+        self._write(((_ADD_SESSION, [_session_row(number, start)]),))
+        self._line = self.lines[session] = _fresh_line(number, start)
+
     def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
         """Write down that central has committed ``session`` through ``through``. Raises StoreError.
 
@@ -195,6 +205,11 @@ class Journal:
         self.incarnation = incarnation
         for line in self.lines.values():
             line.acked, line.acked_version, line.safe = line.base, 0, line.base
+
+    def pin_central(self, key: bytes) -> None:
+        """Believe this key of central from now on. Raises StoreError."""
+        self._write(((_PIN, [(key.hex(),)]),))
+        self.central_keys = (key,)
 
     def prune(self, session: bytes, through: int) -> None:
         """Delete the facts of ``session`` up to ``through``; the chain goes on from there. Raises StoreError."""
@@ -313,7 +328,14 @@ def _begin_session(
     connection: sqlite3.Connection, lines: list[Line], device: str, session: bytes, started_us: int
 ) -> Line:
     before = lines[-1] if lines else None
-    start = SessionStart(
+    start = _next_start(before, device, session, started_us)
+    number = before.number + 1 if before else 1
+    connection.execute(_ADD_SESSION, _session_row(number, start))
+    return _fresh_line(number, start)
+
+
+def _next_start(before: Line | None, device: str, session: bytes, started_us: int) -> SessionStart:
+    return SessionStart(
         device=device,
         session=session,
         parent_session=before.start.session if before else b"",
@@ -321,11 +343,14 @@ def _begin_session(
         parent_hash=before.head_hash if before else b"",
         started_us=started_us,
     )
-    number = before.number + 1 if before else 1
-    connection.execute(
-        _ADD_SESSION,
-        (number, session, device, start.parent_session, start.parent_seq, start.parent_hash, started_us),
-    )
+
+
+def _session_row(number: int, start: SessionStart) -> tuple[Any, ...]:
+    parent = (start.parent_session, start.parent_seq, start.parent_hash)
+    return (number, start.session, start.device, *parent, start.started_us)
+
+
+def _fresh_line(number: int, start: SessionStart) -> Line:
     return Line(
         number=number,
         start=start,
@@ -347,6 +372,10 @@ def _lease_rows(change: LeaseChange) -> list[tuple[str, list[tuple[str]]]]:
 def _read_incarnation(connection: sqlite3.Connection) -> int:
     row = connection.execute(_INCARNATION).fetchone()
     return int(row[0]) if row else 0
+
+
+def _read_pinned(connection: sqlite3.Connection) -> tuple[bytes, ...]:
+    return tuple(bytes.fromhex(value) for (value,) in connection.execute(_PINNED))
 
 
 def _overlay_row(item: Item, position: int) -> tuple[Any, ...]:

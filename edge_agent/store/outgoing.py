@@ -11,7 +11,8 @@ from sync_protocol.errors import FactError, WireError
 from sync_protocol.machines import uplink
 from sync_protocol.messages import Batch, Position
 
-BATCH_BYTES = 256 * 1024
+BATCH_BYTES = 240 * 1024
+"""Of facts: with what stands around them a message stays below ``codec.MAX_UP``, however badly it packs."""
 _READ_AT_ONCE = 64
 
 
@@ -43,7 +44,9 @@ def settled_lines(journal: Journal) -> list[Position]:
     ]
 
 
-def read_batch(journal: Journal, session: bytes, *, after: int, limit: int, max_bytes: int = BATCH_BYTES) -> Batch:
+def read_batch(
+    journal: Journal, session: bytes, *, after: int, limit: int, max_bytes: int = BATCH_BYTES, is_early: bool = False
+) -> Batch:
     """At most ``limit`` facts and ``max_bytes``, but one at least. Raises JournalCorruptError for a broken chain."""
     line = journal.lines[session]
     previous = first_hash = _hash_of(journal, line, after)
@@ -56,14 +59,14 @@ def read_batch(journal: Journal, session: bytes, *, after: int, limit: int, max_
         for offset, (position, body, digest) in enumerate(rows):
             size += len(body)
             if bodies and size > max_bytes:
-                return _batch(line, after, first_hash, bodies)
+                return _batch(line, after, first_hash, bodies, is_early=is_early)
             previous = link(previous, body)
             if position != line.position(from_seq + offset) or digest != previous:
                 raise corrupt(journal.path, f"fact {from_seq + offset} of session {line.number} was changed")
             bodies.append(body)
         if len(rows) < at_once:
             break
-    return _batch(line, after, first_hash, bodies)
+    return _batch(line, after, first_hash, bodies, is_early=is_early)
 
 
 def waiting(journal: Journal) -> Waiting:
@@ -77,8 +80,10 @@ def waiting(journal: Journal) -> Waiting:
     return Waiting(facts=0, since_us=None)
 
 
-def _batch(line: Line, after: int, first_hash: bytes, bodies: list[bytes]) -> Batch:
-    return Batch(start=line.start, first_seq=after + 1, previous_hash=first_hash, bodies=tuple(bodies))
+def _batch(line: Line, after: int, first_hash: bytes, bodies: list[bytes], *, is_early: bool) -> Batch:
+    return Batch(
+        start=line.start, first_seq=after + 1, previous_hash=first_hash, bodies=tuple(bodies), is_early=is_early
+    )
 
 
 def _hash_of(journal: Journal, line: Line, seq: int) -> bytes:

@@ -13,7 +13,7 @@ from edge_agent.errors import JournalNewerError
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-JOURNAL_VERSION = 3
+JOURNAL_VERSION = 4
 REPLICA_VERSION = 2
 
 # A fact stands at session number * 2^32 + seq: one tree, written at its end only, read by range.
@@ -68,6 +68,10 @@ _JOURNAL_PRUNED = (
     "ALTER TABLE session ADD COLUMN base_hash BLOB NOT NULL DEFAULT x''",
 )
 
+# REQ-07: the recall set in force as it was signed. More than one only while the newest lacks what an older one says.
+_JOURNAL_RECALLS = (
+    "CREATE TABLE recall_set(version INTEGER PRIMARY KEY, body BLOB NOT NULL, signature BLOB NOT NULL) STRICT",
+)
 # Codes that this agent may issue by lease, as far as its facts have not used them (REQ-08).
 _JOURNAL_LEASED = ("CREATE TABLE leased(code TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",)
 
@@ -111,7 +115,7 @@ _REPLICA = (
 )
 
 
-_STEPS = [("tables", _JOURNAL), ("pruned", _JOURNAL_PRUNED), ("leased", _JOURNAL_LEASED)]
+_STEPS = [("tables", _JOURNAL), ("pruned", _JOURNAL_PRUNED), ("recalls", _JOURNAL_RECALLS), ("leased", _JOURNAL_LEASED)]
 
 
 def version_of(connection: sqlite3.Connection) -> int:

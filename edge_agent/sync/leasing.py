@@ -52,10 +52,10 @@ class Leasing:
     def wake_us(self) -> int | None:
         return self._holding.wake_us
 
-    def welcomed(self, incarnation: int) -> None:
-        """Raises StoreError."""
+    def welcomed(self, session: bytes, incarnation: int) -> None:
+        """``session``: of the HELLO that was answered. Raises StoreError."""
         self._tidy()
-        self._handle(on.Welcomed(incarnation=incarnation, now_us=self._now_us()))
+        self._handle(on.Welcomed(session=session, incarnation=incarnation, now_us=self._now_us()))
 
     def disconnected(self) -> None:
         self._handle(on.Disconnected())
@@ -116,14 +116,14 @@ class Leasing:
                 case on.SendHolds():
                     self._tell(self._statement(effect))
                 case on.SendAsk():
-                    session = self._journal.start.session
+                    session = self._holding.session
                     self._tell(Ask(session=session, seen=effect.seen, sent_us=self._now_us(), codes=effect.codes))
 
     def _statement(self, effect: on.SendHolds) -> Holds:
         lines = self._journal.lines.items()
         share = self._share
         return Holds(
-            session=self._journal.start.session,
+            session=self._holding.session,
             number=effect.number,
             seen=effect.seen,
             incarnation=effect.incarnation,

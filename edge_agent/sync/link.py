@@ -5,6 +5,7 @@ MQTT 3.1.1 with a clean session: nothing is asked of the broker's memory, for it
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from random import Random
 from typing import Any, Protocol
@@ -38,6 +39,12 @@ class LinkDown(msgspec.Struct, frozen=True, kw_only=True):
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
+    topic: str
+
+    @property
+    def is_urgent(self) -> bool:
+        """Of the recall lane, before everything else."""
+        return self.topic == topics.RECALLS
 
 
 LinkEvent = LinkUp | LinkDown | Heard
@@ -87,7 +94,7 @@ class MqttLink:
         cause = f"{self._broker}: the connection was closed"
         try:
             async with self._client() as client:
-                await client.subscribe([(topics.down(self._device), 1), (topics.BROADCAST, 0)])
+                await client.subscribe([(topics.RECALLS, 1), (topics.down(self._device), 1), (topics.BROADCAST, 0)])
                 self._outgoing = asyncio.Queue(OUTGOING)
                 self._log.info("link_up")
                 await hear(LinkUp())
@@ -109,6 +116,7 @@ class MqttLink:
             clean_session=True,
             keepalive=KEEPALIVE_S,
             timeout=ANSWER_S,
+            queue_type=_RecallsFirst,
             max_queued_incoming_messages=INCOMING,
             max_queued_outgoing_messages=OUTGOING,
             # Without it a round trip is 44 ms instead of 0.3 (performance.md).
@@ -119,6 +127,18 @@ class MqttLink:
         topic = topics.up(self._device)
         while True:
             await client.publish(topic, await outgoing.get(), qos=1)
+
+
+class _RecallsFirst(asyncio.Queue[aiomqtt.Message]):
+    """REQ-07: a recall set passes everything that came before it and still waits."""
+
+    _queue: deque[aiomqtt.Message]
+
+    def _put(self, item: aiomqtt.Message) -> None:
+        if str(item.topic) == topics.RECALLS:
+            self._queue.appendleft(item)
+        else:
+            self._queue.append(item)
 
 
 async def _in_a_task_of_its_own(session: Coroutine[Any, Any, str]) -> str:
@@ -137,7 +157,7 @@ async def _in_a_task_of_its_own(session: Coroutine[Any, Any, str]) -> str:
 async def _hear_all(client: aiomqtt.Client, hear: Callable[[LinkEvent], Awaitable[None]]) -> None:
     async for message in client.messages:
         if isinstance(message.payload, bytes | bytearray):
-            await hear(Heard(data=bytes(message.payload)))
+            await hear(Heard(data=bytes(message.payload), topic=str(message.topic)))
 
 
 def _first_line(losses: BaseExceptionGroup[BaseException]) -> str:

@@ -1,24 +1,29 @@
 """Carries out what the sync machines decide, and tells them what became of it. One task, one event at a time."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
 
 import msgspec
 import structlog
 
 from edge_agent.check import Stock
-from edge_agent.clock import Watch
+from edge_agent.clock import Watch, fresh_session
 from edge_agent.errors import LinkDownError, StoreError
 from edge_agent.rights import Rights
 from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import read_batch, settled_lines, unsent_lines
+from edge_agent.store.recalls import HeldRecalls
 from edge_agent.store.replica import Replica
 from edge_agent.sync.copying import Copying
+from edge_agent.sync.ear import Ear
 from edge_agent.sync.leasing import Leasing, Share
 from edge_agent.sync.link import Heard, Link, LinkDown, LinkEvent, LinkUp
+from edge_agent.sync.recall_lane import RecallLane
 from edge_agent.sync.settling import Settling
 from edge_agent.sync.state import SyncState
-from sync_protocol import codec
+from sync_protocol import topics
+from sync_protocol.envelope import Voice
 from sync_protocol.errors import WireError
 from sync_protocol.facts import FactId
 from sync_protocol.machines import uplink
@@ -43,6 +48,18 @@ SILENT_AFTER_US = 25_000_000
 HELLO_AGAIN_AFTER_US = 1_000_000
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.sync")
+
+
+class Identity(Protocol):
+    """The key of this device."""
+
+    @property
+    def public(self) -> bytes: ...
+
+    @property
+    def suite(self) -> int: ...
+
+    def sign(self, content: bytes) -> bytes: ...
 
 
 class _Committed:
@@ -70,8 +87,17 @@ class SyncShell:
         rights: Rights,
         stock: Stock,
         share: Share,
+        recalls: HeldRecalls,
+        identity: Identity,
+        new_session: Callable[[], bytes] = fresh_session,
+        recall_keys: Collection[bytes] = (),
+        central_keys: Collection[bytes] = (),
     ) -> None:
         self._link = link
+        self._identity = identity
+        self._new_session = new_session
+        self._voice = Voice(journal.start.session, identity.sign, suite=identity.suite)
+        self._topic = topics.up(journal.start.device)
         self._journal = journal
         self._replica = replica
         self._watch = watch
@@ -91,7 +117,12 @@ class SyncShell:
         self._inbox: asyncio.Queue[LinkEvent | _Committed | _Wanted] = asyncio.Queue(INBOX)
         self._is_poked = False
         self._heard_us = self._hello_us = 0
+        self._hello_session = journal.start.session
         self.state = SyncState(latest=replica.version)
+        self._ear = Ear(journal, central_keys, self.state)
+        self._recalls = RecallLane(
+            recalls, recall_keys, state=self.state, send=self._send, tell=lambda: tell(None), now_us=self._now_us
+        )
 
     @property
     def is_refilling(self) -> bool:
@@ -115,8 +146,14 @@ class SyncShell:
     async def run(self) -> None:
         """Serve until cancelled. Raises JournalCorruptError."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._link.run(self._inbox.put), name="sync: link")
+            tasks.create_task(self._link.run(self._hear), name="sync: link")
             tasks.create_task(self._serve(), name="sync: machines")
+
+    async def _hear(self, event: LinkEvent) -> None:
+        if isinstance(event, Heard) and event.is_urgent:
+            self._recalls.hear(event.data)  # not behind what waits in the inbox
+        else:
+            await self._inbox.put(event)
 
     async def _serve(self) -> None:
         while True:
@@ -132,8 +169,8 @@ class SyncShell:
 
     async def _next(self) -> LinkEvent | _Committed | _Wanted | None:
         """The next event; None when something is due."""
-        parts = (self._uplink, self._copying, self._settling, self._leasing)
-        due_us = [part.wake_us for part in parts if part.wake_us is not None]
+        parts = (self._uplink, self._copying, self._settling, self._recalls, self._leasing)
+        due_us = [us for us in (part.wake_us for part in parts) if us is not None]
         wait_s = max(0.0, (min(due_us) - self._now_us()) / 1e6) if due_us else None
         try:
             async with asyncio.timeout(wait_s):
@@ -145,6 +182,7 @@ class SyncShell:
         now_us = self._now_us()
         match event:
             case None:
+                self._recalls.tick()
                 await self._do(self._uplink.handle(uplink.Tick(now_us=now_us)))
                 await self._copying.tick()
                 self._leasing.tick()
@@ -161,7 +199,7 @@ class SyncShell:
             case LinkDown():
                 self._lost(event.cause)
             case Heard():
-                await self._heard(event.data, now_us)
+                await self._heard(event, now_us)
 
     async def _send_committed(self, now_us: int) -> None:
         head = uplink.Committed(session=self._journal.start.session, through=self._journal.head, now_us=now_us)
@@ -169,22 +207,35 @@ class SyncShell:
 
     def _lost(self, cause: str) -> None:
         self._uplink.handle(uplink.Disconnected())
+        self._ear.forget_asked()
         self._copying.disconnected()
         self._leasing.disconnected()
+        self._recalls.disconnected()
         state = self.state
         if state.is_connected or state.cause != cause:
             state.is_connected, state.is_welcome, state.cause = False, False, cause
             self._tell(None)
 
-    async def _heard(self, data: bytes, now_us: int) -> None:
+    async def _heard(self, heard: Heard, now_us: int) -> None:
         try:
-            message = codec.decode_down(data)
+            said = self._ear.hear(heard.data, heard.topic)
         except WireError as error:
             # It would be the same bytes again: said, and passed over. The next pull asks for its content anew.
             _log.warning("message_not_understood", cause=str(error))
             self.state.alarm = f"central sent what this version cannot read: {error}"
             return
-        self._heard_us = now_us
+        if said is None:
+            self._tell(None)
+            return
+        message = said.message
+        if said.is_news:
+            self._heard_us = now_us
+        elif said.is_other and now_us - self._hello_us > HELLO_AGAIN_AFTER_US:
+            # Central has restarted, or somebody repeats what an earlier one said: the answer tells.
+            await self._do(self._uplink.handle(uplink.Connected(now_us=now_us)))
+        self._recalls.take(message)
+        if said.is_news and isinstance(message, Grant | Release | Withheld | AskHolds | Fence):
+            self._leasing.heard(message)
         match message:
             case Welcome():
                 await self._welcomed(message, now_us)
@@ -193,8 +244,6 @@ class SyncShell:
                 await self._do(self._uplink.handle(uplink.Acked(ack=message, now_us=now_us)))
             case Delta():
                 await self._arrived(message, now_us)
-            case Grant() | Release() | Withheld() | AskHolds() | Fence():
-                self._leasing.heard(message)
             case Refused():
                 _log.error("central_refused", cause=message.cause, advice=message.advice)
                 self.state.alarm = f"{message.cause}; {message.advice}"
@@ -206,16 +255,17 @@ class SyncShell:
         await self._do(self._uplink.handle(uplink.Welcomed(welcome=welcome, now_us=now_us)))
         await self._copying.welcomed(welcome)
         if welcome.incarnation == self._uplink.incarnation:
-            self._leasing.welcomed(welcome.incarnation)
+            self._leasing.welcomed(self._hello_session, welcome.incarnation)
         self._tell(None)
 
     def _is_answered(self, incarnation: int) -> None:
         """The central that this agent belongs to has answered: another one's words make nothing well."""
         if incarnation == self._uplink.incarnation:
-            self.state.is_welcome, self.state.cause, self.state.alarm = True, "", ""
+            self.state.is_welcome, self.state.cause, self.state.alarm, self.state.forged = True, "", "", ""
 
     async def _arrived(self, delta: Delta, now_us: int) -> None:
-        await self._do(self._uplink.handle(uplink.Told(incarnation=delta.incarnation)))
+        told = uplink.Told(incarnation=delta.incarnation, now_us=now_us, is_empty=delta.after == delta.to)
+        await self._do(self._uplink.handle(told))
         if not self.state.is_welcome and now_us - self._hello_us > HELLO_AGAIN_AFTER_US:
             # Central is back: no need to wait for the next HELLO's turn.
             await self._do(self._uplink.handle(uplink.Connected(now_us=now_us)))
@@ -234,9 +284,14 @@ class SyncShell:
         match effect:
             case uplink.SendHello():
                 self._hello_us = self._now_us()
-                self._send(self._hello(effect))
+                hello = self._hello(effect)
+                self._hello_session = hello.start.session
+                self._ear.asked(hello.sent_us)
+                self._send(hello)
             case uplink.SendBatch():
                 await self._send_batch(effect)
+            case uplink.OpenSession():
+                await self._open_session()
             case uplink.Settle():
                 self._settling.add(effect, now_us=self._now_us())
                 for verdict in effect.exceptions:
@@ -254,6 +309,7 @@ class SyncShell:
         """Central was restored: nothing that it acked before counts, and everything kept here is offered again."""
         _log.warning("incarnation_adopted", before=self._journal.incarnation, now=incarnation)
         self._journal.adopt(incarnation)
+        self._ear.forget_asked()
         self._settling.forget()
         self.state.is_welcome, self.state.cause = False, "central was restored and is asked what it lacks"
         lines = tuple(
@@ -264,8 +320,16 @@ class SyncShell:
         adopted = uplink.Adopted(incarnation=incarnation, lines=lines, now_us=self._now_us())
         await self._do(self._uplink.handle(adopted))
 
+    async def _open_session(self) -> None:
+        session = self._new_session()
+        self._journal.open_session(session, started_us=self._watch.clock.wall_us())
+        _log.info("session_opened", number=self._journal.current.number)
+        await self._do(self._uplink.handle(uplink.Opened(session=session, now_us=self._now_us())))
+
     async def _send_batch(self, effect: uplink.SendBatch) -> None:
-        batch = read_batch(self._journal, effect.session, after=effect.after, limit=effect.limit)
+        batch = read_batch(
+            self._journal, effect.session, after=effect.after, limit=effect.limit, is_early=effect.is_early
+        )
         self._send(batch)
         sent = uplink.Sent(session=effect.session, through=batch.last_seq, now_us=self._now_us())
         await self._do(self._uplink.handle(sent))
@@ -282,10 +346,12 @@ class SyncShell:
             incarnation=self._uplink.incarnation,
             software=self._software,
             sent_us=self._watch.clock.wall_us(),
+            recall_version=self._recalls.version,
+            key=self._identity.public,
         )
 
     def _send(self, message: Up) -> None:
-        self._link.send(codec.encode(message))
+        self._link.send(self._voice.say(message, self._topic))
 
     @property
     def _replica_version(self) -> int | None:

@@ -81,6 +81,15 @@ class Bench:
             raise Refuse(StepReason.ELSEWHERE, found=item.location, expected=self.location)
         return item
 
+    def is_recalled(self, item: Item) -> bool:
+        return self.recorder.recalls.in_force.of(item) is not None
+
+    def refuse_recalled(self, item: Item) -> None:
+        """Raises Refuse for an item that may not be used, whatever its order says."""
+        recall = self.recorder.recalls.in_force.of(item)
+        if recall is not None:
+            raise Refuse(Reason.RECALLED, found=f"{recall.id}: {recall.reason}")
+
     def agree(self, code: Code, *, product: str, lot: str, expiry: dt.date) -> None:
         """Object and record must agree in product, lot and expiry, as far as the label says them. Raises Refuse."""
         labelled = self.stock.product_of(code)

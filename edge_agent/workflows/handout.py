@@ -32,13 +32,15 @@ class HandOut:
         for code in tuple(tray):
             item = self._bench.stock.item(code)
             is_free = item is not None and item.state is State.IN_STOCK
-            if code not in ticket.boxes and not (ticket.short and is_free):
+            is_recalled = item is not None and self._bench.is_recalled(item)
+            if is_recalled or (code not in ticket.boxes and not (ticket.short and is_free)):
                 del tray[code]
         return tuple(tray.values())
 
     def order_of(self, code: Code) -> str:
         """The order that a scanned box is locked to, so that its scan alone chooses the order. Raises Refuse."""
         item = self._bench.item_here(code)
+        self._bench.refuse_recalled(item)
         if item.state is State.LOCKED and item.kind is Kind.BOX and item.order:
             return item.order
         if item.state is State.DISPENSED:
@@ -56,6 +58,7 @@ class HandOut:
         if ticket.need is Need.NOTHING:
             raise Refuse(StepReason.NEEDS_NO_SCAN, found=order_id)
         item = self._bench.item_here(code)
+        self._bench.refuse_recalled(item)
         tray = self._open(order_id)
         is_repeat = item.code in tray
         if not is_repeat:

@@ -144,7 +144,10 @@ class Packaging:
                 if batch.ticket.order.id not in self._held:
                     await self._write_off(batch.ticket)
                 continue
+            recalled = {item.code for item in batch.ticket.locked if self._bench.is_recalled(item)}
             for pouch in batch.pouches:
+                if pouch.code in recalled:
+                    continue  # no pouch is made of it; central gives the order another unit
                 if self._is_due(pouch, now_s) and not await self._submit(batch.ticket, pouch):
                     return
         self._say("")

@@ -1,7 +1,7 @@
 """Whether the books agree: journals with ledger, ledger with its own facts, with the truth, with the insurer."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -72,18 +72,18 @@ def audit(
 ) -> Findings:
     story = refold(ledger.entries)
     return Findings(
-        delivery=_delivery(journals, ledger),
+        delivery=delivery(journals, ledger),
         story=story,
-        conservation=tuple(_unbalanced(ledger, truth)),
-        state=tuple(_misfolded(ledger, story)),
-        replicas=tuple(text for replica in replicas for text in _behind(replica, ledger)),
+        conservation=tuple(unbalanced(ledger, {box.code: box.content for box in truth.boxes.values()})),
+        state=tuple(misfolded(ledger, story)),
+        replicas=tuple(text for replica in replicas for text in behind(replica, ledger)),
         truth=tuple(_untrue(ledger, truth)),
         insurer=tuple(_misreported(ledger, sales, truth)),
         upload_rate=upload_rate(ledger, sales, truth),
     )
 
 
-def _delivery(journals: list[Journal], ledger: Ledger) -> Delivery:
+def delivery(journals: list[Journal], ledger: Ledger) -> Delivery:
     devices = {journal.device for journal in journals}
     written = {entry.key: entry for journal in journals for entry in journal.entries}
     arrived = [entry for entry in ledger.entries if entry.device in devices]
@@ -124,21 +124,23 @@ def _name(entry: Entry) -> str:
     return f"{entry.device} {entry.session.hex()[:8]} fact {entry.seq}"
 
 
-def _unbalanced(ledger: Ledger, truth: Truth) -> Iterator[str]:
-    """Opened boxes whose units are not all in exactly one place."""
+def unbalanced(ledger: Ledger, contents: Mapping[str, int]) -> Iterator[str]:
+    """Opened boxes whose units are not all in exactly one place. ``contents``: units of a box, where they are known."""
     units = Counter(item.box for item in ledger.items.values() if item.box and item.state in _UNIT_STATES)
     for item in ledger.items.values():
         if item.kind != "box":
             continue
-        content = truth.boxes[item.code].content if item.code in truth.boxes else item.units
-        expected = content if item.state == "opened" else 0
-        if units.pop(item.code, 0) != expected or (item.state == "opened" and item.units != content):
+        content = contents.get(item.code, item.units)
+        # A box that was opened stays one, frozen or written off: only then does it have units.
+        is_opened = item.state == "opened" or item.units > 0
+        expected = content if is_opened else 0
+        if units.pop(item.code, 0) != expected or (is_opened and item.units != content):
             yield f"box {item.code}: its units do not add up to {expected}"
     for box in units:
         yield f"units of a box that the ledger does not have: {box}"
 
 
-def _misfolded(ledger: Ledger, story: Story) -> Iterator[str]:
+def misfolded(ledger: Ledger, story: Story) -> Iterator[str]:
     """Items whose row is not what the ledger's own facts add up to."""
     for code in sorted(ledger.items.keys() | story.things.keys()):
         row, thing = ledger.items.get(code), story.things.get(code)
@@ -153,7 +155,7 @@ def _misfolded(ledger: Ledger, story: Story) -> Iterator[str]:
         yield f"exceptions: found {sum(ledger.exceptions.values())}, the facts say {len(story.misfits)}"
 
 
-def _behind(replica: Replica, ledger: Ledger) -> Iterator[str]:
+def behind(replica: Replica, ledger: Ledger) -> Iterator[str]:
     """Where an agent believes other than the ledger says, once both were at rest."""
     if replica.version != ledger.version:
         yield f"{replica.device}: replica at version {replica.version}, the ledger is at {ledger.version}"

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -20,10 +20,14 @@ _SEQ_BITS = 32
 _SEQ_MASK = 2**_SEQ_BITS - 1
 
 _JOURNAL_SESSIONS = (
-    "SELECT number, session, device, parent_session, parent_seq, parent_hash FROM session ORDER BY number"
+    "SELECT number, base, base_hash, session, device, parent_session, parent_seq, parent_hash"
+    " FROM session ORDER BY number"
 )
 _JOURNAL_FACTS = "SELECT position, body, hash FROM fact ORDER BY position"
-_LEDGER_FACTS = "SELECT position, device, session, seq, body, hash FROM fact ORDER BY position"
+_LEDGER_FACTS = "SELECT position, device, session, seq, body, hash, received_us FROM fact ORDER BY position"
+_LEDGER_SESSIONS = "SELECT session, device, parent_session, parent_seq, parent_hash, through, head FROM session"
+_RECALLS = "SELECT max(version) FROM recall_set"
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _LEDGER_ITEMS = "SELECT code, kind, product, lot, state, location, order_id, holder, box, units, pouch FROM item"
 _LEDGER_ORDERS = "SELECT id, product, quantity, state FROM orders"
 _LEDGER_EXCEPTIONS = "SELECT reason, count(*) FROM exception GROUP BY reason"
@@ -37,7 +41,7 @@ class PaperError(Exception):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact as stored. ``position`` is its place in the ledger, 0 in a journal."""
+    """One fact as stored. ``position``: its place in the ledger, ``received_us``: since when; 0 in a journal."""
 
     device: str
     session: bytes
@@ -45,6 +49,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     hash: bytes
     position: int = 0
+    received_us: int = 0
 
     @property
     def key(self) -> tuple[bytes, int]:
@@ -73,20 +78,25 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True):
-    """``breaks``: where its hash chain does not hold."""
+    """``breaks``: where its hash chain does not hold. ``recall_version``: of the newest recall set that it holds."""
 
     device: str
     entries: tuple[Entry, ...]
     sessions: int
     breaks: tuple[str, ...]
+    recall_version: int = 0
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """``breaks``: where the chain of a session does not hold. ``recall_version``: of the signed recall set."""
+
     entries: tuple[Entry, ...]
     items: dict[str, ItemRow]
     orders: dict[str, OrderRow]
     exceptions: dict[str, int]
     version: int
+    breaks: tuple[str, ...] = ()
+    recall_version: int = 0
 
 
 class Replica(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,30 +112,42 @@ def read_journal(path: Path) -> Journal:
     with _reading(path) as connection:
         sessions = connection.execute(_JOURNAL_SESSIONS).fetchall()
         facts = connection.execute(_JOURNAL_FACTS).fetchall()
+        recall_version = _recall_version(connection)
     entries: list[Entry] = []
     breaks: list[str] = []
-    for number, session, device, *parent in sessions:
+    for number, base, base_hash, session, device, *parent in sessions:
         own = [
             Entry(device=device, session=session, seq=position & _SEQ_MASK, body=body, hash=digest)
             for position, body, digest in facts
             if position >> _SEQ_BITS == number
         ]
-        breaks += _breaks(device, session, tuple(parent), own)
+        head = base_hash if base else _opening(device, session, tuple(parent))
+        breaks += _breaks(own, device=device, after=base, head=head)
         entries += own
-    devices = {device for _, _, device, *_ in sessions}
+    devices = {device for _, _, _, _, device, *_ in sessions}
     if len(devices) != 1:
         raise PaperError(f"{path}: found sessions of {sorted(devices) or 'no device'}, expected those of one device")
-    return Journal(device=devices.pop(), entries=tuple(entries), sessions=len(sessions), breaks=tuple(breaks))
+    return Journal(
+        device=devices.pop(),
+        entries=tuple(entries),
+        sessions=len(sessions),
+        breaks=tuple(breaks),
+        recall_version=recall_version,
+    )
 
 
 def read_ledger(path: Path) -> Ledger:
     """Raises PaperError."""
     with _reading(path) as connection:
+        entries = tuple(
+            Entry(position=at, device=device, session=session, seq=seq, body=body, hash=digest, received_us=received_us)
+            for at, device, session, seq, body, digest, received_us in connection.execute(_LEDGER_FACTS)
+        )
+        sessions = connection.execute(_LEDGER_SESSIONS).fetchall()
         return Ledger(
-            entries=tuple(
-                Entry(position=position, device=device, session=session, seq=seq, body=body, hash=digest)
-                for position, device, session, seq, body, digest in connection.execute(_LEDGER_FACTS)
-            ),
+            entries=entries,
+            breaks=tuple(_ledger_breaks(sessions, entries)),
+            recall_version=_recall_version(connection),
             items={row[0]: _row(ItemRow, row) for row in connection.execute(_LEDGER_ITEMS)},
             orders={row[0]: _row(OrderRow, row) for row in connection.execute(_LEDGER_ORDERS)},
             exceptions=dict(connection.execute(_LEDGER_EXCEPTIONS).fetchall()),
@@ -143,18 +165,42 @@ def read_replica(device: str, path: Path) -> Replica:
         )
 
 
-def _breaks(device: str, session: bytes, parent: tuple[bytes, int, bytes], entries: list[Entry]) -> Iterator[str]:
+def _opening(device: str, session: bytes, parent: tuple[object, ...]) -> bytes:
+    """What the first fact of a session follows from."""
+    return hashlib.sha256(b"codepool session 1" + msgspec.msgpack.encode((device, session, *parent))).digest()
+
+
+def _breaks(entries: list[Entry], *, device: str, after: int, head: bytes) -> Iterator[str]:
     """Places where seq has a gap or a hash does not follow from the one before it."""
-    opening = msgspec.msgpack.encode((device, session, *parent))
-    previous = hashlib.sha256(b"codepool session 1" + opening).digest()
-    for expected, entry in enumerate(entries, start=1):
+    for expected, entry in enumerate(entries, start=after + 1):
         if entry.seq != expected:
             yield f"{device}: seq {entry.seq} stands where {expected} was expected"
             return
-        if hashlib.sha256(b"codepool fact 1" + previous + entry.body).digest() != entry.hash:
+        if hashlib.sha256(b"codepool fact 1" + head + entry.body).digest() != entry.hash:
             yield f"{device}: the hash of fact {entry.seq} does not follow from the one before it"
             return
-        previous = entry.hash
+        head = entry.hash
+
+
+def _ledger_breaks(sessions: list[tuple[Any, ...]], entries: tuple[Entry, ...]) -> Iterator[str]:
+    """The same of the ledger, and sessions whose watermark or head is not that of their last fact."""
+    by_session: dict[bytes, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.seq):
+        by_session.setdefault(entry.session, []).append(entry)
+    for session, device, *parent, through, head in sessions:
+        own = by_session.get(session, [])
+        opening = _opening(device, session, tuple(parent))
+        yield from (f"ledger: {text}" for text in _breaks(own, device=device, after=0, head=opening))
+        last = (own[-1].seq, own[-1].hash) if own else (0, opening)
+        if (through, head) != last:
+            yield f"ledger: {device} {session.hex()[:8]} is said to end at fact {through}, its last one is {last[0]}"
+
+
+def _recall_version(connection: sqlite3.Connection) -> int:
+    """0 where no recall was ever issued."""
+    if ("recall_set",) not in connection.execute(_TABLES).fetchall():
+        return 0
+    return int(connection.execute(_RECALLS).fetchone()[0] or 0)
 
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)

@@ -98,7 +98,7 @@ class Story(msgspec.Struct, kw_only=True):
 def refold(entries: Iterable[Entry]) -> Story:
     story = Story()
     for entry in entries:
-        fact = _read(entry)
+        fact = read_fact(entry)
         if fact is None:
             story.misfits.append(f"{entry.device} {entry.seq}: cannot be read")
             continue
@@ -108,7 +108,7 @@ def refold(entries: Iterable[Entry]) -> Story:
     return story
 
 
-def _read(entry: Entry) -> dict[str, Any] | None:
+def read_fact(entry: Entry) -> dict[str, Any] | None:
     """The fields of a fact by name; None for bytes that are no fact: the ledger keeps those too."""
     try:
         values = msgspec.msgpack.decode(entry.body)

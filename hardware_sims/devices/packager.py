@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from drivers.wire import packager as wire
@@ -14,15 +14,24 @@ class SimPackager:
 
     What it was told outlives the cable: jobs wait, and results are told on the next connection. ``pouches`` are those
     made, by job; ``received`` counts how often each job came; ``told`` are the results that were acknowledged.
+    ``on_pouch`` hears of each pouch before anybody else does.
     """
 
-    def __init__(self, *, canisters: Mapping[str, int], pouch_s: float = 0.05, repeat_s: float = 0.5) -> None:
+    def __init__(
+        self,
+        *,
+        canisters: Mapping[str, int],
+        pouch_s: float = 0.05,
+        repeat_s: float = 0.5,
+        on_pouch: Callable[[wire.Job], None] = lambda _job: None,
+    ) -> None:
         self.pouches: dict[str, wire.Job] = {}
         self.received: Counter[str] = Counter()
         self.told: list[wire.Result] = []
         self._canisters = Counter(canisters)
         self._pouch_s = pouch_s
         self._repeat_s = repeat_s
+        self._on_pouch = on_pouch
         self._jobs: dict[str, wire.Job] = {}
         self._waiting: deque[wire.Job] = deque()
         self._outbox: deque[wire.Result] = deque()
@@ -125,6 +134,7 @@ class SimPackager:
             return _result(job, "jammed", message="film jam at the sealer")
         self._canisters.subtract(needed)
         self.pouches[job.job] = job
+        self._on_pouch(job)
         pouch = f"P{len(self.pouches):06d}"
         if self._to_waste:
             self._to_waste -= 1

@@ -28,7 +28,7 @@ class HospitalError(Exception):
     """Central answered, and not as agreed."""
 
 
-class _BusyError(Exception):
+class BusyError(Exception):
     """Central cannot take it now: to be sent again."""
 
 
@@ -50,7 +50,7 @@ class HospitalSystem:
 
     async def announce(self, note: Mapping[str, object]) -> None:
         """A delivery note is on its way; sent again, it is the same note."""
-        await self._send("POST", "/api/v1/delivery-notes", note)
+        await self.post("/api/v1/delivery-notes", note)
 
     async def order(self, line: OrderLine) -> None:
         request = medication_request(line, authored=dt.datetime.now(dt.UTC))
@@ -61,12 +61,16 @@ class HospitalSystem:
 
     async def use(self, usage: Mapping[str, object]) -> None:
         """Taken pieces were used for a patient."""
-        await self._send("POST", "/api/v1/usages", usage)
+        await self.post("/api/v1/usages", usage)
 
     @staticmethod
     def now_us() -> int:
         """The hospital system's clock, UTC microseconds."""
         return time.time_ns() // 1000
+
+    async def post(self, path: str, content: Mapping[str, object]) -> Any:
+        """What central answers to a document; sent again, it is the same document."""
+        return await self._send("POST", path, content)
 
     async def ask(self, path: str) -> Any:
         """What central answers at ``path``, as JSON."""
@@ -77,7 +81,7 @@ class HospitalSystem:
         await self._send("POST", "/fhir/MedicationRequest", request, headers)
 
     @tenacity.retry(
-        retry=tenacity.retry_if_exception_type((_BusyError, aiohttp.ClientConnectionError, TimeoutError)),
+        retry=tenacity.retry_if_exception_type((BusyError, aiohttp.ClientConnectionError, TimeoutError)),
         wait=tenacity.wait_random_exponential(multiplier=0.1, max=2.0),
         stop=tenacity.stop_after_delay(_TRIES_S),
         reraise=True,
@@ -93,7 +97,7 @@ class HospitalSystem:
             timeout=_TIMEOUT,
         ) as answer:
             if answer.status in _BUSY:
-                raise _BusyError(f"{method} {path}: HTTP {answer.status}")
+                raise BusyError(f"{method} {path}: HTTP {answer.status}")
             body = await answer.text()
             if not answer.ok:
                 raise HospitalError(f"{method} {path}: HTTP {answer.status}: {body[:1000]}")

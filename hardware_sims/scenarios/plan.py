@@ -86,10 +86,13 @@ def draw(seed: int, *, today: dt.date) -> Plan:
     random = Random(f"morning {seed}")
     truth = Truth()
     boxes = [
-        box for role, count in _BOXES.items() for good in of_role(role) for box in _boxes(good, count, today, random)
+        box
+        for role, count in _BOXES.items()
+        for good in of_role(role)
+        for box in boxes_of_good(good, count, today, random)
     ]
     station = of_role(Role.STATION)[0]
-    (expired,) = _boxes(station, 1, today, random, is_expired=True)
+    (expired,) = boxes_of_good(station, 1, today, random, is_expired=True)
     truth.boxes = {box.code: box for box in [*boxes, expired]}
     pieces = [_piece(number, today, random) for number in range(sum(PIECES_IN_NOTES))]
     truth.pieces = {piece.code: piece for piece in pieces}
@@ -97,9 +100,9 @@ def draw(seed: int, *, today: dt.date) -> Plan:
     truth.orders = {line.id: line for wave in (waves.early, waves.during_outage, waves.after) for line in wave}
     first, second = pieces[: PIECES_IN_NOTES[0]], pieces[PIECES_IN_NOTES[0] :]
     notes = (
-        _note(DRUG_NOTE, "国药控股股份有限公司", PHARMACY, "box", list(truth.boxes.values())),
-        _note(PIECE_NOTES[0], "华润医疗器械有限公司", CATH_LAB, "piece", first),
-        _note(PIECE_NOTES[1], "华润医疗器械有限公司", CATH_LAB, "piece", second),
+        delivery_note(DRUG_NOTE, "国药控股股份有限公司", PHARMACY, "box", list(truth.boxes.values())),
+        delivery_note(PIECE_NOTES[0], "华润医疗器械有限公司", CATH_LAB, "piece", first),
+        delivery_note(PIECE_NOTES[1], "华润医疗器械有限公司", CATH_LAB, "piece", second),
     )
     return Plan(seed=seed, truth=truth, expired=expired.code, notes=notes, waves=waves)
 
@@ -122,17 +125,19 @@ def draw_delivery(seed: int, number: int, *, today: dt.date) -> Delivery:
     """The ``number``-th delivery (from 1) after the morning of a seed."""
     random = Random(f"delivery {seed} {number}")
     goods = random.sample(of_role(Role.STATION), k=2)
-    boxes = tuple(box for good in goods for box in _boxes(good, 2, today, random))
-    desk = _Desk(random, series=f"YZ{number:04d}-")
+    boxes = tuple(box for good in goods for box in boxes_of_good(good, 2, today, random))
+    desk = Desk(random, series=f"YZ{number:04d}-")
     orders = tuple(desk.line(good, random.randint(1, 3)) for good in goods for _ in range(2))
-    note = _note(f"SN-YP-{number + 1:04d}", "国药控股股份有限公司", PHARMACY, "box", boxes)
+    note = delivery_note(f"SN-YP-{number + 1:04d}", "国药控股股份有限公司", PHARMACY, "box", boxes)
     return Delivery(note=note, boxes=boxes, orders=orders)
 
 
-def _boxes(good: Good, count: int, today: dt.date, random: Random, *, is_expired: bool = False) -> list[Box]:
+def boxes_of_good(
+    good: Good, count: int, today: dt.date, random: Random, *, location: str = PHARMACY, is_expired: bool = False
+) -> list[Box]:
     """Boxes of one product, three of a lot."""
     lots = [_lot(today, random, is_expired=is_expired) for _ in range(0, count, _BOXES_OF_A_LOT)]
-    return [_box(good, lots[number // _BOXES_OF_A_LOT], random) for number in range(count)]
+    return [_box(good, lots[number // _BOXES_OF_A_LOT], random, location) for number in range(count)]
 
 
 def _lot(today: dt.date, random: Random, *, is_expired: bool) -> _Lot:
@@ -142,7 +147,7 @@ def _lot(today: dt.date, random: Random, *, is_expired: bool) -> _Lot:
     return _Lot(number=number, made=made, expiry=expiry)
 
 
-def _box(good: Good, lot: _Lot, random: Random) -> Box:
+def _box(good: Good, lot: _Lot, random: Random, location: str) -> Box:
     is_gs1 = good.symbol is Symbol.GS1
     label = gs1_label(good, lot.number, lot.expiry, random) if is_gs1 else national_label(good, random)
     return Box(
@@ -153,7 +158,7 @@ def _box(good: Good, lot: _Lot, random: Random) -> Box:
         expiry=lot.expiry,
         made=lot.made,
         content=good.units,
-        location=PHARMACY,
+        location=location,
     )
 
 
@@ -170,7 +175,7 @@ def _piece(number: int, today: dt.date, random: Random) -> Piece:
     )
 
 
-def _note(
+def delivery_note(
     note_id: str, supplier: str, location: str, kind: str, things: Sequence[Box] | Sequence[Piece]
 ) -> dict[str, object]:
     lines: dict[tuple[str, str, dt.date, dt.date], list[str]] = {}
@@ -194,12 +199,13 @@ def _note(
     }
 
 
-class _Desk:
+class Desk:
     """Writes order lines with running numbers."""
 
-    def __init__(self, random: Random, *, series: str = "YZ") -> None:
+    def __init__(self, random: Random, *, series: str = "YZ", location: str = PHARMACY) -> None:
         self._random = random
         self._series = series
+        self._location = location
         self._kinds = cycle(("long_term", "long_term", "stat", "discharge"))
         self._written = 0
 
@@ -214,7 +220,7 @@ class _Desk:
             patient=f"p{patient:05d}",
             visit=f"ZY{patient:05d}01",
             ward=self._random.choice(_WARDS),
-            location=PHARMACY,
+            location=self._location,
             prescriber=self._random.choice(_DOCTORS),
         )
 
@@ -225,7 +231,7 @@ class _Desk:
 
 def _orders(random: Random) -> Waves:
     """84 lines: 55 before the outage, 20 while it lasts, 9 when all is well again."""
-    desk = _Desk(random)
+    desk = Desk(random)
     early = [
         *desk.lines(Role.STATION, 25, most=3),
         *desk.lines(Role.PACKAGER, 18, most=3),

@@ -20,8 +20,12 @@ REMEMBERED = 1_000
 
 
 class Welcomed(msgspec.Struct, frozen=True, kw_only=True):
-    """Central answered HELLO; the agent belongs to this incarnation now."""
+    """Central answered the HELLO of this session; the agent belongs to this incarnation now.
 
+    A process may write several sessions one after the other: what it holds goes on in the one that central met last.
+    """
+
+    session: bytes
     incarnation: int
     now_us: int
 
@@ -156,6 +160,11 @@ class Holding:
         self._holders: dict[str, str] = {}
 
     @property
+    def session(self) -> bytes:
+        """The session that the lease is for."""
+        return self._session
+
+    @property
     def codes(self) -> frozenset[str]:
         return frozenset(self._codes)
 
@@ -194,9 +203,7 @@ class Holding:
     def handle(self, event: Event) -> list[Effect]:  # noqa: C901, PLR0911 -- a line or two an event
         match event:
             case Welcomed():
-                self._spoken_to, self._is_welcome = event.incarnation, True
-                self._patience_us, self._latest = AGAIN_AFTER_US, self._seen
-                return self._state(event.now_us)
+                return self._welcomed(event)
             case Disconnected():
                 self._is_welcome, self._stated_us = False, None
                 return []
@@ -220,6 +227,13 @@ class Holding:
                 return self._leaving()
             case Tick():
                 return self._tick(event)
+
+    def _welcomed(self, event: Welcomed) -> list[Effect]:
+        if event.session != self._session:
+            self._session, self._seen = event.session, 0
+        self._spoken_to, self._is_welcome = event.incarnation, True
+        self._patience_us, self._latest = AGAIN_AFTER_US, self._seen
+        return self._state(event.now_us)
 
     def _state(self, now_us: int) -> list[Effect]:
         self._number += 1

@@ -70,6 +70,7 @@ class Recalls:
     def __init__(self, version: int) -> None:
         self._version = version
         self._asked_us: int | None = None
+        self._gave_us: int | None = None
 
     @property
     def version(self) -> int:
@@ -90,7 +91,7 @@ class Recalls:
                 self._asked_us = None
                 return [Confirm(version=self._version)]
             case Disconnected():
-                self._asked_us = None
+                self._asked_us = self._gave_us = None
                 return []
             case Tick():
                 if self.wake_us is None or event.now_us < self.wake_us:
@@ -100,6 +101,9 @@ class Recalls:
 
     def _heard(self, event: Heard) -> list[Effect]:
         if event.version < self._version:
+            if self._gave_us is not None and event.now_us < self._gave_us + ASK_AGAIN_AFTER_US:
+                return []  # every ack says so until central has taken it
+            self._gave_us = event.now_us
             return [GiveBack()]
         if event.version == self._version or self._asked_us is not None:
             return []

@@ -2,6 +2,13 @@
 
 A batch leaves at once while none is in flight; while one is, facts gather and leave together with the ack (the
 self-clocking of Nagle's algorithm), so a lone scan waits for nothing and a burst fills its batches.
+
+Two lanes. The ledger takes a device's facts in their order, so the facts of a session follow those of the session
+before (backlog). What happens now must not wait for a million older facts, so it passes them on the way: the present
+session has a batch of its own in flight, marked early, which waits at central for what came before
+(``machines.early``). Where much of the present session itself waits, a new session is opened for what happens now.
+
+How much is in flight is central's to say (``machines.credit``).
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,6 +16,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from sync_protocol.machines.credit import BATCH_FACTS, MOST, WINDOW
 from sync_protocol.machines.debt import Debt
 from sync_protocol.machines.uplink_events import (
     Acked,
@@ -21,6 +29,8 @@ from sync_protocol.machines.uplink_events import (
     Effect,
     Event,
     Line,
+    Opened,
+    OpenSession,
     Refilled,
     SendBatch,
     SendHello,
@@ -33,6 +43,8 @@ from sync_protocol.machines.uplink_events import (
 from sync_protocol.messages import Position
 
 __all__ = [
+    "BATCH_FACTS",
+    "WINDOW",
     "Acked",
     "Adopt",
     "Adopted",
@@ -43,6 +55,8 @@ __all__ = [
     "Effect",
     "Event",
     "Line",
+    "OpenSession",
+    "Opened",
     "Refilled",
     "SendBatch",
     "SendHello",
@@ -54,8 +68,8 @@ __all__ = [
     "Welcomed",
 ]
 
-BATCH_FACTS = 500
-WINDOW = 4
+BACKLOG = MOST
+"""Facts of one session that wait, past which a new session is opened for what happens now."""
 MOST_SETTLED = 64
 """Sessions wholly acked that HELLO still asks about, because not all of their facts are in a backup."""
 RESEND_AFTER_US = 3_000_000
@@ -65,6 +79,7 @@ RESEND_AT_MOST_US = 60_000_000
 class _State(msgspec.Struct, kw_only=True):
     """One session's facts: written through ``head``, sent through ``sent``, committed at central through ``acked``.
 
+    ``held``: at central through this, where those past ``acked`` wait for older ones.
     ``is_stuck``: central lacks facts that are pruned here, so that nothing of it can follow.
     """
 
@@ -72,12 +87,26 @@ class _State(msgspec.Struct, kw_only=True):
     acked: int
     sent: int
     kept: int
+    held: int = 0
     is_stuck: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """More of it is to come into the ledger."""
+        return self.acked < self.head and not self.is_stuck
 
     @property
     def claimed(self) -> int:
         """What central must have if it is whole. Pruned facts are no claim: they were another incarnation's."""
         return self.acked if self.acked > self.kept else 0
+
+
+class _Flight(msgspec.Struct, frozen=True):
+    """A batch that was sent and not answered: the facts past ``after`` through ``through``."""
+
+    session: bytes
+    after: int
+    through: int
 
 
 class Uplink:
@@ -103,7 +132,9 @@ class Uplink:
         self._incarnation = incarnation
         self._debt = Debt(None if is_refilled else {session: line.head for session, line in self._lines.items()})
         self._is_welcome = False
-        self._in_flight: list[tuple[bytes, int]] = []
+        self._in_flight: list[_Flight] = []
+        self._credit = MOST
+        self._is_opening = False
         self._waiting_since_us: int | None = None
         self._patience_us = RESEND_AFTER_US
 
@@ -125,9 +156,8 @@ class Uplink:
         match event:
             case Connected() | Disconnected():
                 return self._linked(event)
-            case Committed():
-                self._lines[event.session].head = event.through
-                return self._send()
+            case Committed() | Opened():
+                return self._written(event)
             case Welcomed():
                 return self._welcomed(event)
             case Acked():
@@ -137,7 +167,7 @@ class Uplink:
             case Adopted():
                 return self._adopted(event)
             case Told():
-                return self._stranger(event.incarnation) or []
+                return self._told_of_central(event)
             case Tick():
                 return self._tick(event)
 
@@ -164,6 +194,16 @@ class Uplink:
         self._forget_flight()
         return [Adopt(incarnation=told)]
 
+    def _told_of_central(self, event: Told) -> list[Effect]:
+        """Waits grow for a central that is silent: one that speaks gets at once what it may have missed."""
+        stranger = self._stranger(event.incarnation)
+        if stranger is not None:
+            return stranger
+        is_late = self._patience_us > RESEND_AFTER_US
+        if self._waiting_since_us is None or not (is_late or event.is_empty):
+            return []
+        return self._again(event.now_us, patience_us=RESEND_AFTER_US)
+
     def _adopted(self, event: Adopted) -> list[Effect]:
         """Offer everything that the journal still holds: the restored ledger says what it lacks."""
         self._incarnation = event.incarnation
@@ -185,12 +225,15 @@ class Uplink:
         if self._is_welcome:
             return []  # a second answer, or an old one: acks have moved on since it was made
         self._forget_flight()
-        self._is_welcome = True
+        self._is_welcome, self._is_opening = True, False
+        self._credit = welcome.credit or MOST
         effects: list[Effect] = []
         for position in welcome.positions:
             effects += self._told(position, welcome.version)
+        for session, line in self._lines.items():
+            line.sent = line.held if self._is_behind(session) else line.sent
         self._drop_done()
-        return [*effects, *self._refilled(welcome.version), *self._send()]
+        return [*effects, *self._refilled(welcome.version), *self._open_or_send()]
 
     def _told(self, position: Position, version: int) -> list[Effect]:
         """Where central stands with one session."""
@@ -206,6 +249,7 @@ class Uplink:
         if line.is_stuck:
             return [Alarm(cause=f"central lacks facts {position.through + 1} to {line.kept}, which are pruned here")]
         through = line.sent = min(position.through, line.head)
+        line.held = max(through, min(position.held, line.head))
         if through < line.acked:  # sent again, but inside an incarnation what was acked stays so (I8)
             return effects
         line.acked = through
@@ -234,12 +278,12 @@ class Uplink:
             return []
         has_moved = ack.through > line.acked
         line.acked = ack.through
-        line.sent = max(line.sent, ack.through)
-        self._in_flight = [
-            (session, through)
-            for session, through in self._in_flight
-            if session != ack.session or through > ack.through
-        ]
+        self._credit = ack.credit or MOST
+        line.held = max(line.held, ack.through, min(ack.held, line.head))
+        line.sent = max(line.sent, line.held)
+        flying = len(self._in_flight)
+        self._in_flight = [one for one in self._in_flight if one.session != ack.session or one.through > line.held]
+        has_moved = has_moved or len(self._in_flight) < flying
         if has_moved and self._is_welcome:  # an ack to before the HELLO: its welcome is still waited for
             self._patience_us = RESEND_AFTER_US
             self._waiting_since_us = event.now_us if self._in_flight else None
@@ -255,8 +299,8 @@ class Uplink:
 
     def _sent(self, event: Sent) -> list[Effect]:
         line = self._lines[event.session]
+        self._in_flight.append(_Flight(event.session, line.sent, event.through))
         line.sent = max(line.sent, event.through)
-        self._in_flight.append((event.session, event.through))
         if self._waiting_since_us is None:
             self._waiting_since_us = event.now_us
         return self._send()
@@ -264,41 +308,89 @@ class Uplink:
     def _tick(self, event: Tick) -> list[Effect]:
         if self.wake_us is None or event.now_us < self.wake_us:
             return []
-        self._patience_us = min(self._patience_us * 2, RESEND_AT_MOST_US)
-        self._waiting_since_us = event.now_us
+        return self._again(event.now_us, patience_us=min(self._patience_us * 2, RESEND_AT_MOST_US))
+
+    def _again(self, now_us: int, *, patience_us: int) -> list[Effect]:
+        """Say or send anew what was not answered."""
+        self._patience_us = patience_us
+        self._waiting_since_us = now_us
         if not self._is_welcome:
             return [self._hello()]
         self._in_flight.clear()
-        for line in self._lines.values():
-            line.sent = line.acked
+        self._is_opening = False
+        for session, line in self._lines.items():
+            line.sent = self._start_of(session)
+        return self._open_or_send()
+
+    def _written(self, event: Committed | Opened) -> list[Effect]:
+        if isinstance(event, Committed):
+            self._lines[event.session].head = event.through
+            return self._open_or_send()
+        self._is_opening = False
+        self._current = event.session
+        self._lines[event.session] = _State(head=0, acked=0, sent=0, kept=0)
         return self._send()
 
-    def _send(self) -> list[Effect]:
-        """At most one batch an event: its Sent asks for the next.
+    def _open_or_send(self) -> list[Effect]:
+        """A session that has grown to a backlog is closed first, so that what comes next need not wait in it."""
+        line = self._lines[self._current]
+        if self._is_welcome and not self._is_opening and line.head - max(line.sent, line.held) > BACKLOG:
+            self._is_opening = True
+            return [OpenSession()]
+        return self._send()
 
-        A session's facts wait until all of the one before are acked: the ledger takes a device's facts in their order.
-        """
+    def _start_of(self, session: bytes) -> int:
+        """Where sending a session begins anew: what waits at central need not be sent again."""
+        line = self._lines[session]
+        return line.held if self._is_behind(session) else line.acked
+
+    def _is_behind(self, session: bytes) -> bool:
+        """Facts of an earlier session are still to come into the ledger."""
+        for earlier, line in self._lines.items():
+            if earlier == session:
+                return False
+            if line.is_open:
+                return True
+        return False
+
+    def _send(self) -> list[Effect]:
+        """At most one batch an event: its Sent asks for the next. What happens now goes before what waits."""
         if not self._is_welcome or len(self._in_flight) >= WINDOW:
             return []
+        if self._is_behind(self._current):
+            return self._send_early() or self._send_next(WINDOW - 1)
+        return self._send_next(WINDOW)
+
+    def _send_early(self) -> list[Effect]:
+        line = self._lines[self._current]
+        if line.head <= line.sent or any(one.session == self._current for one in self._in_flight):
+            return []
+        return [SendBatch(session=self._current, after=line.sent, limit=BATCH_FACTS, is_early=True)]
+
+    def _send_next(self, window: int) -> list[Effect]:
+        """A session's facts wait until all of the one before are acked: the ledger takes them in their order."""
+        room = self._credit - sum(one.through - one.after for one in self._in_flight)
+        if len(self._in_flight) >= window or room <= 0:
+            return []
         for session, line in self._lines.items():
-            unsent = line.head - line.sent
             if line.is_stuck:
                 continue
+            unsent = line.head - line.sent
             if unsent <= 0:
                 if line.acked < line.head:
                     return []
                 continue
             if self._in_flight and unsent < BATCH_FACTS and session == self._current:
                 return []
-            return [SendBatch(session=session, after=line.sent, limit=BATCH_FACTS)]
+            return [SendBatch(session=session, after=line.sent, limit=min(BATCH_FACTS, room))]
         return []
 
     def _forget_flight(self) -> None:
         self._in_flight.clear()
         self._waiting_since_us = None
         self._patience_us = RESEND_AFTER_US
-        for line in self._lines.values():
-            line.sent = line.acked
+        for session, line in self._lines.items():
+            line.sent = self._start_of(session)
 
     def _drop_done(self, safe: Mapping[bytes, int] = MappingProxyType({})) -> None:
         """A session of an earlier start never grows again: once acked it is done."""

@@ -62,9 +62,18 @@ class Adopted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """A delta named the incarnation of the central that sent it."""
+    """A delta named the incarnation of the central that sent it; an empty one is central's word that it is there."""
 
     incarnation: int
+    now_us: int
+    is_empty: bool = False
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """The shell's answer to OpenSession: facts are written into this new session from now on."""
+
+    session: bytes
+    now_us: int
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,11 +88,19 @@ class SendHello(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """Send facts of ``session`` after seq ``after``, at most ``limit``; answer with Sent."""
+    """Send facts of ``session`` after seq ``after``, at most ``limit``; answer with Sent.
+
+    ``is_early``: before facts of earlier sessions.
+    """
 
     session: bytes
     after: int
     limit: int
+    is_early: bool = False
+
+
+class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
+    """Much waits in this session: write what happens now into a new one, which need not wait; answer with Opened."""
 
 
 class Settle(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,5 +133,5 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
 
 
-Event = Connected | Disconnected | Committed | Welcomed | Acked | Sent | Adopted | Told | Tick
-Effect = SendHello | SendBatch | Settle | Adopt | Refilled | Alarm
+Event = Connected | Disconnected | Committed | Welcomed | Acked | Sent | Adopted | Told | Opened | Tick
+Effect = SendHello | SendBatch | OpenSession | Settle | Adopt | Refilled | Alarm

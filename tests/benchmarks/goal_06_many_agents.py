@@ -3,8 +3,8 @@
 import time
 from contextlib import closing
 
+from central.sync.inbox import Letter
 from central.sync.ingest import COALESCED
-from central.sync.link import Letter
 from sync_protocol.facts import What
 from tests.benchmarks import office, pool
 from tests.benchmarks.measuring import Bench, Figures, Result, at_least
@@ -43,7 +43,7 @@ async def measure(bench: Bench) -> list[Result]:
             waiting = letters(own_chains, number)
             began_s = time.perf_counter()
             for first in range(0, agents, COALESCED):
-                await central.ingest.take(waiting[first : first + COALESCED])
+                await central.take(waiting[first : first + COALESCED])
             rate = agents * facts / (time.perf_counter() - began_s)
             assert central.facts_of(own_chains[-1].device) == (number + 1) * facts
             return [rate]

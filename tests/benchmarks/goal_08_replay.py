@@ -3,7 +3,7 @@
 import time
 from contextlib import closing
 
-from central.sync.link import Letter
+from central.sync.inbox import Letter
 from sync_protocol.facts import What
 from tests.benchmarks import office, pool
 from tests.benchmarks.measuring import ROUNDS, Bench, Figures, Result, at_most, percentile, since_us
@@ -24,7 +24,7 @@ async def measure(bench: Bench) -> list[Result]:
             spent = []
             for letter in sent:
                 began_ns = time.perf_counter_ns()
-                await central.ingest.take([letter])
+                await central.take([letter])
                 spent.append(since_us(began_ns) / 1e3)
             return [percentile(spent, 50)]
 

@@ -7,12 +7,13 @@ import msgspec
 import zstandard
 
 from sync_protocol.chain import SessionStart
-from sync_protocol.codec import encode, encode_fact
+from sync_protocol.codec import encode_fact
+from sync_protocol.envelope import Voice
 from sync_protocol.facts import Fact, How, Moment, What
 from sync_protocol.messages import Batch
 from sync_protocol.topics import up
 from tests.benchmarks.measuring import Bench, Result, at_most, line
-from tests.benchmarks.office import BATCH
+from tests.benchmarks.office import BATCH, secret_of
 
 GOAL = 11
 _DELIVERY = 2_000
@@ -53,7 +54,8 @@ def _wire_bytes(bodies: list[bytes]) -> int:
         started_us=1_772_424_000_000_000,
     )
     batch = Batch(start=start, first_seq=1, previous_hash=start.hash, bodies=tuple(bodies))
-    return len(encode(batch)) + len(up(device)) + _FRAME
+    topic = up(device)
+    return len(Voice(start.session, secret_of(device).sign).say(batch, topic)) + len(topic) + _FRAME
 
 
 def _morning(count: int) -> list[Fact]:

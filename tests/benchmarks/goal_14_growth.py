@@ -71,7 +71,7 @@ async def _agents(bench: Bench) -> Result:
             ]
             began_s = time.perf_counter()
             for first in range(0, letters, COALESCED):
-                await central.ingest.take(waiting[first : first + COALESCED])
+                await central.take(waiting[first : first + COALESCED])
             return [(time.perf_counter() - began_s) * 1e6 / (letters * FACTS)]
 
         async def of_one(_: int) -> Figures:

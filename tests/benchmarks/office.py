@@ -1,6 +1,7 @@
 """Central's ledger and ingest, put together as its composition root does, with a stock of pieces and no wire."""
 
 import asyncio
+import hashlib
 import os
 import shutil
 from contextlib import closing
@@ -13,20 +14,29 @@ from central.connectors.queue import enqueue_sales
 from central.ledger import store
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
+from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.fulfilment import settle_orders
+from central.stock.recall_items import believe, settle_recalls
+from central.stock.recall_key import open_key
+from central.stock.recalls import Recalls
 from central.stock.receiving import settle_notes
 from central.stock.usage import settle_usages
 from central.sync.agents import Agents
+from central.sync.early import Early
+from central.sync.gate import Gate
 from central.sync.greeting import Greeting
+from central.sync.inbox import Inbox, Letter
 from central.sync.ingest import Ingest
 from central.sync.leases import Leases
-from central.sync.link import INBOX, Letter
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
 from edge_agent.store.replica import Replica
+from sync_protocol import topics
 from sync_protocol.chain import SessionStart, link
-from sync_protocol.codec import encode, encode_fact
+from sync_protocol.codec import encode_fact
 from sync_protocol.documents import Product, Route
+from sync_protocol.envelope import Secret, Voice
 from sync_protocol.facts import Fact, Moment, What
 from sync_protocol.items import Kind
 from sync_protocol.messages import Batch
@@ -35,6 +45,11 @@ from tests.benchmarks.measuring import Bench
 
 BATCH = 500
 STOCK = 60_000
+
+
+def secret_of(name: str) -> Secret:
+    """The key of a device, or of central."""
+    return Secret(hashlib.sha256(name.encode()).digest())
 
 
 class Post:
@@ -55,19 +70,45 @@ class Office:
         self.time = HospitalTime(SystemClock(), ZoneInfo("Asia/Shanghai"))
         path = store.prepare(folder, now_us=self.time.now_us())
         self.ledger = Ledger(path, self.time, Changes(), lambda: os.urandom(16))
-        self.ledger.follow(settle_usages, settle_notes, settle_orders, enqueue_sales)
+        self.ledger.prepare(believe)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
+        self.recalls = Recalls(self.ledger, open_key(folder))
+        self.ledger.listen(self.recalls.committed)
         self.post = Post()
-        self.publisher = Publisher(self.ledger, self.post)
+        self.secret = secret_of("central")
+        self.publisher = Publisher(
+            self.ledger, self.post, Voice(os.urandom(16), self.secret.sign), key=self.secret.public
+        )
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
-        inbox: asyncio.Queue[Letter] = asyncio.Queue(INBOX)
-        refill = Refill(self.ledger, self.agents, limit_s=0.0, on_end=self.publisher.ring)
-        greeting = Greeting(self.ledger, self.publisher, self.agents, refill)
-        leases = Leases(self.ledger, self.publisher, self.agents, term_s=600.0, margin_s=10.0)
-        self.ingest = Ingest(self.ledger, inbox, self.publisher, self.agents, greeting, leases=leases)
+        inbox, early = Inbox(), Early(self.ledger)
+        recall_lane = RecallLane(self.ledger, self.recalls, self.agents, self.publisher)
+        refill = Refill(self.ledger, self.agents, limit_s=600.0, on_end=self.publisher.ring)
+        greeting = Greeting(self.ledger, self.publisher, self.agents, refill, recall_lane, early=early, inbox=inbox)
+        self.keys = DeviceKeys(self.ledger, Enrolment.OPEN)
+        gate = Gate(self.ledger, self.keys, self.agents, self.publisher.refuse)
+        leases = Leases(self.ledger, self.publisher, self.agents, early, term_s=600.0, margin_s=10.0)
+        self.ingest = Ingest(
+            self.ledger,
+            inbox,
+            self.publisher,
+            self.agents,
+            greeting,
+            recalls=recall_lane,
+            gate=gate,
+            early=early,
+            leases=leases,
+        )
 
     def close(self) -> None:
         self.ledger.close()
+
+    async def take(self, letters: list[Letter]) -> None:
+        """Letters of devices that central knows, or meets now."""
+        for device in {letter.device for letter in letters}:
+            if self.keys.of(device) is None:
+                self.keys.meet(device, secret_of(device).public)
+        await self.ingest.take(letters)
 
     def facts_of(self, device: str) -> int:
         """Facts of a device in the ledger. Raises AssertionError if one is missing or there twice."""
@@ -115,6 +156,8 @@ class Chain:
         self.device = device
         self._start = SessionStart(device=device, session=os.urandom(16))
         self._seq, self._head = 0, self._start.hash
+        self.secret = secret_of(device)
+        self._voice = Voice(self._start.session, self.secret.sign)
 
     def letter(self, facts: list[Fact]) -> Letter:
         bodies = tuple(encode_fact(fact) for fact in facts)
@@ -122,7 +165,7 @@ class Chain:
         for body in bodies:
             self._head = link(self._head, body)
         self._seq += len(bodies)
-        return Letter(device=self.device, data=encode(batch))
+        return Letter(device=self.device, data=self._voice.say(batch, topics.up(self.device)))
 
 
 async def stocked(bench: Bench, name: str, *, stock: int = STOCK) -> Path:

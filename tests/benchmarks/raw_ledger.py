@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from sync_protocol import envelope
 from sync_protocol.codec import decode_up
 from sync_protocol.messages import Batch
 from tests.benchmarks import pool
@@ -39,7 +40,7 @@ class RawLedger:
         facts: list[tuple[bytes, int, bytes]] = []
         states: dict[str, tuple[str, int, str]] = {}
         for message in messages:
-            batch = decode_up(message)
+            batch = decode_up(envelope.read(message).message)
             assert isinstance(batch, Batch)
             session = batch.start.session
             row = self._connection.execute(_THROUGH, (session,)).fetchone()

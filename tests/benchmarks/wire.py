@@ -13,12 +13,14 @@ from edge_agent.sync.link import Heard, LinkEvent, LinkUp, MqttLink
 from edge_agent.sync.shell import SyncShell
 from hardware_sims.broker import Brand, Broker
 from hardware_sims.process import ManagedProcess, ProcessDiedError
+from sync_protocol import envelope
 from sync_protocol.codec import decode_down
 from sync_protocol.documents import Route
 from sync_protocol.messages import Ack, Welcome
+from tests.benchmarks.office import secret_of
 from tests.benchmarks.workplace import DEVICE, Workplace
 
-_LONGEST_ACK = 400
+_LONGEST_ACK = 500
 _PATIENCE_S = 60.0
 _CONFIG = """\
 [central]
@@ -27,6 +29,9 @@ port = 0
 
 [mqtt]
 url = "{broker}"
+
+[sync]
+enrolment = "open"
 """
 
 
@@ -48,7 +53,7 @@ class WatchedLink:
             if isinstance(event, LinkUp):
                 self.up_s = time.perf_counter()
             elif isinstance(event, Heard) and len(event.data) < _LONGEST_ACK:
-                message = decode_down(event.data)
+                message = decode_down(envelope.read(event.data).message)
                 self.is_welcome = self.is_welcome or isinstance(message, Welcome)
                 if isinstance(message, Ack):
                     self.through = message.through
@@ -92,6 +97,8 @@ async def syncing(here: Workplace, port: int) -> AsyncIterator[WatchedLink]:
         rights=here.hand.rights,
         stock=here.stock,
         share=Share(location="ward", route=Route.CABINET, want=0),
+        recalls=here.recorder.recalls,
+        identity=secret_of(DEVICE),
     )
     recorder_tells = True
 

@@ -9,6 +9,7 @@ import msgspec
 from central.ledger.write import Ledger
 from central.sync.link import Outbox
 from central.sync.publish import Publisher
+from sync_protocol.envelope import Voice
 from sync_protocol.facts import SealedFact
 from sync_protocol.items import Item
 from sync_protocol.machines.ingest import SessionState
@@ -40,7 +41,7 @@ class Books(Protocol):
 
     def open(self, clock: SimClock, new_session: Callable[[], bytes], perils: Perils) -> Ledger: ...
 
-    def publisher(self, ledger: Ledger, outbox: Outbox) -> Publisher: ...
+    def publisher(self, ledger: Ledger, outbox: Outbox, voice: Voice, key: bytes) -> Publisher: ...
 
     def close(self) -> None:
         """The process is gone."""

@@ -1,21 +1,25 @@
 """Central: the ledger's disk, a line to the broker, and, while it runs, the shipped ingest and publisher."""
 
-import asyncio
 import dataclasses
-from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 from central.ledger.transaction import Transaction
 from central.ledger.write import Committed, Ledger
-from central.sync import ingest, link
+from central.stock.recalls import Recalls
+from central.sync import inbox, ingest
 from central.sync.agents import Agents
+from central.sync.early import Early
+from central.sync.gate import Gate
 from central.sync.greeting import Greeting
+from central.sync.inbox import Inbox
 from central.sync.ingest import Ingest
 from central.sync.leases import Leases
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
-from sync_protocol import topics
+from sync_protocol import envelope, topics
+from sync_protocol.envelope import Voice
 from sync_protocol.messages import Batch
 from tests.simulation.around import Around, session_of
 from tests.simulation.books import Books
@@ -23,7 +27,9 @@ from tests.simulation.clocks import SimClock
 from tests.simulation.driving import drive
 from tests.simulation.network import CENTRAL, Letter
 from tests.simulation.perils import Killed, Perils
+from tests.simulation.recall_office import RecallOffice
 from tests.simulation.scheduler import SECOND_US
+from tests.simulation.signing import ListedKeys, SimSecret
 from tests.simulation.world import shelf
 
 _WELCOME, _TAG_WITHIN = b"welcome", 12
@@ -51,6 +57,7 @@ class Process:
     agents: Agents
     refill: Refill
     leases: Leases
+    early: Early
 
 
 class CentralNode:
@@ -66,7 +73,8 @@ class CentralNode:
         self.work_us = (500, 3_000)
         self.around = around
         self._on_commit = on_commit
-        self._inbox: deque[Letter] = deque()
+        self._keys = ListedKeys()
+        self._inbox = Inbox()
         self._is_working = False
         self._sessions = around.random("sessions/central")
         self._chance = around.random("central")
@@ -81,7 +89,7 @@ class CentralNode:
         if topic == topics.BROADCAST:
             self.around.network.publish(self, "all", "", data)
         else:
-            is_doubled = self.around.is_strict or _WELCOME not in data[:_TAG_WITHIN]
+            is_doubled = self.around.is_strict or _WELCOME not in envelope.read(data).message[:_TAG_WITHIN]
             self.around.network.publish(self, "down", topic.rsplit("/", 2)[1], data, is_doubled=is_doubled)
 
     def on(self, kind: str, arg: Any) -> None:
@@ -104,7 +112,7 @@ class CentralNode:
             self.books.close()
             self.process = None
         self.perils.disarm()
-        self._inbox.clear()
+        self._inbox = Inbox()
         self._is_working = False
         self.around.network.left(self)
         self.around.scheduler.after(down_us, self, "boot")
@@ -133,15 +141,36 @@ class CentralNode:
         ledger = self.books.open(clock, lambda: session_of(self._sessions), self.perils)
         ledger.listen(self._on_commit)
         ledger.listen(lambda _committed: self.perils.point("ledger.synced"))
-        publisher = self.books.publisher(ledger, self)
+        secret = SimSecret(CENTRAL)
+        voice = Voice(session_of(self._sessions), secret.sign, suite=secret.suite)
+        publisher = self.books.publisher(ledger, self, voice, secret.public)
         ledger.listen(publisher.broadcast)
         agents = Agents(ledger)
         refill = Refill(ledger, agents, limit_s=REFILL_S, on_end=publisher.ring)
-        leases = Leases(ledger, publisher, agents, term_s=LEASE_S, margin_s=MARGIN_S)
-        greeting = Greeting(ledger, publisher, agents, refill)
-        taking = UntiringIngest(ledger, asyncio.Queue(), publisher, agents, greeting, leases=leases)
+        recalls = RecallLane(ledger, cast("Recalls", RecallOffice()), agents, publisher)
+        early = Early(ledger)
+        greeting = Greeting(ledger, publisher, agents, refill, recalls, early=early, inbox=self._inbox)
+        gate = Gate(ledger, self._keys, agents, publisher.refuse)
+        leases = Leases(ledger, publisher, agents, early, term_s=LEASE_S, margin_s=MARGIN_S)
+        taking = UntiringIngest(
+            ledger,
+            self._inbox,
+            publisher,
+            agents,
+            greeting,
+            recalls=recalls,
+            gate=gate,
+            early=early,
+            leases=leases,
+        )
         self.process = Process(
-            ledger=ledger, publisher=publisher, ingest=taking, agents=agents, refill=refill, leases=leases
+            ledger=ledger,
+            publisher=publisher,
+            ingest=taking,
+            agents=agents,
+            refill=refill,
+            early=early,
+            leases=leases,
         )
         self.around.scheduler.after(0, self, "dial")
         self.around.scheduler.after(TICK_US, self, "tick", self.process)
@@ -177,17 +206,20 @@ class CentralNode:
     def _hear(self, letter: Letter) -> None:
         if letter.line is not None:
             self.around.network.taken(letter)
-        if self.process is None or self.line is None or len(self._inbox) >= link.INBOX:
+        if self.process is None or self.line is None:
             return
-        self._inbox.append(letter)
+        if self._inbox.put(inbox.Letter(device=letter.device, data=letter.data)):
+            self._work_later()
+
+    def _work_later(self) -> None:
         if not self._is_working:
             self._is_working = True
             self.around.scheduler.after(self._chance.randint(*self.work_us), self, "work")
 
     def _work(self, process: Process) -> None:
-        letters = [self._inbox.popleft() for _ in range(min(ingest.COALESCED, len(self._inbox)))]
-        self._is_working = bool(self._inbox)
-        if self._is_working:
-            self.around.scheduler.after(self._chance.randint(*self.work_us), self, "work")
-        drive(process.ingest.take([link.Letter(device=letter.device, data=letter.data) for letter in letters]))
+        self._is_working = False
+        drive(process.ingest.take(self._inbox.take_now(ingest.COALESCED)))
+        process.ingest.let_in()
         process.leases.turn()
+        if self._inbox.has_any or process.early.ready() is not None:
+            self._work_later()

@@ -7,7 +7,6 @@ from central.ledger import statements
 from sync_protocol.documents import Route
 from sync_protocol.items import Item, Kind
 from sync_protocol.leases import LEASABLE
-from sync_protocol.machines.ingest import SessionState
 from tests.simulation.disk import Disk
 
 Row = tuple[Any, ...]
@@ -17,17 +16,12 @@ class Held(Protocol):
     """The part of the tables that leases are about."""
 
     disk: Disk
-    sessions: dict[bytes, SessionState]
     items: dict[str, tuple[Item, int]]
 
 
 def lease_answers(tables: Held) -> Mapping[str, Callable[..., list[Row]]]:
     """Rows of the statements, by name. Every workplace of the simulation is a station."""
     leased = tables.disk.tables["leased"]
-
-    def last_session(device: str) -> list[Row]:
-        states = [state for state in tables.sessions.values() if state.start.device == device]
-        return [(state.start.session, state.through, state.head) for state in states[-1:]]
 
     def leasable_at(product: str, state: str, location: str, limit: int) -> list[Row]:
         items = [
@@ -51,7 +45,6 @@ def lease_answers(tables: Held) -> Mapping[str, Callable[..., list[Row]]]:
     return {
         statements.LEASES: lambda: sorted(tables.disk.tables["lease"].values()),
         statements.LEASED: lambda: sorted(leased.values()),
-        statements.LAST_OWN_SESSION: last_session,
         statements.LEASABLE_AT: leasable_at,
         statements.PLACES_IN_STOCK: places,
         statements.ROUTE_OF: lambda _product: [(Route.STATION,)],

@@ -16,6 +16,7 @@ from central.sync import publish
 from central.sync.link import Outbox
 from central.sync.publish import Publisher
 from sync_protocol.chain import SessionStart
+from sync_protocol.envelope import Voice
 from sync_protocol.facts import Moment
 from sync_protocol.items import Item
 from sync_protocol.machines.incarnation import Mark, mint, wake
@@ -113,6 +114,7 @@ class DictLedger:
         writes += [("item", code, (item, version)) for code, item in staged.items.items()]
         for session, state in staged.sessions.items():
             writes += [("session", session, state), ("received", session, transaction.now_us)]
+        writes += staged.early
         writes += [("exception", first + n, misfit) for n, misfit in enumerate(staged.misfits)]
         writes += transaction.besides
         writes += [("change", version, tuple(staged.items)), ("meta", "own", transaction.own)]
@@ -199,8 +201,8 @@ class DictBooks:
     def open(self, clock: SimClock, new_session: Callable[[], bytes], perils: Perils) -> Ledger:
         return cast("Ledger", DictLedger(self._disk, self._outside, clock, new_session, perils))
 
-    def publisher(self, ledger: Ledger, outbox: Outbox) -> Publisher:
-        return DictPublisher(ledger, outbox)
+    def publisher(self, ledger: Ledger, outbox: Outbox, voice: Voice, key: bytes) -> Publisher:
+        return DictPublisher(ledger, outbox, voice, key=key)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 
 import msgspec
 
+from edge_agent.store import recalls
 from edge_agent.store.journal import NO_CHANGE, Journal, LeaseChange, Touched
 from edge_agent.store.opening import FACTS_FROM, HASH_AT, Line
 from edge_agent.store.replica import Replica
@@ -42,6 +43,7 @@ class DictJournal:
         self.lines = {line.start.session: line for line in lines}
         self._line = lines[-1]
         self.incarnation: int = disk.tables["setting"].get("incarnation", 0)
+        self.central_keys: tuple[bytes, ...] = ()
         self._disk = disk
         self._facts = disk.tables["fact"]
         self._overlay = disk.tables["overlay"]
@@ -50,6 +52,7 @@ class DictJournal:
             FACTS_FROM: self._facts_from,
             HASH_AT: self._hash_at,
             _FIRST_TOUCHED: self._first_touched,
+            recalls._READ: self._recall_sets,
         }
 
     @classmethod
@@ -104,6 +107,20 @@ class DictJournal:
         first_seq, line.head, line.head_hash = line.head + 1, seq, previous
         return tuple(FactId(device=start.device, session=start.session, seq=n) for n in range(first_seq, seq + 1))
 
+    def open_session(self, session: bytes, *, started_us: int) -> None:
+        before = self._line
+        start = SessionStart(
+            device=before.start.device,
+            session=session,
+            parent_session=before.start.session,
+            parent_seq=before.head,
+            parent_hash=before.head_hash,
+            started_us=started_us,
+        )
+        number = before.number + 1
+        self._commit("session", [("session", number, (start, 0, 0, 0)), ("base", number, (0, start.hash))])
+        self._line = self.lines[session] = _read_lines(self._disk)[-1]
+
     def leased(self) -> tuple[int, list[str]]:
         return self._disk.tables["setting"].get("leased_by", 0), sorted(self._disk.tables["leased"])
 
@@ -145,6 +162,12 @@ class DictJournal:
         """The statements of the code that asks, by name; a new one needs its answer here."""
         return self._answers[statement](*values)
 
+    def write(self, statement: str, rows: Sequence[_Row]) -> None:
+        """Keep or drop recall sets."""
+        assert statement in {recalls._KEEP, recalls._DROP}, f"no answer here to: {statement}"
+        is_kept = statement == recalls._KEEP
+        self._commit("recalls", [("recall_set", row[0], row if is_kept else GONE) for row in rows])
+
     def _commit(self, name: str, writes: list[Write]) -> None:
         self._perils.point(f"{name}.write")
         self._disk.write(writes)
@@ -164,6 +187,9 @@ class DictJournal:
     def _hash_at(self, position: int) -> list[_Row]:
         row = self._facts.get(position)
         return [(row[1],)] if row else []
+
+    def _recall_sets(self) -> list[_Row]:
+        return sorted(self._disk.tables["recall_set"].values(), reverse=True)
 
     def _first_touched(self) -> list[_Row]:
         return [(min((position for _, position in self._overlay.values()), default=None),)]
@@ -294,7 +320,7 @@ class DictMedium:
 
     def __init__(self, journal: Disk | None = None, replica: Disk | None = None, *, is_lazy: bool = False) -> None:
         self._is_lazy = is_lazy
-        self._journal = journal or Disk("session", "base", "fact", "overlay", "setting", "leased")
+        self._journal = journal or Disk("session", "base", "fact", "overlay", "setting", "recall_set", "leased")
         self._replica = replica or Disk("item", "cursor")
 
     def open(self, *, device: str, session: bytes, started_us: int, perils: Perils, is_resumed: bool) -> DictStores:

@@ -37,6 +37,7 @@ TABLES = (
     "item",
     "change",
     "exception",
+    "early",
     "agent",
     "backup",
     "lease",
@@ -56,6 +57,8 @@ class Tables:
         self.facts: dict[int, Entry] = disk.tables["fact"]
         self.misfits: dict[int, tuple[Misfit, Row]] = disk.tables["exception"]
         self.meta: dict[str, Any] = disk.tables["meta"]
+        self.early: dict[tuple[bytes, int], tuple[bytes, bytes]] = disk.tables["early"]
+        """(session, seq) to body and hash."""
         self.units: dict[str, set[str]] = defaultdict(set)
         self.verdicts: dict[bytes, list[Row]] = defaultdict(list)
         self.hashes: dict[tuple[bytes, int], bytes] = {}
@@ -75,6 +78,7 @@ class Tables:
             statements.VERDICTS: self._verdicts,
             statements.AGENTS: lambda: list(disk.tables["agent"].values()),
             statements.LAST_HEARD: self._last_heard,
+            statements.EARLY_HEADS: self._early_heads,
         }
 
     @property
@@ -125,6 +129,12 @@ class Tables:
         found = [row for row in self.verdicts.get(session, ()) if first <= row[0] <= last]
         return sorted(found, key=lambda row: int(row[0]))
 
+    def _early_heads(self) -> list[Row]:
+        last: dict[bytes, tuple[int, bytes]] = {}
+        for (session, seq), (_, digest) in self.early.items():
+            last[session] = max(last.get(session, (0, b"")), (seq, digest))
+        return [(session, *last[session]) for session in self.sessions if session in last]
+
     def _last_heard(self) -> list[Row]:
         heard: dict[str, int] = {row[0]: row[1] for row in self.disk.tables["agent"].values()}
         for session, us in self.disk.tables["received"].items():
@@ -172,6 +182,7 @@ class DictStaging:
         self.misfits: list[tuple[Misfit, Row]] = []
         self.items: dict[str, Item] = {}
         self.sessions: dict[bytes, SessionState] = {}
+        self.early: list[Write] = []
         self._version = version
 
     def add_fact(self, position: int, sealed: SealedFact, fact: Fact) -> None:  # noqa: ARG002 -- the shape it stands in for

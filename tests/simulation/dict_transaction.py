@@ -12,8 +12,9 @@ from sync_protocol.conservation import imbalance
 from sync_protocol.facts import Moment
 from sync_protocol.items import Kind
 from sync_protocol.machines.ingest import SessionState
+from sync_protocol.recalls import InForce
 from tests.simulation.dict_tables import DictStaging, Row, Tables
-from tests.simulation.disk import Write
+from tests.simulation.disk import GONE, Write
 
 
 class DictTransaction(Transaction):
@@ -22,7 +23,13 @@ class DictTransaction(Transaction):
     ) -> None:
         version = tables.version + 1
         super().__init__(
-            cast("Any", tables), version=version, position=position, own=own, moment=moment, is_refilling=is_refilling
+            cast("Any", tables),
+            version=version,
+            position=position,
+            own=own,
+            moment=moment,
+            recalls=InForce(),
+            is_refilling=is_refilling,
         )
         self._tables = tables
         self.besides: list[Write] = []
@@ -35,6 +42,8 @@ class DictTransaction(Transaction):
             statements.OTHER_SESSION: self._other_session,
             statements.HASH_OF: self._hash_of,
             statements.UNMET_PRODUCTS: list,
+            statements.EARLY_OF: self._early_of,
+            statements.EARLY_HASH: self._early_hash,
         }
 
     def load(self, codes: Iterable[str]) -> None:
@@ -52,19 +61,25 @@ class DictTransaction(Transaction):
         """The statements that central asks a transaction, by name; a new one needs its answer here."""
         return self._selects[statement](*values)
 
+    def execute(self, statement: str, values: Iterable[Row]) -> None:
+        """Facts that wait for older ones come and go, and leases are fenced."""
+        self.has_work = True
+        for row in values:
+            if statement == statements.FENCE_LEASE:
+                lease = self._tables.disk.tables["lease"].get(row[0])
+                if lease is not None:
+                    self.besides.append(("lease", row[0], (*lease[:-2], "fenced", lease[-1])))
+            elif statement == statements.ADD_EARLY:
+                self.staged.early.append(("early", row[:2], row[2:]))
+            else:
+                assert statement == statements.DROP_EARLY, f"no answer here to: {statement}"
+                session, through = row
+                gone = [key for key in self._tables.early if key[0] == session and key[1] <= through]
+                self.staged.early += [("early", key, GONE) for key in gone]
+
     def select_in(self, statement: str, keys: Iterable[str]) -> Iterator[Row]:
         assert not list(keys), f"no answer here to: {statement}"
         return iter(())
-
-    def execute(self, statement: str, values: Iterable[Row]) -> None:
-        """The statements by which central writes what no replica holds; a new one needs its like here."""
-        assert statement == statements.FENCE_LEASE, f"no answer here to: {statement}"
-        self.has_work = True
-        leases = self._tables.disk.tables["lease"]
-        for (device,) in values:
-            if device in leases:
-                row = leases[device]
-                self.besides.append(("lease", device, (*row[:-2], "fenced", row[-1])))
 
     def finish(self) -> None:
         boxes = {item.box or item.code for item in self.changed.values() if item.kind is not Kind.PIECE}
@@ -97,6 +112,15 @@ class DictTransaction(Transaction):
             return [(committed,)]
         staged = (entry.sealed for entry in self.staged.facts)
         return [(sealed.hash,) for sealed in staged if (sealed.id.session, sealed.id.seq) == (session, seq)]
+
+    def _early_of(self, session: bytes, limit: int) -> list[Row]:
+        rows = sorted((seq, body) for (of, seq), (body, _) in self._tables.early.items() if of == session)
+        return list(rows[:limit])
+
+    def _early_hash(self, session: bytes, seq: int) -> list[Row]:
+        staged = {key: row for _, key, row in self.staged.early}
+        found = staged.get((session, seq)) or self._tables.early.get((session, seq))
+        return [(found[1],)] if found else []
 
     def _starts(self) -> list[SessionStart]:
         states = self._tables.sessions | self.staged.sessions

@@ -10,9 +10,11 @@ from edge_agent.check import Stock
 from edge_agent.clock import Watch
 from edge_agent.errors import LinkDownError
 from edge_agent.rights import Rights, needed
+from edge_agent.store.recalls import HeldRecalls
 from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import Heard, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.shell import SyncShell
+from sync_protocol import topics
 from sync_protocol.codec import encode_fact
 from sync_protocol.documents import Route
 from sync_protocol.facts import Fact, FactId, Moment
@@ -26,9 +28,11 @@ from tests.simulation.media import Medium, Stores
 from tests.simulation.network import CENTRAL, Letter
 from tests.simulation.perils import Killed, Perils
 from tests.simulation.scheduler import SECOND_US
+from tests.simulation.signing import SimSecret
 
 WANT = 8
 ZONE = ZoneInfo("Asia/Shanghai")
+_CENTRAL_KEYS = (SimSecret(CENTRAL).public,)
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _SETTLED_S = 0.2, 10.0, 5.0
 """As ``edge_agent.sync.link`` waits."""
 
@@ -47,8 +51,8 @@ class Process:
     def wake_us(self) -> int | None:
         """When, by its own clock, the shell wants to be woken: what ``SyncShell._next`` waits for."""
         shell = self.shell
-        parts = (shell._uplink, shell._copying, shell._settling, shell._leasing)
-        due = [part.wake_us for part in parts if part.wake_us is not None]
+        parts = (shell._uplink, shell._copying, shell._settling, shell._recalls, shell._leasing)
+        due = [us for us in (part.wake_us for part in parts) if us is not None]
         return min(due) if due else None
 
 
@@ -263,12 +267,16 @@ class EdgeNode:
             link=self,
             journal=stores.journal,
             replica=stores.replica,
+            recalls=HeldRecalls(stores.journal),
             watch=watch,
             tell=lambda _rows: None,
             software="simulation",
             rights=rights,
             stock=cast("Stock", Believed(stores)),
             share=Share(location=self.location, route=Route.STATION, want=WANT),
+            identity=SimSecret(self.client_id),
+            new_session=lambda: session_of(self._sessions),
+            central_keys=_CENTRAL_KEYS,
         )
         self.process = Process(stores=stores, shell=shell, watch=watch, clock=clock, rights=rights)
         self._timer_us, self._wait_s, self._has_dial = None, _FIRST_WAIT_S, False
@@ -310,7 +318,8 @@ class EdgeNode:
         self._taken(letter)
         if self.line is None or (letter.line is not None and letter.line != self.line):
             return
-        self._step(process, Heard(data=letter.data))
+        topic = topics.BROADCAST if letter.lane == "all" else topics.down(self.client_id)
+        self._step(process, Heard(data=letter.data, topic=topic))
 
     def _taken(self, letter: Letter) -> None:
         if letter.line is not None:

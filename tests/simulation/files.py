@@ -35,6 +35,7 @@ from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
 from edge_agent.store.witness import Witness
 from sync_protocol.chain import SessionStart
+from sync_protocol.envelope import Voice
 from sync_protocol.facts import FactId, SealedFact
 from sync_protocol.items import Item
 from sync_protocol.machines.ingest import SessionState
@@ -201,8 +202,8 @@ class FileBooks:
         self._ledger = ledger
         return ledger
 
-    def publisher(self, ledger: Ledger, outbox: Outbox) -> Publisher:
-        return Publisher(ledger, outbox)
+    def publisher(self, ledger: Ledger, outbox: Outbox, voice: Voice, key: bytes) -> Publisher:
+        return Publisher(ledger, outbox, voice, key=key)
 
     def close(self) -> None:
         if self._ledger is not None:

@@ -9,7 +9,7 @@ import msgspec
 
 from tests.simulation.simulation import Simulation
 
-Patch = tuple[Any, str, Any]
+Patch = tuple[Any, Any, Any]
 """Where, name, what to put there."""
 
 

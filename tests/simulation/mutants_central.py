@@ -7,10 +7,11 @@ import msgspec
 
 from central.ledger import transaction as commits
 from central.ledger.transaction import Transaction
-from central.sync import ingest, lineage, link
+from central.sync import ingest, lineage
 from central.sync.greeting import Greeting, read_position
+from central.sync.inbox import Letter
 from central.sync.ingest import Ingest
-from sync_protocol import lifecycle
+from sync_protocol import envelope, lifecycle
 from sync_protocol.chain import seal
 from sync_protocol.codec import decode_up
 from sync_protocol.facts import Fact, SealedFact, What
@@ -22,6 +23,7 @@ from tests.simulation import dict_transaction
 from tests.simulation.dict_ledger import DictLedger
 from tests.simulation.dict_transaction import DictTransaction
 from tests.simulation.mutant import Mutant
+from tests.simulation.signing import SUITE
 
 
 def _sealed(batch: Batch, state: SessionState, *, after: int) -> Admission:
@@ -66,10 +68,10 @@ def _ack(taking: Ingest, session: bytes, through: int, *, ahead: int = 0) -> Ack
     return Ack(session=session, through=through, version=ledger.version + ahead, incarnation=ledger.incarnation)
 
 
-async def _ack_first(taking: Ingest, letters: Iterable[link.Letter]) -> None:
+async def _ack_first(taking: Ingest, letters: Iterable[Letter]) -> None:
     letters = list(letters)
     for letter in letters:
-        message = decode_up(letter.data)
+        message = decode_up(envelope.read(letter.data).message)
         if not isinstance(message, Batch):
             continue
         session, (through, _) = message.start.session, read_position(taking._ledger, message.start.session)
@@ -176,6 +178,11 @@ CENTRAL = (
         name="fork_unseen",
         wrong="two children of one parent raise nothing",
         patches=((lineage, "judge", lambda _start, _held, _past: None),),
+    ),
+    Mutant(
+        name="signature_unread",
+        wrong="whoever writes to the broker is believed",
+        patches=((envelope.SUITES, SUITE, lambda _key, _signature, _content: True),),
     ),
     Mutant(name="ack_before_commit", wrong="the ack leaves before the commit", patches=((Ingest, "take", _ack_first),)),
     Mutant(

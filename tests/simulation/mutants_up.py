@@ -5,6 +5,7 @@ from typing import Any
 
 from edge_agent.sync import shell
 from edge_agent.sync.settling import Settling
+from sync_protocol import envelope
 from sync_protocol.codec import decode_up
 from sync_protocol.items import Item
 from sync_protocol.machines import uplink
@@ -147,7 +148,7 @@ def _believe_puback(simulation: Simulation) -> None:
 
     def believe(sender: str, data: bytes) -> None:
         node = nodes.get(sender)
-        message = decode_up(data) if node is not None else None
+        message = decode_up(envelope.read(data).message) if node is not None else None
         if node is None or node.process is None or not isinstance(message, Batch):
             return
         process = node.process

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tests.simulation.forging import forged
 from tests.simulation.scheduler import SECOND_US, Node, Scheduler, stream
 from tests.simulation.telling import spoken_message
 
@@ -28,6 +29,8 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
     delay_us: int = 5_000
     late: float = 0.0
     """How much of the traffic takes up to 20 s."""
+    forged: float = 0.0
+    """To how much of the traffic the broker adds a lie of its own."""
 
 
 FAIR = Weather()
@@ -147,6 +150,15 @@ class Network:
             self._scheduler.tell(f"{sender.name} says {spoken_message(data, is_up=lane == 'up')}")
         letter = Letter(sender.name, sender.client_id, to, lane, data, self._generation, is_doubled)
         self._carry(sender.name, "u", letter, self, "route")
+        if self.weather.forged:
+            self._forge(sender, letter)
+
+    def _forge(self, sender: Client, letter: Letter) -> None:
+        random = self._path(sender.name, "u").random
+        if random.random() < self.weather.forged:
+            is_up = letter.lane == "up"
+            lie = forged(letter.data, is_up=is_up, device=letter.device if is_up else letter.to, random=random)
+            self._carry(sender.name, "u", msgspec.structs.replace(letter, data=lie, is_doubled=False), self, "route")
 
     def on(self, kind: str, arg: Any) -> None:
         if kind == "route":

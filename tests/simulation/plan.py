@@ -99,7 +99,7 @@ def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
         edges=edges,
         locations=locations,
         minutes=minutes,
-        weather=_weather(random),
+        weather=_weather(random, forged=stream(seed, "forger").choice((0.0, 0.0, 0.02, 0.2))),
         bounds=_bounds(random, is_strict=is_strict),
         is_strict=is_strict,
         decisions=tuple(sorted(decisions, key=lambda decision: decision.at_us)),
@@ -107,12 +107,13 @@ def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
     )
 
 
-def _weather(random: Random) -> Weather:
+def _weather(random: Random, *, forged: float) -> Weather:
     return Weather(
         loss=random.choice((0.0, 0.0, 0.02, 0.1, 0.3)),
         duplicate=random.choice((0.0, 0.0, 0.05, 0.3)),
         delay_us=random.choice((500, 5_000, 50_000, 500_000)),
         late=random.choice((0.0, 0.0, 0.01)),
+        forged=forged,
     )
 
 

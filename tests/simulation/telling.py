@@ -1,5 +1,6 @@
 """Messages in words, for whoever reads a trace."""
 
+from sync_protocol import envelope
 from sync_protocol.codec import decode_down, decode_up
 from sync_protocol.errors import ProtocolError
 from sync_protocol.messages import Ack, Batch, Delta, Down, Hello, Position, Pull, Refused, Up, Welcome
@@ -7,7 +8,8 @@ from sync_protocol.messages import Ack, Batch, Delta, Down, Hello, Position, Pul
 
 def spoken_message(data: bytes, *, is_up: bool) -> str:
     try:
-        message = decode_up(data) if is_up else decode_down(data)
+        content = envelope.read(data).message
+        message = decode_up(content) if is_up else decode_down(content)
     except ProtocolError as error:
         return f"unreadable: {error}"
     return _words(message)

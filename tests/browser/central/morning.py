@@ -134,12 +134,24 @@ def misfits(hospital: Hospital) -> None:
 def agents(hospital: Hospital) -> None:
     now, version = hospital.time.now_us(), hospital.ledger.version
     rows = (
-        ("station-1", now - 800_000, "codepool 0.1.0", 1, version, 0, 12_000, b"a" * 16, 1),
-        ("cabinet-1", now - 1_500_000, "codepool 0.1.0", 1, max(0, version - 60), 12, -42_300_000, b"b" * 16, 1),
-        ("packager-1", now - 380_000_000, "codepool 0.1.0", 1, max(0, version - 9), 3, None, b"c" * 16, 0),
+        ("station-1", now - 800_000, "codepool 0.1.0", 1, version, 0, 12_000, b"a" * 16, 1, None, 0),
+        (
+            "cabinet-1",
+            now - 1_500_000,
+            "codepool 0.1.0",
+            1,
+            max(0, version - 60),
+            12,
+            -42_300_000,
+            b"b" * 16,
+            1,
+            None,
+            0,
+        ),
+        ("packager-1", now - 380_000_000, "codepool 0.1.0", 1, max(0, version - 9), 3, None, b"c" * 16, 0, None, 0),
     )
     hospital.ledger.write(
-        lambda connection: connection.executemany(statements.WRITE_AGENT, [(*row, None, 0) for row in rows]).rowcount
+        lambda connection: connection.executemany(statements.WRITE_AGENT, [(*row, 0) for row in rows]).rowcount
     )
     hospital.conditions = (
         Condition(part="ledger"),

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 import aiohttp
 import aiomqtt
+import msgspec
 
 from hardware_sims.process import ManagedProcess
-from sync_protocol import topics
-from sync_protocol.codec import decode_down, encode
+from sync_protocol import envelope, topics
+from sync_protocol.codec import decode_down
 from sync_protocol.messages import Ack, Batch, Delta, Down, Hello, Position, Pull, Up, Welcome
 from tests.unit.central_core.desk import HandAgent
 
@@ -30,9 +31,9 @@ class CentralProcess:
         self._log = folder / "central.log"
         config = folder / "central.toml"
         config.write_text(
-            f'[central]\ndata = "data"\nport = 0\n[mqtt]\nurl = "{mqtt}"\n{extra}\n'
+            f'[central]\ndata = "data"\nport = 0\n[mqtt]\nurl = "{mqtt}"\n[sync]\nenrolment = "open"\n{extra}\n'
             f'[[clients]]\nname = "his"\ntoken = "{TOKEN}"\n'
-            'scopes = ["read", "orders", "receiving", "usage", "masterdata"]\n',
+            'scopes = ["read", "orders", "receiving", "usage", "masterdata", "recalls"]\n',
             encoding="utf-8",
         )
         command = [sys.executable, "-m", "central.cli", "run", "--config", str(config)]
@@ -82,9 +83,16 @@ class WireAgent:
         self.agent = agent
         self._client = client
         self._heard: list[tuple[bool, Down]] = []
+        self._is_introduced = False
 
     async def say(self, message: Up) -> None:
-        await self._client.publish(topics.up(self.agent.device), encode(message), qos=1)
+        if not self._is_introduced and not isinstance(message, Hello):
+            await self.say(Hello(start=self.agent.start, head=None, head_hash=b"", pending=(), replica_version=0))
+        self._is_introduced = True
+        if isinstance(message, Hello):
+            message = msgspec.structs.replace(message, key=self.agent.secret.public)
+        topic = topics.up(self.agent.device)
+        await self._client.publish(topic, self.agent.voice.say(message, topic), qos=1)
 
     async def hear(self, kind: type[_M], *, is_broadcast: bool = False) -> _M:
         """The next message of a kind; others are kept for later."""
@@ -96,7 +104,8 @@ class WireAgent:
                         return heard[1]
                 message = await anext(self._client.messages)
                 assert isinstance(message.payload, bytes)
-                self._heard.append((str(message.topic) == topics.BROADCAST, decode_down(message.payload)))
+                said = decode_down(envelope.read(message.payload).message)
+                self._heard.append((str(message.topic) == topics.BROADCAST, said))
 
     async def greet(self, *, version: int = 0) -> Welcome:
         """Say hello until central answers."""

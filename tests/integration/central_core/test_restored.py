@@ -152,10 +152,10 @@ async def test_a_ledger_restored_from_an_older_backup_is_whole_again_with_no_com
     assert whole_s < 40
 
 
+@pytest.mark.fault(33)
 async def test_while_an_agent_is_missing_no_order_is_allocated_and_a_call_shows_why(
     tmp_path: Path, broker: Broker, central: CentralProcess
 ) -> None:
-    """Fault 33."""
     async with connected(HandAgent("clerk"), broker.port) as clerk:
         await stocked(central, 3, clerk)
         box = {"id": "BOX", "name": "盒", "kind": "box", "drug_ids": ["8100002"]}
@@ -201,10 +201,11 @@ async def test_while_an_agent_is_missing_no_order_is_allocated_and_a_call_shows_
     assert (await central.call("GET", "/healthz"))[0] == 200
 
 
+@pytest.mark.fault(34)
 async def test_of_two_centrals_alive_the_older_is_refused_by_agents_and_says_so_itself(
     tmp_path: Path, broker: Broker, central: CentralProcess
 ) -> None:
-    """Fault 34: a failover that left the old one running."""
+    """A failover that left the old one running."""
     async with connected(HandAgent("clerk"), broker.port) as clerk:
         await stocked(central, PIECES, clerk)
     async with Agent(tmp_path / "one", broker.port, "cabinet-1") as one:
@@ -235,10 +236,11 @@ async def test_of_two_centrals_alive_the_older_is_refused_by_agents_and_says_so_
             await second.stop()
 
 
+@pytest.mark.fault(12)
 async def test_an_image_put_back_is_found_at_first_contact_and_its_loss_is_counted(
     tmp_path: Path, broker: Broker, central: CentralProcess
 ) -> None:
-    """REQ-04, fault 12."""
+    """REQ-04."""
     async with connected(HandAgent("clerk"), broker.port) as clerk:
         await stocked(central, PIECES, clerk)
     path = tmp_path / "one"
@@ -271,10 +273,11 @@ async def test_an_image_put_back_is_found_at_first_contact_and_its_loss_is_count
     await assert_whole(central)
 
 
+@pytest.mark.fault(12)
 async def test_an_image_of_a_running_session_lacks_what_the_ledger_has(
     tmp_path: Path, broker: Broker, central: CentralProcess
 ) -> None:
-    """Fault 12: the copy was made while the agent ran."""
+    """The copy was made while the agent ran."""
     async with connected(HandAgent("clerk"), broker.port) as clerk:
         await stocked(central, PIECES, clerk)
     path = tmp_path / "one"
@@ -293,10 +296,11 @@ async def test_an_image_of_a_running_session_lacks_what_the_ledger_has(
     assert found.startswith(expected)
 
 
+@pytest.mark.fault(13)
 async def test_a_cloned_computer_is_found_at_its_first_contact_and_both_are_kept(
     tmp_path: Path, broker: Broker, central: CentralProcess
 ) -> None:
-    """REQ-04, fault 13: both run at once, under one name."""
+    """REQ-04: both run at once, under one name."""
     async with connected(HandAgent("clerk"), broker.port) as clerk:
         await stocked(central, PIECES, clerk)
     async with Agent(tmp_path / "one", broker.port, "cabinet-1") as agent:
@@ -317,10 +321,11 @@ async def test_a_cloned_computer_is_found_at_its_first_contact_and_both_are_kept
     await assert_whole(central)
 
 
+@pytest.mark.fault(14)
 async def test_a_deleted_journal_is_found_and_its_loss_counted_from_the_last_hello(
     tmp_path: Path, broker: Broker, central: CentralProcess
 ) -> None:
-    """REQ-04, fault 14."""
+    """REQ-04."""
     async with connected(HandAgent("clerk"), broker.port) as clerk:
         await stocked(central, PIECES, clerk)
     path = tmp_path / "one"

@@ -30,16 +30,21 @@ from central.stock.fulfilment import settle_orders
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.recall_items import believe, settle_recalls
+from central.stock.recall_key import open_key
+from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Life, Services
 from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
+from central.sync.early import Early
 from central.sync.lease_desk import LeaseDesk
 from central.sync.leases import Leases
 from central.sync.publish import Publisher
 from sync_protocol.chain import SessionStart, seal
 from sync_protocol.codec import encode_fact
 from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Person, Product, Route
+from sync_protocol.envelope import Voice
 from sync_protocol.facts import Fact, How, What
 from sync_protocol.items import Kind
 from sync_protocol.machines.ingest import begin
@@ -86,6 +91,10 @@ def _new_ledger() -> pathlib.Path:
     return store.prepare(folder, now_us=0)
 
 
+def _unsigned(_data: bytes) -> bytes:
+    return b""
+
+
 class NoPost:
     """No agent is to be reached."""
 
@@ -105,15 +114,18 @@ class Hospital:
         self.changes = Changes()
         self._sessions = 0
         self.ledger = Ledger(self.path, self.time, self.changes, self._new_session)
-        self.ledger.follow(settle_notes, settle_usages, settle_orders, enqueue_sales)
+        self.ledger.prepare(believe)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
+        self.recalls = Recalls(self.ledger, open_key(folder))
+        self.ledger.listen(self.recalls.committed)
         self.read: AsyncEngine = open_reader(self.path)
         self.conditions: tuple[Condition, ...] = (Condition(part="ledger"), Condition(part="broker"))
         self.life = Life(incarnation=self.ledger.incarnation)
         self.ended_by = ""
         people = People(self.ledger, CHEAP)
-        publisher = Publisher(self.ledger, NoPost())
+        publisher = Publisher(self.ledger, NoPost(), Voice(bytes(16), _unsigned), key=b"")
         agents = Agents(self.ledger)
-        self.leases = Leases(self.ledger, publisher, agents, term_s=600.0, margin_s=10.0)
+        self.leases = Leases(self.ledger, publisher, agents, Early(self.ledger), term_s=600.0, margin_s=10.0)
         desk = LeaseDesk(self.ledger, self.leases)
         self.services = Services(
             ledger=self.ledger,
@@ -123,6 +135,7 @@ class Hospital:
             masterdata=MasterData(self.ledger, people),
             people=people,
             exceptions=Exceptions(self.ledger),
+            recalls=self.recalls,
             changes=self.changes,
             time=self.time,
             read=self.read,

@@ -301,7 +301,7 @@ async def test_sync_tells_one_sentence_with_cause_and_action(hospital: Hospital,
     assert "No agent has spoken" in await page(nurse, "/sync?lang=en")
 
     def agents(*rows: tuple[object, ...]) -> None:
-        full = [(*row, None, 0) for row in rows]
+        full = [(*row, None, 0, 0) for row in rows]
         hospital.ledger.write(lambda connection: connection.executemany(statements.WRITE_AGENT, full).rowcount)
 
     version = hospital.ledger.version
@@ -344,7 +344,7 @@ async def test_sync_shows_a_refill_a_lost_journal_and_the_last_backup(
 ) -> None:
     """REQ-02 to REQ-04: a person sees what central waits for, may end it, and is told what was lost."""
     now = hospital.time.now_us()
-    agent = ("cabinet-1", now, "0.1.0", 1, 0, 0, 100, b"s" * 16, 1, None, 0)
+    agent = ("cabinet-1", now, "0.1.0", 1, 0, 0, 100, b"s" * 16, 1, None, 0, 0)
     hospital.ledger.write(lambda connection: connection.execute(statements.WRITE_AGENT, agent))
     assert "codepool-central backup" in await page(nurse, f"/sync?lang={language}")
     told = ("ledger-1.db", "0" * 64, now, 7, 40, 1, 4096)

@@ -251,6 +251,8 @@ async def test_scans_of_agents_that_were_killed_are_drained_in_order_once(tmp_pa
         rights=shelf.hand.rights,
         stock=shelf.stock,
         share=Share(location="ward", route=Route.CABINET, want=0),
+        recalls=shelf.recorder.recalls,
+        identity=shelf.identity,
     )
     async with central.on(broker.port):
         running = asyncio.create_task(shell.run())

@@ -67,11 +67,12 @@ async def settled(agent: Agent, central: TinyCentral) -> None:
     assert agent.shelf.replica.version == central.version
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize("is_restarted", [False, True])
 async def test_the_ledger_is_refilled_and_what_was_issued_is_never_believed_in_stock(
     tmp_path: Path, broker: Broker, central: TinyCentral, *, is_restarted: bool
 ) -> None:
-    """Fault 32: acked and forgotten facts, overlay gone, and a ledger from before them."""
+    """Acked and forgotten facts, overlay gone, and a ledger from before them."""
     backup = central.backup()
     async with Agent(tmp_path / "a", broker.port) as agent:
         async with central.on(broker.port):
@@ -91,10 +92,11 @@ async def test_the_ledger_is_refilled_and_what_was_issued_is_never_believed_in_s
     assert not backup.conflicts
 
 
+@pytest.mark.fault(32)
 async def test_facts_made_meanwhile_stay_hidden_until_the_new_replica_shows_them(
     tmp_path: Path, broker: Broker, central: TinyCentral
 ) -> None:
-    """Fault 32: versions of the restored ledger are lower than those of the replica that still serves."""
+    """Versions of the restored ledger are lower than those of the replica that still serves."""
     backup = central.backup()
     async with Agent(tmp_path / "a", broker.port) as agent:
         async with central.on(broker.port):
@@ -113,10 +115,11 @@ async def test_facts_made_meanwhile_stay_hidden_until_the_new_replica_shows_them
             assert state_of(agent, 2) is State.TAKEN
 
 
+@pytest.mark.fault(6, 32)
 async def test_a_replica_lost_during_the_refill_is_not_copied_from_a_ledger_that_lacks_own_facts(
     tmp_path: Path, broker: Broker, central: TinyCentral, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault 6 during fault 32: unknown is safe, in stock is not."""
+    """Unknown is safe, in stock is not."""
     monkeypatch.setattr(downlink, "PULL_AGAIN_AFTER_US", 100_000)
     backup = central.backup()
     async with Agent(tmp_path / "a", broker.port) as agent:
@@ -153,10 +156,11 @@ async def test_an_agent_started_in_the_middle_of_the_refill_goes_on_with_it(
         await settled(agent, backup)
 
 
+@pytest.mark.fault(34)
 async def test_of_two_centrals_the_older_is_refused_with_an_alarm(
     tmp_path: Path, broker: Broker, central: TinyCentral
 ) -> None:
-    """Fault 34: it cannot ack, it cannot change the replica, and it does not stop the right one."""
+    """It cannot ack, it cannot change the replica, and it does not stop the right one."""
     async with Agent(tmp_path / "a", broker.port) as agent:
         async with central.on(broker.port):
             await until(lambda: agent.shelf.replica.incarnation == 5)

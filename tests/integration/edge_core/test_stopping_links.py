@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from central.sync.inbox import Inbox
 from central.sync.link import Broker as BrokerAddress
 from central.sync.link import MqttLink as CentralLink
 from edge_agent.sync.link import LinkDown, LinkEvent, LinkUp
@@ -29,7 +30,7 @@ async def edge(port: int, up: asyncio.Event, down: asyncio.Event) -> None:
 
 async def central(port: int, up: asyncio.Event, _down: asyncio.Event) -> None:
     address = BrokerAddress(host="127.0.0.1", port=port)
-    await CentralLink(address, asyncio.Queue(8), client="central", random=Random(1), on_up=up.set).run()
+    await CentralLink(address, Inbox(), client="central", random=Random(1), on_up=up.set).run()
 
 
 @pytest.mark.parametrize("run", [edge, central])

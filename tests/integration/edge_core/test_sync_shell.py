@@ -16,7 +16,6 @@ from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import MqttLink
 from edge_agent.sync.shell import SyncShell
 from hardware_sims.broker import Brand, Broker
-from sync_protocol import codec
 from sync_protocol.documents import Route
 from sync_protocol.facts import Fact
 from sync_protocol.items import State
@@ -45,6 +44,8 @@ class Agent:
             rights=self.shelf.hand.rights,
             stock=self.shelf.stock,
             share=Share(location="ward", route=Route.CABINET, want=0),
+            recalls=self.shelf.recorder.recalls,
+            identity=self.shelf.identity,
         )
         self.shelf.recorder.listen(lambda _items: self.shell.committed())
         self.health = Health(
@@ -257,10 +258,10 @@ async def test_what_central_refuses_or_garbles_is_said_and_does_not_stop_sync(
 ) -> None:
     async with central.on(broker.port), Agent(tmp_path / "a", broker.port) as agent:
         await until(lambda: agent.shelf.replica.version == 1)
-        await central.say(DEVICE, codec.encode(Refused(cause="two chains", advice="call the administrator")))
+        await central.say(DEVICE, Refused(cause="two chains", advice="call the administrator"))
         await until(lambda: agent.shell.state.alarm == "two chains; call the administrator")
         assert agent.health.snapshot().sentence_key is Sentence.CENTRAL_REFUSED
-        await central.say(DEVICE, b"\x01\x00garbage")
+        await central.send(DEVICE, b"\x01\x00garbage")
         await until(lambda: "cannot read" in agent.shell.state.alarm)
         await agent.shelf.recorder.record(taken(1))
         await until(lambda: agent.waiting == 0)

@@ -2,19 +2,22 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiomqtt
 
-from sync_protocol import codec, topics
+from sync_protocol import codec, envelope, topics
+from sync_protocol.envelope import Secret, Voice
 from sync_protocol.facts import SealedFact
 from sync_protocol.items import Item
 from sync_protocol.lifecycle import fold
 from sync_protocol.machines.ingest import SessionState, admit
-from sync_protocol.messages import Ack, Batch, Delta, Hello, Position, Pull, Rows, Up, Welcome
+from sync_protocol.messages import Ack, Batch, Delta, Down, Hello, Position, Pull, Rows, Up, Welcome
 
 PAGE = 50
+SECRET = Secret(bytes(32))
 
 
 class TinyCentral:
@@ -32,6 +35,7 @@ class TinyCentral:
         self.incarnation = 0
         self.safe: dict[bytes, int] = {}
         self._client: aiomqtt.Client | None = None
+        self._voice = Voice(os.urandom(16), SECRET.sign)
 
     @contextlib.asynccontextmanager
     async def on(self, port: int) -> AsyncIterator["TinyCentral"]:
@@ -40,9 +44,9 @@ class TinyCentral:
         try:
             yield self
         finally:
-            serving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await serving
+            while not serving.done():  # a cancellation that meets a dying connection may end that, and be forgotten
+                serving.cancel()
+                await asyncio.wait({serving}, timeout=1)
 
     async def change(self, *items: Item) -> None:
         """Central changes items by itself."""
@@ -58,7 +62,10 @@ class TinyCentral:
         copy.ledger, copy.incarnation, copy.safe = list(self.ledger), self.incarnation + 1, dict(self.safe)
         return copy
 
-    async def say(self, device: str, data: bytes) -> None:
+    async def say(self, device: str, message: Down) -> None:
+        await self.send(device, self._voice.say(message, topics.down(device)))
+
+    async def send(self, device: str, data: bytes) -> None:
         if self._client is not None:
             await self._client.publish(topics.down(device), data, qos=1)
 
@@ -77,7 +84,8 @@ class TinyCentral:
     async def _take(self, topic: str, payload: Any) -> None:
         if self.is_deaf:
             return
-        message, device = codec.decode_up(bytes(payload)), topics.device_of(topic)
+        opened, device = envelope.read(bytes(payload)), topics.device_of(topic)
+        message = codec.decode_up(opened.message)
         self.heard.append(message)
         match message:
             case Hello():
@@ -95,6 +103,7 @@ class TinyCentral:
                         incarnation=self.incarnation,
                         echo_us=message.sent_us,
                         central_us=message.sent_us + self.offset_us,
+                        key=SECRET.public,
                     ),
                 )
             case Batch():
@@ -130,7 +139,9 @@ class TinyCentral:
     async def _broadcast(self, after: int) -> None:
         if self.is_broadcasting and self._client is not None:
             with contextlib.suppress(aiomqtt.MqttError):
-                await self._client.publish(topics.BROADCAST, codec.encode(self._delta(after)), qos=0)
+                await self._client.publish(
+                    topics.BROADCAST, self._voice.say(self._delta(after), topics.BROADCAST), qos=0
+                )
 
     def _delta(self, after: int) -> Delta:
         """Rows of whole versions, about a page of them."""
@@ -142,7 +153,7 @@ class TinyCentral:
         )
 
     async def _answer(self, device: str, message: Welcome | Ack | Delta) -> None:
-        await self.say(device, codec.encode(message))
+        await self.say(device, message)
 
     def _through(self, session: bytes) -> int:
         state = self.sessions.get(session)

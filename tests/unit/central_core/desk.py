@@ -1,9 +1,9 @@
 """A ledger in a folder with everything that follows from its commits, and agents made by hand that send it facts."""
 
 import datetime as dt
+import hashlib
 import os
 import sqlite3
-from asyncio import Queue
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,29 @@ from central.clock import HospitalTime
 from central.connectors.queue import enqueue_sales
 from central.ledger import store
 from central.ledger.write import Ledger
+from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.fulfilment import settle_orders
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.recall_items import believe, settle_recalls
+from central.stock.recall_key import open_key
+from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving, settle_notes
 from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
+from central.sync.early import Early
+from central.sync.gate import Gate
 from central.sync.greeting import Greeting
+from central.sync.inbox import Inbox, Letter
 from central.sync.ingest import Ingest
 from central.sync.leases import Leases
-from central.sync.link import INBOX, Letter
 from central.sync.publish import Publisher
+from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
-from sync_protocol import topics
+from sync_protocol import envelope, topics
 from sync_protocol.chain import SessionStart, link
-from sync_protocol.codec import decode_down, encode, encode_fact
+from sync_protocol.codec import decode_down, encode_fact
 from sync_protocol.documents import (
     DeliveryNote,
     NoteLine,
@@ -42,6 +49,7 @@ from sync_protocol.documents import (
     Product,
     Route,
 )
+from sync_protocol.envelope import Secret, Voice
 from sync_protocol.epc import encode_piece
 from sync_protocol.facts import Fact, How, Moment, What
 from sync_protocol.items import Kind, State
@@ -86,6 +94,11 @@ def piece(number: int) -> str:
     return encode_piece(1, number)
 
 
+def secret_of(name: str) -> Secret:
+    """The key of a device, or of central: the same whenever it is asked for."""
+    return Secret(hashlib.sha256(name.encode()).digest())
+
+
 class HandClock:
     """Stands still until told."""
 
@@ -107,7 +120,7 @@ class Pigeonhole:
         self.sent: list[tuple[str, Down]] = []
 
     def send(self, topic: str, data: bytes) -> None:
-        self.sent.append((topic, decode_down(data)))
+        self.sent.append((topic, decode_down(envelope.read(data).message)))
 
     def to(self, device: str, kind: type[Any]) -> list[Any]:
         return [message for topic, message in self.sent if topic == topics.down(device) and isinstance(message, kind)]
@@ -131,6 +144,8 @@ class HandAgent:
         )
         self.seq: int = 0
         self.head: bytes = self.start.hash
+        self.secret: Secret = secret_of(device)
+        self.voice: Voice = Voice(self.start.session, self.secret.sign)
 
     def batch(self, *facts: Fact | bytes) -> Batch:
         bodies = tuple(fact if isinstance(fact, bytes) else encode_fact(fact) for fact in facts)
@@ -141,7 +156,7 @@ class HandAgent:
         return batch
 
     def letter(self, message: Up) -> Letter:
-        return Letter(device=self.device, data=encode(message))
+        return Letter(device=self.device, data=self.voice.say(message, topics.up(self.device)))
 
 
 class Desk:
@@ -152,16 +167,36 @@ class Desk:
         self.path = store.prepare(folder, now_us=self.clock.us)
         self.changes = Changes()
         self.ledger = Ledger(self.path, self.time, self.changes, lambda: os.urandom(16))
-        self.ledger.follow(settle_usages, settle_notes, settle_orders, enqueue_sales)
+        self.ledger.prepare(believe)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
+        self.recalls = Recalls(self.ledger, open_key(folder))
+        self.ledger.listen(self.recalls.committed)
         self.post = Pigeonhole()
-        self.publisher = Publisher(self.ledger, self.post)
+        secret = secret_of("central")
+        self.publisher = Publisher(self.ledger, self.post, Voice(os.urandom(16), secret.sign), key=secret.public)
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
-        self.inbox: Queue[Letter] = Queue(INBOX)
+        self.inbox = Inbox()
+        self.early = Early(self.ledger)
         self.refill = Refill(self.ledger, self.agents, limit_s=600.0, on_end=self.publisher.ring)
-        self.greeting = Greeting(self.ledger, self.publisher, self.agents, self.refill)
-        self.leases = Leases(self.ledger, self.publisher, self.agents, term_s=600.0, margin_s=10.0)
-        self.ingest = Ingest(self.ledger, self.inbox, self.publisher, self.agents, self.greeting, leases=self.leases)
+        self.recall_lane = RecallLane(self.ledger, self.recalls, self.agents, self.publisher)
+        self.greeting = Greeting(
+            self.ledger, self.publisher, self.agents, self.refill, self.recall_lane, early=self.early, inbox=self.inbox
+        )
+        self.device_keys = DeviceKeys(self.ledger, Enrolment.OPEN)
+        self.gate = Gate(self.ledger, self.device_keys, self.agents, self.publisher.refuse)
+        self.leases = Leases(self.ledger, self.publisher, self.agents, self.early, term_s=600.0, margin_s=10.0)
+        self.ingest = Ingest(
+            self.ledger,
+            self.inbox,
+            self.publisher,
+            self.agents,
+            self.greeting,
+            recalls=self.recall_lane,
+            gate=self.gate,
+            early=self.early,
+            leases=self.leases,
+        )
         self.people = People(self.ledger, argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         self.masterdata = MasterData(self.ledger, self.people)
         self.receiving = Receiving(self.ledger)
@@ -194,10 +229,20 @@ class Desk:
         """As central itself."""
         self.ledger.commit(lambda transaction: transaction.record(self.fact(what, *codes, **fields)))
 
+    async def take(self, letters: Iterable[Letter]) -> None:
+        """Letters of devices that said who they are."""
+        letters = list(letters)
+        for letter in letters:
+            if self.device_keys.of(letter.device) is None:
+                self.device_keys.meet(letter.device, secret_of(letter.device).public)
+        await self.ingest.take(letters)
+        while self.early.ready() is not None:
+            self.ingest.let_in()
+
     async def send(self, agent: HandAgent, *messages: Up) -> list[Ack]:
         """All messages taken together; the acks that came."""
         before = len(self.post.to(agent.device, Ack))
-        await self.ingest.take([agent.letter(message) for message in messages])
+        await self.take([agent.letter(message) for message in messages])
         return self.post.to(agent.device, Ack)[before:]
 
     async def catalogue(self) -> None:

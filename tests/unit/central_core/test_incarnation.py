@@ -89,8 +89,9 @@ def test_a_ledger_whose_mark_is_gone_may_be_a_restored_one(tmp_path: Path, *, is
     again.close()
 
 
+@pytest.mark.fault(32)
 async def test_any_commit_that_is_missing_makes_another_life(desk: Desk, tmp_path: Path) -> None:
-    """Fault 32: not only facts count, an order without one is a loss too."""
+    """Not only facts count, an order without one is a loss too."""
     older = copy_of(desk, tmp_path)
     incarnation = desk.ledger.incarnation
     await desk.orders.place(an_order("O-1"))
@@ -132,9 +133,10 @@ async def test_a_mark_that_lags_behind_is_no_restore(desk: Desk, tmp_path: Path)
     again.close()
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize("evidence", ["acked", "replica"])
 async def test_an_agent_that_was_told_more_proves_that_the_ledger_went_back(desk: Desk, evidence: str) -> None:
-    """Fault 32: a whole machine was set back, mark and all; the first HELLO shows it."""
+    """A whole machine was set back, mark and all; the first HELLO shows it."""
     await with_pieces(desk)
     (agent,) = await met(desk, "cabinet-1")
     incarnation = desk.ledger.incarnation
@@ -160,16 +162,17 @@ async def test_claims_of_another_incarnation_prove_nothing(desk: Desk) -> None:
     assert (desk.ledger.incarnation, desk.refill.is_on) == (incarnation, False)
 
 
+@pytest.mark.fault(34)
 async def test_an_agent_that_met_a_newer_central_shows_that_this_is_the_older(desk: Desk) -> None:
-    """Fault 34."""
     agent = HandAgent("cabinet-1")
     await desk.send(agent, hello(agent, incarnation=desk.ledger.incarnation + 7))
     assert desk.refill.superseded == desk.ledger.incarnation + 7
     assert desk.post.to("cabinet-1", Welcome)[0].incarnation == desk.ledger.incarnation, "so that the agent alarms"
 
 
+@pytest.mark.fault(33)
 async def test_nothing_is_pulled_broadcast_or_allocated_until_all_have_given_back(desk: Desk, tmp_path: Path) -> None:
-    """Fault 33: a unit that looks free may be issued by a fact that is on its way back."""
+    """A unit that looks free may be issued by a fact that is on its way back."""
     await with_pieces(desk)
     await desk.units(1)
     one, other = await met(desk, "cabinet-1", "cabinet-2")
@@ -267,8 +270,8 @@ async def test_agents_that_were_silent_for_a_week_before_the_backup_are_not_wait
     again.close()
 
 
+@pytest.mark.fault(39)
 async def test_a_ledger_without_its_seal_is_not_started(desk: Desk, tmp_path: Path) -> None:
-    """Fault 39."""
     desk.ledger.connection.execute("DELETE FROM seal")
     desk.close()
     with pytest.raises(LedgerCorruptError, match="the seal is gone"):
@@ -278,8 +281,9 @@ async def test_a_ledger_without_its_seal_is_not_started(desk: Desk, tmp_path: Pa
 class TestJournals:
     """REQ-04, faults 12 to 14: what the first contact of a journal proves."""
 
+    @pytest.mark.fault(12)
     async def test_a_restored_image_is_found_at_hello_and_its_loss_is_counted(self, desk: Desk) -> None:
-        """Fault 12: the ledger has two facts more, and one more was told of and never came."""
+        """The ledger has two facts more, and one more was told of and never came."""
         await with_pieces(desk)
         lived = HandAgent("cabinet-1")
         await desk.send(lived, lived.batch(desk.fact(What.TAKEN, piece(0))))
@@ -299,8 +303,8 @@ class TestJournals:
         await desk.send(image, hello(image, desk))
         assert len(desk.rows("SELECT 1 FROM exception")) == 1
 
+    @pytest.mark.fault(13)
     async def test_a_clone_is_found_at_its_hello_and_both_are_kept(self, desk: Desk) -> None:
-        """Fault 13."""
         await with_pieces(desk)
         parent = HandAgent("cabinet-1")
         await desk.send(parent, parent.batch(desk.fact(What.TAKEN, piece(0))))
@@ -311,8 +315,8 @@ class TestJournals:
             await desk.send(child, child.batch(desk.fact(What.TAKEN, piece(number))))
         assert desk.rows("SELECT count(*) FROM fact WHERE device = 'cabinet-1'") == [(3,)]
 
+    @pytest.mark.fault(14)
     async def test_a_deleted_journal_is_counted_from_the_last_hello(self, desk: Desk) -> None:
-        """Fault 14."""
         await with_pieces(desk)
         first = HandAgent("cabinet-1")
         await desk.send(first, first.batch(desk.fact(What.TAKEN, piece(0))))
@@ -342,8 +346,9 @@ class TestJournals:
         await desk.send(agent, hello(agent, desk))
         assert desk.rows("SELECT reason FROM exception") == []
 
+    @pytest.mark.fault(12)
     async def test_other_facts_under_known_numbers_are_not_acked_as_a_replay(self, desk: Desk) -> None:
-        """Fault 12: a virtual machine that was set back while it ran."""
+        """A virtual machine that was set back while it ran."""
         await with_pieces(desk)
         agent = HandAgent("cabinet-1")
         await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(0))))

@@ -72,7 +72,7 @@ async def test_several_agents_and_batches_share_a_commit(desk: Desk) -> None:
     for agent, code in zip(agents, codes, strict=False):
         letters.append(agent.letter(agent.batch(desk.fact(What.TAKEN, code))))
         letters.append(agent.letter(agent.batch(desk.fact(What.PUT_BACK, code))))
-    await desk.ingest.take(letters)
+    await desk.take(letters)
     assert desk.ledger.version == version + 1
     for agent in agents:
         (ack,) = desk.post.to(agent.device, Ack)
@@ -83,7 +83,7 @@ async def test_several_agents_and_batches_share_a_commit(desk: Desk) -> None:
 async def test_two_agents_that_take_one_code_are_both_kept_and_one_is_told(desk: Desk) -> None:
     (code, *_) = await with_pieces(desk)
     one, other = HandAgent("cabinet-1"), HandAgent("cabinet-2")
-    await desk.ingest.take(
+    await desk.take(
         [
             one.letter(one.batch(desk.fact(What.TAKEN, code, operator="n1"))),
             other.letter(other.batch(desk.fact(What.TAKEN, code, operator="n2"))),
@@ -225,8 +225,8 @@ async def test_an_agent_of_a_newer_schema_is_told_what_to_do(desk: Desk) -> None
 
 async def test_letters_that_cannot_be_are_refused_and_block_nobody(desk: Desk) -> None:
     codes = await with_pieces(desk)
-    agent, liar = HandAgent("cabinet-1"), HandAgent("cabinet-9")
-    liar.device = "cabinet-2"
+    agent, liar = HandAgent("cabinet-1"), HandAgent("cabinet-2")
+    liar.start = HandAgent("cabinet-9").start
     letters = [
         liar.letter(liar.batch(desk.fact(What.TAKEN, codes[0]))),
         liar.letter(Batch(start=agent.start, first_seq=0, previous_hash=b"", bodies=())),
@@ -239,7 +239,7 @@ async def test_letters_that_cannot_be_are_refused_and_block_nobody(desk: Desk) -
         msgspec.structs.replace(agent.letter(Pull(after=0)), device="cabinet-3", data=b"\x01\x01rubbish"),
         agent.letter(agent.batch(desk.fact(What.TAKEN, codes[0]))),
     ]
-    await desk.ingest.take(letters)
+    await desk.take(letters)
     assert len(desk.post.to("cabinet-2", Refused)) == 4
     assert len(desk.post.to("cabinet-3", Refused)) == 1
     assert desk.post.to("cabinet-1", Ack)[0].through == 1
@@ -259,7 +259,7 @@ async def test_a_commit_that_breaks_conservation_is_rolled_back_and_stops_only_i
 
     monkeypatch.setattr(Transaction, "finish", finish)
     facts = [desk.fact(What.TAKEN, codes[0]), desk.fact(What.TAKEN, codes[1], operator="breaker")]
-    await desk.ingest.take([good.letter(good.batch(facts[0])), bad.letter(bad.batch(facts[1]))])
+    await desk.take([good.letter(good.batch(facts[0])), bad.letter(bad.batch(facts[1]))])
     assert desk.post.to("cabinet-1", Ack)[0].through == 1
     assert desk.post.to("station-1", Ack) == []
     assert "not add up" in desk.post.to("station-1", Refused)[0].cause
@@ -295,6 +295,7 @@ async def test_a_large_batch_is_committed_in_parts_and_acked_whole(desk: Desk) -
 async def test_a_locked_ledger_is_waited_for(desk: Desk) -> None:
     codes = await with_pieces(desk)
     agent = HandAgent("cabinet-1")
+    desk.device_keys.meet("cabinet-1", agent.secret.public)
     other = sqlite3.connect(desk.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(BusyError, match="another process holds the ledger"):

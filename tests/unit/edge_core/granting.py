@@ -26,7 +26,7 @@ class Hand:
     def grant(self, codes: Iterable[str], *, left_us: int = FOR_EVER_US) -> None:
         """From now on the agent may issue these too."""
         now_us = self._clock.mono_us()
-        effects = self.holding.handle(on.Welcomed(incarnation=self._incarnation, now_us=now_us))
+        effects = self.holding.handle(on.Welcomed(session=self.session, incarnation=self._incarnation, now_us=now_us))
         holds = next(effect for effect in effects if isinstance(effect, on.SendHolds))
         grant = Grant(
             session=self.session,

@@ -10,6 +10,7 @@ from edge_agent.check import Stock
 from edge_agent.clock import Clock, Watch
 from edge_agent.recorder import Recorder
 from edge_agent.store.folder import JOURNAL, REPLICA, DataFolder
+from edge_agent.store.identity import open_identity
 from edge_agent.store.journal import Journal
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
@@ -110,6 +111,7 @@ class Shelf:
         self.clock = HandClock()
         self.watch = Watch(clock or self.clock, ZoneInfo("Asia/Shanghai"))
         self.data = DataFolder.hold(path, reserve_bytes=reserve_bytes)
+        self.identity = open_identity(path)
         self.journal = Journal.open(path / JOURNAL, device=device, session=os.urandom(16), started_us=NOON_US)
         self.replica = Replica(path / REPLICA)
         self.overlay = Overlay(self.journal)

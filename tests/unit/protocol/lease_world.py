@@ -154,7 +154,9 @@ class World:
         if agent.is_forked:
             agent.is_forked = False
             self.run_central(central.Fenced(device=agent.name))
-        self.run_agent(agent, edge.Welcomed(incarnation=self.incarnation, now_us=agent.now_us(self.now)))
+        self.run_agent(
+            agent, edge.Welcomed(session=agent.session, incarnation=self.incarnation, now_us=agent.now_us(self.now))
+        )
 
     def send_facts(self, agent: Agent) -> None:
         """The uplink: some of what central does not have, in order."""

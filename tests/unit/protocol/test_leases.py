@@ -128,7 +128,7 @@ def test_what_another_holds_is_asked_back_and_its_holder_named() -> None:
 
 def test_an_older_central_grants_nothing() -> None:
     holding = Holding(b"one", spoken_to=7)
-    holding.handle(Welcomed(incarnation=7, now_us=0))
+    holding.handle(Welcomed(session=b"one", incarnation=7, now_us=0))
     grant = Grant(session=b"one", number=1, after=1, incarnation=6, codes=("a",), is_whole=True, sent_us=1, left_us=9)
     assert holding.handle(Granted(grant=grant, now_us=2)) == []
     assert not holding.may_issue("a", 2)
@@ -136,7 +136,7 @@ def test_an_older_central_grants_nothing() -> None:
 
 def test_a_lease_is_counted_from_the_question_not_from_the_answer() -> None:
     holding = Holding(b"one", ("a",), incarnation=1, spoken_to=1)
-    holding.handle(Welcomed(incarnation=1, now_us=100))
+    holding.handle(Welcomed(session=b"one", incarnation=1, now_us=100))
     assert not holding.may_issue("a", 100), "an earlier session had it: central has not given it to this one"
     grant = Grant(session=b"one", number=1, after=1, incarnation=1, codes=("a",), is_whole=True, sent_us=100,
                   left_us=50)  # fmt: skip

@@ -66,8 +66,9 @@ class TestIngest:
         assert admission.facts == ()
         assert "does not follow" in admission.conflict
 
+    @pytest.mark.fault(12)
     def test_other_facts_under_known_numbers_are_no_replay(self) -> None:
-        """Fault 12: a virtual machine set back while it ran writes other facts with the same identities."""
+        """A virtual machine set back while it ran writes other facts with the same identities."""
         assert "not the one" in admit(batch(3, b"other", previous=stored(2)), committed(5), stored).conflict
         assert "not the one" in admit(batch(2, b"2", b"other", previous=stored(1)), committed(3), stored).conflict
         assert admit(batch(2, b"2", b"3", previous=stored(1)), committed(3), stored).conflict == ""
@@ -150,6 +151,30 @@ class TestUplink:
         machine.handle(uplink.Sent(session=OLD, through=3, now_us=0))
         effects = machine.handle(ack(OLD, 3))
         assert effects[-1] == SendBatch(session=NOW, after=0, limit=500)
+
+    def test_a_central_that_speaks_again_gets_at_once_what_a_silent_one_was_to_wait_for(self) -> None:
+        machine = welcomed()
+        machine.handle(uplink.Committed(session=NOW, through=1, now_us=0))
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
+        news = uplink.Told(incarnation=0, now_us=1)
+        assert machine.handle(news) == []
+        late_us = uplink.RESEND_AFTER_US
+        machine.handle(uplink.Tick(now_us=late_us))
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=late_us))
+        [again] = machine.handle(uplink.Told(incarnation=0, now_us=late_us + 1))
+        assert again == uplink.SendBatch(session=NOW, after=0, limit=uplink.BATCH_FACTS)
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=late_us + 1))
+        assert machine.wake_us == late_us + 1 + uplink.RESEND_AFTER_US
+        assert machine.handle(uplink.Told(incarnation=0, now_us=late_us + 2)) == []
+
+    def test_a_central_that_says_it_is_there_is_not_waited_for_at_all(self) -> None:
+        machine = welcomed()
+        ring = uplink.Told(incarnation=0, now_us=1, is_empty=True)
+        assert machine.handle(ring) == []
+        machine.handle(uplink.Committed(session=NOW, through=1, now_us=0))
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
+        [again] = machine.handle(ring)
+        assert again == uplink.SendBatch(session=NOW, after=0, limit=uplink.BATCH_FACTS)
 
     def test_what_was_not_acked_is_sent_again_with_growing_patience(self) -> None:
         machine = welcomed(head=1)
@@ -346,9 +371,9 @@ class TestIncarnation:
 
     def test_a_delta_of_a_restored_central_is_enough_to_know_it(self) -> None:
         machine = Uplink(NOW, incarnation=6)
-        assert machine.handle(uplink.Told(incarnation=6)) == []
-        assert machine.handle(uplink.Told(incarnation=7)) == [uplink.Adopt(incarnation=7)]
-        assert [type(effect) for effect in machine.handle(uplink.Told(incarnation=5))] == [Alarm]
+        assert machine.handle(uplink.Told(incarnation=6, now_us=0)) == []
+        assert machine.handle(uplink.Told(incarnation=7, now_us=0)) == [uplink.Adopt(incarnation=7)]
+        assert [type(effect) for effect in machine.handle(uplink.Told(incarnation=5, now_us=0))] == [Alarm]
 
     def test_a_ledger_that_lacks_what_is_pruned_is_an_alarm_and_blocks_no_other_session(self) -> None:
         """REQ-02: pruned facts were in a verified backup; this ledger was made from an older one."""
@@ -473,8 +498,9 @@ class TestRebuild:
         machine.handle(downlink.Connected(version=50, now_us=0))
         assert machine.handle(self.of(50, 51, latest=51, incarnation=6)) == []
 
+    @pytest.mark.fault(32)
     def test_what_was_said_before_all_was_refilled_is_not_the_whole(self) -> None:
-        """Fault 32: a late delta of a ledger that still lacked own facts must not become the replica."""
+        """A late delta of a ledger that still lacked own facts must not become the replica."""
         machine = downlink.Downlink(50, incarnation=6)
         machine.handle(downlink.Rebuild(incarnation=7, version=40, now_us=0))
         [first] = machine.handle(self.of(0, 30, latest=30))
@@ -500,21 +526,21 @@ class TestLineage:
         assert judge(self.child(), {}, Past(is_known=True)) is None, "its parent wrote nothing that was sent"
         assert judge(SessionStart(device="d", session=NOW), {}, Past(is_known=False)) is None
 
+    @pytest.mark.fault(12)
     def test_a_journal_that_was_set_back_lacks_what_the_ledger_has_and_may_have_lost_more(self) -> None:
-        """Fault 12."""
         past = Past(is_known=True, parent=(9, b"x"), heads={OLD: 12}, through={OLD: 9})
         found = judge(self.child(3), {}, past)
         assert found == Judgement(finding=Finding.ROLLED_BACK, beyond=6, lost=3)
 
+    @pytest.mark.fault(13)
     def test_two_children_of_one_parent_are_two_journals(self) -> None:
-        """Fault 13."""
         past = Past(is_known=True, parent=(3, b"h"), siblings=1)
         assert judge(self.child(), {}, past) == Judgement(finding=Finding.FORKED)
         other = Past(is_known=True, parent=(3, b"other"))
         assert judge(self.child(), {}, other) == Judgement(finding=Finding.FORKED)
 
+    @pytest.mark.fault(14)
     def test_a_journal_that_is_gone_lost_what_it_told_of_and_never_sent(self) -> None:
-        """Fault 14."""
         past = Past(is_known=True, heads={OLD: 12, b"p" * 16: 4}, through={OLD: 9, b"p" * 16: 4})
         found = judge(SessionStart(device="d", session=NOW), {}, past)
         assert found == Judgement(finding=Finding.LOST, lost=3)

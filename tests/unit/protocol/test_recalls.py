@@ -115,8 +115,8 @@ class TestLane:
         assert machine.handle(lane.Tick(now_us=1)) == []
         assert machine.handle(lane.Tick(now_us=lane.ASK_AGAIN_AFTER_US)) == [lane.Ask()]
 
+    @pytest.mark.fault(44)
     def test_the_highest_version_wins_whatever_the_order_of_arrival(self) -> None:
-        """Fault 44."""
         machine = lane.Recalls(0)
         machine.handle(lane.Arrived(signed=signed(3, LOT), is_authentic=True))
         machine.handle(lane.Kept(version=3))
