@@ -33,6 +33,7 @@ class Scope(StrEnum):
     USAGE = "usage"
     MASTERDATA = "masterdata"
     RECALLS = "recalls"
+    LEASES = "leases"
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):

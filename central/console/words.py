@@ -7,6 +7,7 @@ from sync_protocol.documents import OrderKind, OrderState
 from sync_protocol.facts import How, What
 from sync_protocol.items import Kind, State
 from sync_protocol.lifecycle import Reason
+from sync_protocol.machines.grants_events import Standing
 from sync_protocol.machines.lineage import Finding
 
 
@@ -221,6 +222,18 @@ CONDITIONS = (
     message("another process holds the ledger locked: end the backup or tool that does"),
 )
 """Causes and advice of the parts of central that are known beforehand; others are shown as they come."""
+STANDINGS: Mapping[str, str] = {
+    Standing.LIVE: message("in force"),
+    Standing.GONE: message("given back"),
+    Standing.DOUBT: message("in doubt"),
+    Standing.FENCED: message("fenced"),
+}
+STANDING_CAUSES: Mapping[str, str] = {
+    Standing.LIVE: message("It issued items that the ledger has elsewhere. Count whether they are on its shelf."),
+    Standing.GONE: message("Some of what it gave back was not found. Count again."),
+    Standing.DOUBT: message("It fell silent, and its time is over. Switch it off, then count what is on its shelf."),
+    Standing.FENCED: message("Its journal was set back, copied or lost. Keep one computer, then count its shelf."),
+}
 EVERY: Mapping[str, Mapping[str, str]] = {
     "state": STATES,
     "kind": KINDS,
@@ -233,4 +246,6 @@ EVERY: Mapping[str, Mapping[str, str]] = {
     "order_state": ORDER_STATES,
     "insurer_state": INSURER_STATES,
     "part": PARTS,
+    "standing": STANDINGS,
+    "standing_cause": STANDING_CAUSES,
 }

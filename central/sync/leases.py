@@ -27,6 +27,8 @@ TICK_S = 0.5
 GATHER_S = 0.01
 """What follows from commits in quick succession is decided once."""
 PLACES_AT_ONCE = 16
+AGAIN_US = 1_500_000
+"""How long what was asked back may be on its way."""
 SINCE = "leases_since_us"
 _log = structlog.get_logger("central.leases")
 Place = tuple[str, str]
@@ -48,6 +50,7 @@ class Leases:
         self._is_freed = False
         self._wanted: set[str] = set()
         self._reached: frozenset[str] = frozenset()
+        self._again: dict[Place | None, int] = {}
         self._wake = asyncio.Event()
         self.grants = self._load()
         ledger.held_by = self.held_by
@@ -121,6 +124,7 @@ class Leases:
         was_frozen = self.grants.is_frozen
         self._do(on.Tick(now_us=now_us, connected=connected))
         self._follow_facts()
+        self._take_up(now_us)
         self._is_freed |= connected != self._reached
         self._reached = connected
         if was_frozen and not self.grants.is_frozen:
@@ -131,9 +135,23 @@ class Leases:
         wanted, self._wanted = self._wanted, set()
         if wanted:
             self._do(on.Needed(codes=tuple(sorted(wanted)), now_us=now_us))
+            self._look_again(now_us, None)
         for place in list(self._dirty)[:PLACES_AT_ONCE]:
-            self._offer(place, connected)
+            if self._offer(place, connected, now_us):
+                self._look_again(now_us, place)
             del self._dirty[place]
+
+    def _look_again(self, now_us: int, place: Place | None) -> None:
+        """Somebody is asked to give something back: the question or the answer may be lost. None: for orders."""
+        self._again.setdefault(place, now_us + AGAIN_US)
+
+    def _take_up(self, now_us: int) -> None:
+        for place in [place for place, due_us in self._again.items() if now_us >= due_us]:
+            del self._again[place]
+            if place is None:
+                self._is_freed = True
+            else:
+                self._dirty[place] = None
 
     def _allocate(self, transaction: Transaction) -> None:
         """Orders first: what they need is not offered to agents again."""
@@ -192,13 +210,14 @@ class Leases:
         self._is_freed = True
         self._wake.set()
 
-    def _offer(self, place: Place, connected: frozenset[str]) -> None:
+    def _offer(self, place: Place, connected: frozenset[str], now_us: int) -> bool:
+        """Whether somebody is asked to give something back for it."""
         product, location = place
         connection = self._ledger.connection
         row = connection.execute(statements.ROUTE_OF, (product,)).fetchone()
         route = row[0] if row else ""
         if not any((lease.location, lease.route) == (location, route) for lease in self.grants.leases.values()):
-            return
+            return False
         free, locked = (
             connection.execute(statements.LEASABLE_AT, (product, state, location, MOST_HELD)).fetchall()
             for state in (State.IN_STOCK, State.LOCKED)
@@ -213,13 +232,15 @@ class Leases:
             free=tuple(code for code, _ in free),
             ordered=tuple(tuple(codes) for codes in orders.values()),
         )
-        self._do(on.Offered(offer=offer, connected=connected))
+        effects = self._do(on.Offered(offer=offer, connected=connected, now_us=now_us))
+        return any(isinstance(effect, on.SendRelease) for effect in effects)
 
-    def _do(self, event: on.Event) -> None:
+    def _do(self, event: on.Event) -> list[on.Effect]:
         effects = self.grants.handle(event)
         self._write()
         for effect in effects:
             self._carry_out(effect)
+        return effects
 
     def _write(self) -> None:
         grants = self.grants

@@ -203,9 +203,9 @@ class Grants:
             and (lease.location, lease.route) == (offer.location, offer.route)
             and lease.device in event.connected
         ]
-        effects: list[on.Effect] = []
         sharing = Sharing(serving, self._holders)
         sharing.split(offer, self._asking.wanted(self._holders))
+        effects: list[on.Effect] = [*self._asking.ask(self._recallable(sharing.surplus), event.now_us)]
         for device, codes in sharing.given.items():
             lease = self._leases[device]
             lease.number += 1

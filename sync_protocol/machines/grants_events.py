@@ -95,6 +95,7 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True):
 
     offer: Offer
     connected: frozenset[str]
+    now_us: int
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,8 @@ class Sharing:
         self._holders = holders
         self._given: dict[str, list[str]] = {device: [] for device in self._leases}
         self._taken: set[str] = set()
+        self.surplus: dict[str, str] = {}
+        """Codes that their holders should give back, with the holder."""
 
     @property
     def given(self) -> dict[str, tuple[str, ...]]:
@@ -34,14 +36,29 @@ class Sharing:
     def _fill_up(self, offer: Offer) -> None:
         """An agent whose stock fell to half of what it wants, or of an equal part of what there is, is filled up."""
         free = [code for code in offer.free if self._is_free(code)]
-        has = {device: lease.tally.get(offer.product, 0) for device, lease in self._leases.items()}
+        has = {device: lease.tally[offer.product] for device, lease in self._leases.items()}
         part = -(-(len(free) + sum(has.values())) // len(self._leases))
+        short = 0
         for device, lease in self._leases.items():
             wants = lease.want if len(self._leases) == 1 else min(lease.want, part)
             missing = wants - has[device]
-            if free and missing > 0 and has[device] * 2 <= wants:
+            if missing > 0 and has[device] * 2 <= wants:
                 self._give(device, free[:missing])
+                short += max(0, missing - len(free))
                 free = free[missing:]
+        if short:
+            self._find_surplus(offer, part, short)
+
+    def _find_surplus(self, offer: Offer, part: int, short: int) -> None:
+        """What others hold beyond an equal part, and no order needs: an agent that came later has nothing else."""
+        ordered = {code for order in offer.ordered for code in order}
+        for device, lease in self._leases.items():
+            count = min(short, max(0, lease.tally[offer.product] - part))
+            spare = sorted(
+                code for code, product in lease.products.items() if product == offer.product and code not in ordered
+            )
+            self.surplus.update(dict.fromkeys(spare[len(spare) - count :], device))
+            short -= count
 
     def _give(self, device: str, codes: Iterable[str]) -> None:
         room = self._room(device)

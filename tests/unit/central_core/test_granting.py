@@ -138,7 +138,14 @@ async def test_central_locks_nothing_that_a_silent_agent_may_be_issuing(stocked:
     again = Workplace("station-1", parent=station)
     again.incarnation = station.incarnation
     await again.meet(stocked, *BOXES)
-    assert stocked.states() == {State.IN_STOCK: 6, State.LOCKED: 2}, "it is back: the order is filled"
+    (release,) = stocked.post.to("station-1", Release)
+    assert stocked.states() == {State.IN_STOCK: 8}, "it is back and asked; it may be issuing at this moment"
+    kept = [code for code in BOXES if code not in release.codes]
+    await stocked.send(again, again.holds(stocked, *kept))
+    stocked.leases.turn()
+    assert stocked.states() == {State.IN_STOCK: 6, State.LOCKED: 2}
+    stocked.leases.turn()
+    assert again.take(stocked) == set(BOXES), "what is locked for its workplace is its own again"
 
 
 @pytest.mark.fault(12, 13)

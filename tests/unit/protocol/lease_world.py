@@ -189,7 +189,7 @@ class World:
             connected = frozenset(self.agents).difference(self.cut)
             place, route = PLACE
             offer = central.Offer(location=place, route=route, product="P1", free=free)
-            self.run_central(central.Offered(offer=offer, connected=connected))
+            self.run_central(central.Offered(offer=offer, connected=connected, now_us=self.central_us()))
 
     def ask_back(self, agent: Agent) -> None:
         self.send_down(agent.name, Release(codes=tuple(self.random.sample(CODES, 3))))

@@ -67,7 +67,7 @@ def statement(device: str, *, number: int = 1, seen: int = 0, codes: tuple[str, 
 def offer(grants: Grants, *codes: str, orders: tuple[tuple[str, ...], ...] = ()) -> dict[str, tuple[str, ...]]:
     """What each connected agent gets of an offer."""
     offered = Offer(location="pharmacy", route=Route.STATION, product="P", free=codes, ordered=orders)
-    effects = grants.handle(Offered(offer=offered, connected=frozenset({"one", "two"})))
+    effects = grants.handle(Offered(offer=offered, connected=frozenset({"one", "two"}), now_us=0))
     return {effect.device: effect.codes for effect in effects if isinstance(effect, SendGrant)}
 
 
@@ -82,6 +82,17 @@ def test_stock_is_split_evenly_and_a_lone_agent_gets_what_it_wants() -> None:
     assert offer(granting("one", "two"), *FREE) == {"one": ("a", "b"), "two": ("c", "d")}
     assert offer(granting("one"), *FREE) == {"one": FREE}
     assert offer(granting("three"), *FREE) == {}, "it is not connected"
+
+
+def test_who_comes_later_gets_a_part_of_what_the_first_one_took() -> None:
+    grants = granting("one")
+    assert offer(grants, *FREE) == {"one": FREE}
+    grants.handle(statement("two"))
+    offered = Offer(location="pharmacy", route=Route.STATION, product="P")
+    (release,) = grants.handle(Offered(offer=offered, connected=frozenset({"one", "two"}), now_us=0))
+    assert release == SendRelease(device="one", codes=("c", "d"))
+    grants.handle(statement("one", number=2, seen=2, codes=("a", "b")))
+    assert offer(grants, "c", "d") == {"two": ("c", "d")}
 
 
 def test_an_order_goes_whole_to_one_agent() -> None:
