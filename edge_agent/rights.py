@@ -7,7 +7,8 @@ import msgspec
 import structlog
 
 from edge_agent.clock import Clock
-from edge_agent.store.journal import Journal, LeaseChange
+from edge_agent.store.journal import Journal
+from edge_agent.store.leased import LeaseChange
 from edge_agent.store.pocket import Note, Pocket
 from sync_protocol.facts import Fact, What
 from sync_protocol.items import Item

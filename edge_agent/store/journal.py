@@ -14,7 +14,8 @@ import msgspec
 import structlog
 
 from edge_agent.errors import StoreError
-from edge_agent.store import folder, opening, schema, sqlite
+from edge_agent.store import folder, leased, opening, schema, sqlite
+from edge_agent.store.leased import NO_CHANGE, LeaseChange
 from edge_agent.store.opening import Line
 from edge_agent.store.witness import Witness
 from sync_protocol.chain import SessionStart, link
@@ -41,11 +42,6 @@ _MOVE_BASE = "UPDATE session SET base = ?, base_hash = ? WHERE number = ?"
 _PRUNE = "DELETE FROM fact WHERE position BETWEEN ? AND ?"
 _SETTLED_CODES = "SELECT code FROM overlay WHERE position BETWEEN ? AND ? LIMIT ?"
 _LEAVE = "DELETE FROM overlay WHERE code = ?"
-_LEASED = "SELECT code FROM leased ORDER BY code"
-_LEASE = "INSERT OR REPLACE INTO leased(code) VALUES (?)"
-_UNLEASE = "DELETE FROM leased WHERE code = ?"
-_UNLEASE_ALL = "DELETE FROM leased"
-_LEASED_BY = "INSERT OR REPLACE INTO setting(name, value) VALUES ('leased_by', ?), ('lease_changes', ?)"
 _READ_SETTING = "SELECT value FROM setting WHERE name = ?"
 _TOUCHED = "SELECT code FROM overlay LIMIT ?"
 REMEMBERED = 50_000
@@ -60,16 +56,6 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
 
     item: Item
     index: int
-
-
-class LeaseChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Codes that this agent may issue from now on, and codes that it may not any more."""
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-
-
-NO_CHANGE = LeaseChange()
 
 
 class Journal:
@@ -149,7 +135,7 @@ class Journal:
             facts.append((line.position(seq), body, previous))
         rows = [_overlay_row(change.item, first + change.index) for change in touched]
         try:
-            self._write(((_ADD_FACT, facts), (_TOUCH, rows), *_lease_rows(lease)))
+            self._write(((_ADD_FACT, facts), (_TOUCH, rows), *leased.changing(lease)))
         except StoreError:
             if (line.head, line.head_hash) != (seq, previous):  # read anew after the failure
                 raise
@@ -167,13 +153,12 @@ class Journal:
 
     def leased(self) -> tuple[int, list[str]]:
         """What the last lease written down still allows, and the incarnation of the central that granted it."""
-        return self._number("leased_by"), [code for (code,) in self.query(_LEASED)]
+        return self._number("leased_by"), [code for (code,) in self.query(leased.LEASED)]
 
     def keep_lease(self, change: LeaseChange, *, incarnation: int, is_whole: bool) -> None:
         """Write down what was granted or given back; ``is_whole``: ``added`` is all. Raises StoreError."""
-        cleared: list[tuple[str, Sequence[tuple[Any, ...]]]] = [(_UNLEASE_ALL, [()])] if is_whole else []
         changes = self.lease_changes + 1
-        self._write((*cleared, *_lease_rows(change), (_LEASED_BY, [(str(incarnation), str(changes))])))
+        self._write(leased.keeping(change, incarnation=incarnation, changes=changes, is_whole=is_whole))
         self.lease_changes = changes
 
     def _number(self, setting: str) -> int:
@@ -362,11 +347,6 @@ def _fresh_line(number: int, start: SessionStart) -> Line:
         base=0,
         base_hash=start.hash,
     )
-
-
-def _lease_rows(change: LeaseChange) -> list[tuple[str, list[tuple[str]]]]:
-    pairs = ((_UNLEASE, change.removed), (_LEASE, change.added))
-    return [(statement, [(code,) for code in codes]) for statement, codes in pairs if codes]
 
 
 def _read_incarnation(connection: sqlite3.Connection) -> int:

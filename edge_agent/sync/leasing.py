@@ -8,7 +8,8 @@ from edge_agent.check import Stock
 from edge_agent.clock import Clock
 from edge_agent.errors import LinkDownError
 from edge_agent.rights import Rights
-from edge_agent.store.journal import Journal, LeaseChange
+from edge_agent.store.journal import Journal
+from edge_agent.store.leased import LeaseChange
 from sync_protocol.documents import Route
 from sync_protocol.items import State
 from sync_protocol.leases import LEASABLE

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from edge_agent.check import Stock
@@ -17,7 +16,7 @@ from edge_agent.store.recalls import HeldRecalls
 from edge_agent.store.replica import Replica
 from edge_agent.sync.copying import Copying
 from edge_agent.sync.ear import Ear
-from edge_agent.sync.leasing import Leasing, Share
+from edge_agent.sync.leasing import Leasing, Said, Share
 from edge_agent.sync.link import Heard, Link, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.recall_lane import RecallLane
 from edge_agent.sync.settling import Settling
@@ -27,20 +26,7 @@ from sync_protocol.envelope import Voice
 from sync_protocol.errors import WireError
 from sync_protocol.facts import FactId
 from sync_protocol.machines import uplink
-from sync_protocol.messages import (
-    Ack,
-    AskHolds,
-    Delta,
-    Fence,
-    Grant,
-    Hello,
-    Refused,
-    Release,
-    Rows,
-    Up,
-    Welcome,
-    Withheld,
-)
+from sync_protocol.messages import Ack, Delta, Hello, Refused, Rows, Up, Welcome
 
 INBOX = 64
 SILENT_AFTER_US = 25_000_000
@@ -48,6 +34,8 @@ SILENT_AFTER_US = 25_000_000
 HELLO_AGAIN_AFTER_US = 1_000_000
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.sync")
+_Codes = tuple[str, ...]
+"""What a person is about to issue and is not held here."""
 
 
 class Identity(Protocol):
@@ -64,12 +52,6 @@ class Identity(Protocol):
 
 class _Committed:
     """The journal has new facts. How many is asked when it is handled."""
-
-
-class _Wanted(msgspec.Struct, frozen=True):
-    """A person is about to issue codes that are not held."""
-
-    codes: tuple[str, ...]
 
 
 class SyncShell:
@@ -114,7 +96,7 @@ class SyncShell:
         self._settling = Settling(journal)
         self._leasing = Leasing(rights, journal=journal, stock=stock, clock=watch.clock, share=share, send=self._send)
         rights.ask_by(self._want)
-        self._inbox: asyncio.Queue[LinkEvent | _Committed | _Wanted] = asyncio.Queue(INBOX)
+        self._inbox: asyncio.Queue[LinkEvent | _Committed | _Codes] = asyncio.Queue(INBOX)
         self._is_poked = False
         self._heard_us = self._hello_us = 0
         self._hello_session = journal.start.session
@@ -139,9 +121,9 @@ class SyncShell:
         """The agent stops: others may have what it held. Raises StoreError."""
         self._leasing.leave()
 
-    def _want(self, codes: tuple[str, ...]) -> None:
+    def _want(self, codes: _Codes) -> None:
         if not self._inbox.full():  # who waits asks again
-            self._inbox.put_nowait(_Wanted(codes))
+            self._inbox.put_nowait(codes)
 
     async def run(self) -> None:
         """Serve until cancelled. Raises JournalCorruptError."""
@@ -167,7 +149,7 @@ class SyncShell:
                 self.state.store_trouble = str(error)
                 self._tell(None)
 
-    async def _next(self) -> LinkEvent | _Committed | _Wanted | None:
+    async def _next(self) -> LinkEvent | _Committed | _Codes | None:
         """The next event; None when something is due."""
         parts = (self._uplink, self._copying, self._settling, self._recalls, self._leasing)
         due_us = [us for us in (part.wake_us for part in parts) if us is not None]
@@ -178,7 +160,7 @@ class SyncShell:
         except TimeoutError:
             return None
 
-    async def _handle(self, event: LinkEvent | _Committed | _Wanted | None) -> None:
+    async def _handle(self, event: LinkEvent | _Committed | _Codes | None) -> None:
         now_us = self._now_us()
         match event:
             case None:
@@ -186,8 +168,8 @@ class SyncShell:
                 await self._do(self._uplink.handle(uplink.Tick(now_us=now_us)))
                 await self._copying.tick()
                 self._leasing.tick()
-            case _Wanted():
-                self._leasing.wanted(event.codes)
+            case tuple():
+                self._leasing.wanted(event)
             case _Committed():
                 self._is_poked = False
                 await self._send_committed(now_us)
@@ -234,7 +216,7 @@ class SyncShell:
             # Central has restarted, or somebody repeats what an earlier one said: the answer tells.
             await self._do(self._uplink.handle(uplink.Connected(now_us=now_us)))
         self._recalls.take(message)
-        if said.is_news and isinstance(message, Grant | Release | Withheld | AskHolds | Fence):
+        if said.is_news and isinstance(message, Said):
             self._leasing.heard(message)
         match message:
             case Welcome():

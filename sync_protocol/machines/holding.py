@@ -109,20 +109,8 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
     incarnation: int = 0
 
 
-Event = (
-    Welcomed
-    | Disconnected
-    | Granted
-    | Released
-    | Withheld
-    | Fenced
-    | AskedHolds
-    | Wanted
-    | Used
-    | Useless
-    | Leaving
-    | Tick
-)
+Said = Granted | Released | Withheld | Fenced | AskedHolds
+Event = Said | Welcomed | Disconnected | Wanted | Used | Useless | Leaving | Tick
 Effect = SendHolds | SendAsk | Keep
 
 

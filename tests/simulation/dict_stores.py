@@ -11,7 +11,8 @@ from typing import Any, Self, cast
 import msgspec
 
 from edge_agent.store import recalls
-from edge_agent.store.journal import NO_CHANGE, Journal, LeaseChange, Touched
+from edge_agent.store.journal import Journal, Touched
+from edge_agent.store.leased import NO_CHANGE, LeaseChange
 from edge_agent.store.opening import FACTS_FROM, HASH_AT, Line
 from edge_agent.store.replica import Replica
 from edge_agent.store.schema import SEQ_BITS

@@ -30,7 +30,8 @@ from edge_agent.check import Stock
 from edge_agent.store import folder as names
 from edge_agent.store import opening, sqlite
 from edge_agent.store import replica as replicas
-from edge_agent.store.journal import NO_CHANGE, Journal, LeaseChange, Touched
+from edge_agent.store.journal import Journal, Touched
+from edge_agent.store.leased import NO_CHANGE, LeaseChange
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
 from edge_agent.store.witness import Witness

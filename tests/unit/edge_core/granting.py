@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from edge_agent.clock import Clock
 from edge_agent.rights import Rights
-from edge_agent.store.journal import Journal, LeaseChange
+from edge_agent.store.journal import Journal
+from edge_agent.store.leased import LeaseChange
 from sync_protocol.machines import holding as on
 from sync_protocol.messages import Grant
 

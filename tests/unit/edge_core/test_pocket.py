@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.rights import build_rights
-from edge_agent.store.journal import Journal, LeaseChange
+from edge_agent.store.journal import Journal
+from edge_agent.store.leased import LeaseChange
 from edge_agent.store.pocket import Note, Pocket, open_pocket
 from tests.unit.edge_core.shelf import HandClock, Shelf, code, piece, taken
 
