@@ -60,7 +60,7 @@ async def busy(desk: Desk) -> None:
     await desk.orders.cancel("O-3")
     agent = HandAgent("station-1")
     await desk.send(agent, Hello(start=agent.start, head=None, head_hash=agent.head, pending=(), replica_version=0))
-    keeper = HandAgent("station-2")
+    keeper = HandAgent("station-9")
     hello = Hello(start=keeper.start, head=None, head_hash=keeper.head, pending=(), replica_version=0)
     life = desk.ledger.incarnation
     holds = Holds(session=keeper.start.session, number=1, seen=0, incarnation=0, spoken_to=life, sent_us=1,
