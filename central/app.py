@@ -23,7 +23,7 @@ from central.ledger import store
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
-from central.stock.device_keys import DeviceKeys
+from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
 from central.stock.fulfilment import settle_orders
 from central.stock.masterdata import MasterData
@@ -36,6 +36,7 @@ from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Services
 from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
+from central.sync.comparing import Comparing
 from central.sync.early import Early
 from central.sync.gate import Gate
 from central.sync.greeting import Greeting
@@ -48,7 +49,8 @@ from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
 from central.sync.safe import Safe
-from sync_protocol.envelope import Secret, Voice
+from central.sync.snapshots import Snapshots
+from sync_protocol.envelope import Secret, Voice, fingerprint
 from sync_protocol.facts import SESSION_BYTES
 
 _log = structlog.get_logger("central")
@@ -56,6 +58,8 @@ SHUTDOWN_S = 2.0
 KEY = "central.key"
 _OLDER_ADVICE = "two centrals are alive: stop this one, or restore the backup that is meant, with the clock set right"
 _REFILL_ADVICE = "bring the agents back that are waited for; orders wait meanwhile, workplaces go on"
+_KEYS_ADVICE = "two people compare each fingerprint with the one that the device shows, and accept it below"
+_REFUSED_ADVICE = "look for a second computer of this name, or for whoever has access to the broker"
 PROBE_EVERY_S = 2.0
 
 
@@ -79,7 +83,8 @@ class Central:
         self.link = MqttLink(config.broker, self.inbox, client=client, random=SystemRandom(), on_up=self._on_link_up)
         secret = open_secret(config.data)
         voice = Voice(new_session(), secret.sign)
-        self.publisher = Publisher(self.ledger, self.link, voice, key=secret.public)
+        self.snapshots = Snapshots(self.ledger, config.data, config.snapshots)
+        self.publisher = Publisher(self.ledger, self.link, voice, key=secret.public, snapshots=self.snapshots)
         self.ledger.listen(self.publisher.broadcast)
         self.agents = Agents(self.ledger)
         self.recall_lane = RecallLane(self.ledger, self.recalls, self.agents, self.publisher)
@@ -99,6 +104,7 @@ class Central:
         self.leases = Leases(
             self.ledger, self.publisher, self.agents, self.early, term_s=config.lease_s, margin_s=config.lease_margin_s
         )
+        self.comparing = Comparing(self.ledger, self.publisher, every_s=config.compare_s, random=SystemRandom())
         self.ingest = Ingest(
             self.ledger,
             self.inbox,
@@ -109,6 +115,7 @@ class Central:
             gate=self.gate,
             early=self.early,
             leases=self.leases,
+            comparing=self.comparing,
         )
         self.safe = Safe(self.ledger, self.publisher, config.data)
         self.insurer = self._insurer(changes, time)
@@ -123,6 +130,7 @@ class Central:
             people=people,
             exceptions=Exceptions(self.ledger),
             recalls=self.recalls,
+            device_keys=self.device_keys,
             changes=changes,
             time=time,
             read=open_reader(path),
@@ -155,6 +163,12 @@ class Central:
                 cause=stuck or ("more facts arrive than can be written" if is_full else ""),
                 advice=_advice(stuck or is_full, "keep the data folder of the agents named and look at the exceptions"),
             ),
+            self._devices(),
+            Condition(
+                part="snapshots",
+                cause=self.snapshots.trouble,
+                advice=_advice(self.snapshots.trouble, "free space on the disk; agents copy row by row meanwhile"),
+            ),
             Condition(
                 part="recalls",
                 cause=recalls,
@@ -166,6 +180,14 @@ class Central:
             advice = _advice(trouble, "check the platform and [insurer]; rows wait and are sent by themselves")
             parts.append(Condition(part="insurer", cause=trouble, advice=advice))
         return tuple(parts)
+
+    def _devices(self) -> Condition:
+        """Who may not speak, and why."""
+        waiting = ", ".join(f"{device} {fingerprint(key)}" for device, key in self.device_keys.waiting)
+        if waiting:
+            return Condition(part="devices", cause=f"keys wait: {waiting}", advice=_KEYS_ADVICE)
+        refused = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.gate.refused_lately.items()))
+        return Condition(part="devices", cause=refused, advice=_advice(refused, _REFUSED_ADVICE))
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[str], None]) -> None:
         """Serve until ``stop``. ``on_ready`` gets the address of the site."""
@@ -180,6 +202,8 @@ class Central:
                 tasks.create_task(self.leases.run(), name="leases"),
                 tasks.create_task(self.safe.run(), name="safe"),
                 tasks.create_task(self.recalls.run(), name="recalls"),
+                tasks.create_task(self.snapshots.run(), name="snapshots"),
+                tasks.create_task(self.comparing.run(), name="comparing"),
                 tasks.create_task(self._watch_ledger(), name="ledger"),
             ]
             if self.insurer is not None:
@@ -226,7 +250,7 @@ class Central:
                 lost.set_exception(error)
 
         settings = SiteSettings(clients=self.config.clients, language=self.config.language)
-        site = build_site(self.services, settings, on_fatal=on_fatal)
+        site = build_site(self.services, settings, on_fatal=on_fatal, snapshots=self.snapshots)
         runner = web.AppRunner(site, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         try:
@@ -277,11 +301,17 @@ def _advice(is_needed: object, text: str) -> str:
     return text if is_needed else ""
 
 
+_ENROLMENTS = {
+    Enrolment.LISTED: "listed: two people let each device in",
+    Enrolment.OPEN: "open: the first key that a device shows is believed; not for a hospital",
+}
+
+
 def check(config: Config) -> str:
     """What a configuration says, for a person to read."""
     insurer = config.insurer.url if config.insurer else "none: rows wait"
     clients = ", ".join(client.name for client in config.clients) or "none"
     shown = {"data": config.data, "site": f"{config.host}:{config.port}", "language": config.language}
     shown |= {"zone": config.zone.key, "broker": f"{config.broker.host}:{config.broker.port}"}
-    shown |= {"insurer": insurer, "clients": clients}
+    shown |= {"insurer": insurer, "clients": clients, "enrolment": _ENROLMENTS[config.enrolment]}
     return "\n".join(f"{name:9} {value}" for name, value in shown.items())

@@ -33,6 +33,7 @@ class Scope(StrEnum):
     USAGE = "usage"
     MASTERDATA = "masterdata"
     RECALLS = "recalls"
+    DEVICES = "devices"
     LEASES = "leases"
 
 

@@ -7,7 +7,6 @@ it and lays a copy of that into the data folder: from it central learns which fa
 import contextlib
 import datetime as dt
 import hashlib
-import os
 import pathlib
 import shutil
 import sqlite3
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 import msgspec
 
 from central.errors import DiskError, LedgerCorruptError, OverwriteError
-from central.ledger import mark, signing, statements, store
+from central.ledger import durable, mark, signing, statements, store
 from central.ledger.verify import Progress, Report, open_ledger, verify
 
 INBOX = "backups"
@@ -58,9 +57,8 @@ def backup(folder: pathlib.Path, to: pathlib.Path, *, now_us: int, bars: Bars) -
         partial.unlink(missing_ok=True)
         _copy(path, partial, bars.copying)
         manifest = _manifest(partial, folder, f"ledger-{stamp}.db", now_us, bars.verifying)
-        partial.replace(to / manifest.file)
+        durable.rename(partial, to / manifest.file)
         _write(to / f"{manifest.file}.json", manifest)
-        _sync(to)
         (folder / INBOX).mkdir(exist_ok=True)
         _write(folder / INBOX / f"{manifest.file}.json", manifest)
         return manifest
@@ -80,13 +78,14 @@ def restore(folder: pathlib.Path, source: pathlib.Path, *, replace: bool, now_us
         known = mark.read(folder / mark.FILE)
         lives = (manifest.incarnation, known.incarnation if known else 0, _incarnation(path))
         (folder / store.RESTORING).touch()
+        durable.sync(folder)
         mark.ahead_of_all(folder / mark.FILE, max(lives))
         _keep_aside(path, now_us)
-        fresh.replace(path)
+        durable.rename(fresh, path)
         for key in manifest.keys:
             signing.trust(folder, key)
-        _sync(folder)
         (folder / store.RESTORING).unlink()
+        durable.sync(folder)
         return report
 
 
@@ -116,7 +115,7 @@ def _copy(path: pathlib.Path, target: pathlib.Path, on_progress: Progress) -> No
         source.execute(statements.LAST_POSITION).fetchone()
         source.backup(copy, pages=_PAGES, progress=lambda _, left, total: on_progress(total - left, total))
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, whole by itself
-    _sync(target)
+    durable.sync(target)
 
 
 def _manifest(copy: pathlib.Path, folder: pathlib.Path, name: str, now_us: int, on_progress: Progress) -> Manifest:
@@ -168,7 +167,7 @@ def _refuse_to_overwrite(path: pathlib.Path, *, replace: bool) -> None:
 
 def _copy_back(source: pathlib.Path, fresh: pathlib.Path, manifest: Manifest, bars: Bars) -> Report:
     shutil.copyfile(source, fresh)
-    _sync(fresh)
+    durable.sync(fresh)
     bars.copying(1, 1)
     with contextlib.closing(open_ledger(fresh, is_still=True)) as connection:
         report = verify(connection, None, manifest.keys, bars.verifying)
@@ -198,23 +197,12 @@ def _keep_aside(path: pathlib.Path, now_us: int) -> None:
 
 
 def _write(path: pathlib.Path, manifest: Manifest) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
-    _sync(fresh)
-    fresh.replace(path)
+    durable.write(path, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
 
 
 def _sha256(path: pathlib.Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: pathlib.Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 from central.api import health, serve
 from central.api.calls import PREFIX as API
 from central.api.problems import problem_of
+from central.api.snapshots import add_routes as add_snapshots
 from central.auth import COOKIE, Client, Clients, is_same_site
 from central.console.serve import Console
 from central.errors import StartError
@@ -17,6 +18,7 @@ from central.fhir.answers import outcome_for
 from central.fhir.serve import PREFIX as FHIR
 from central.fhir.serve import Fhir
 from central.stock.services import Services
+from central.sync.snapshots import Snapshots
 
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of a request: a delivery note of 2,000 codes is a tenth of it."""
@@ -45,7 +47,11 @@ class SiteSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_site(
-    services: Services, settings: SiteSettings, *, on_fatal: Callable[[StartError], None] | None = None
+    services: Services,
+    settings: SiteSettings,
+    *,
+    on_fatal: Callable[[StartError], None] | None = None,
+    snapshots: Snapshots | None = None,
 ) -> web.Application:
     """``on_fatal`` is told when a request finds that the ledger is lost: the process has to end."""
     metrics = health.Metrics(services)
@@ -54,6 +60,8 @@ def build_site(
     app.on_response_prepare.append(_harden)
     clients = Clients(settings.clients)
     serve.add_routes(app, services, clients)
+    if snapshots is not None:
+        add_snapshots(app, snapshots)
     Fhir(services, clients).add_routes(app)
     health.add_routes(app, services, metrics)
     console.add_routes(app)

@@ -23,7 +23,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     flaw: ScanFlaw | None = None
 
 
-class TagRead(msgspec.Struct, frozen=True, kw_only=True):
+class TagRead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One tag in one inventory round. ``epc`` is upper-case hex; ``rssi_dbm`` is the strongest of the round."""
 
     epc: str

@@ -46,7 +46,8 @@ def create(driver_name: str, *, name: str, options: Mapping[str, object]) -> Dev
 
 
 def _load(driver_name: str) -> typing.Any:
-    known = known_drivers()
+    # Only a driver of another package is worth looking through all packages that are installed.
+    known = _OWN if driver_name in _OWN else known_drivers()
     if driver_name not in known:
         nearest = difflib.get_close_matches(driver_name, known, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -31,10 +31,12 @@ from edge_agent.store.journal import Journal
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.pocket import Pocket, open_pocket
 from edge_agent.store.replica import Replica
+from edge_agent.sync.fetching import Fetcher
 from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import MqttLink
 from edge_agent.sync.pruning import keep_pruned
-from edge_agent.sync.shell import Identity, SyncShell
+from edge_agent.sync.shell import SyncShell
+from edge_agent.sync.state import Identity
 from edge_agent.workflows.bench import Bench
 from edge_agent.workflows.cabinet import Cabinet
 from edge_agent.workflows.door import Settings
@@ -130,6 +132,7 @@ class Agent:
             identity=identity,
             recall_keys=config.central.recall_public_keys,
             central_keys=config.central.public_keys,
+            fetcher=Fetcher(config.central.url, data.path, watch=watch, random=random) if config.central.url else None,
         )
         self.recorder.listen(self._tell_of_items)
         self.health = Health(

@@ -13,8 +13,9 @@ from sync_protocol.items import Item, Kind, State
 _ITEM = "SELECT body FROM item WHERE code = ?"
 _ITEMS = "SELECT code, body FROM item WHERE code IN (SELECT value FROM json_each(?))"
 _AT = (
-    "SELECT code, body FROM item WHERE location = ? AND state IN (SELECT value FROM json_each(?))"
-    " AND (? = '' OR product = ?) AND (? = '' OR kind = ?) AND code > ? ORDER BY code LIMIT ?"
+    "SELECT code, body FROM item WHERE place IN (SELECT id FROM place WHERE location = ?"
+    " AND state IN (SELECT value FROM json_each(?)) AND (? = '' OR product = ?) AND (? = '' OR kind = ?))"
+    " AND code > ? ORDER BY code LIMIT ?"
 )
 _OF_ORDER = "SELECT code, body FROM item WHERE order_id = ? AND order_id <> '' ORDER BY code"
 _ORDER = "SELECT body FROM orders WHERE id = ?"
@@ -84,13 +85,15 @@ class Stock:
         own = self._overlay.at(location, states=states, product=product, kind=kind, limit=limit)
         found: list[Item] = []
         after = ""
+        kind_name = kind or ""
+        # Each statement sorts the whole place. A second one only makes up for rows that the overlay hides.
+        page = max(limit, _PAGE)
         while len(found) < limit:
-            kind_name = kind or ""
             rows = self._replica.query(
-                _AT, location, as_json(states), product, product, kind_name, kind_name, after, _PAGE
+                _AT, location, as_json(states), product, product, kind_name, kind_name, after, page
             )
             found += self._untouched(rows)
-            if len(rows) < _PAGE:
+            if len(rows) < page:
                 break
             after = rows[-1][0]
         return sorted(own + found, key=lambda item: item.code)[:limit]

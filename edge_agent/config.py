@@ -55,6 +55,11 @@ class CentralConfig(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = msgspec.field(default_factory=list)
     """REQ-09: what ``codepool-central key`` shows. Empty: the key of the first welcome is believed from then on."""
+    url: Annotated[
+        str, msgspec.Meta(description="http://host:port or https://host", examples=["http://127.0.0.1:8080"])
+    ] = ""
+    """REQ-06: central's site, from where a whole replica is fetched; empty: it is copied by deltas alone."""
+
     recall_keys: Annotated[
         list[Key],
         msgspec.Meta(
@@ -148,7 +153,8 @@ def load(path: Path, *, create: _Create = registry.create) -> Config:
     workplace = _workplace(tables, agent, devices, mistakes) if agent else None
     zone = _zone(agent.zone, mistakes) if agent else None
     if central:
-        _check_url(central.mqtt, mistakes)
+        _check_broker(central.mqtt, mistakes)
+        _check_site(central.url, mistakes)
     if mistakes:
         raise ConfigError(str(path), tuple(mistakes))
     assert agent, "a section without mistakes is there"
@@ -245,7 +251,19 @@ def _zone(name: str, mistakes: list[Mistake]) -> ZoneInfo | None:
         return None
 
 
-def _check_url(url: str, mistakes: list[Mistake]) -> None:
+def _check_site(url: str, mistakes: list[Mistake]) -> None:
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and not parts.query
+    except ValueError:
+        is_good = False
+    if url and not is_good:
+        expected = "http://host:port or https://host"
+        advice = 'write for example url = "http://127.0.0.1:8080", or leave it out'
+        mistakes.append(Mistake(field="central.url", found=repr(url), expected=expected, advice=advice))
+
+
+def _check_broker(url: str, mistakes: list[Mistake]) -> None:
     try:
         parts = urlsplit(url)
         is_good = parts.scheme == "mqtt" and bool(parts.hostname) and parts.port != 0 and not parts.username

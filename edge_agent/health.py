@@ -12,7 +12,7 @@ from edge_agent.recall_notice import RecalledHere, RecallNotices
 from edge_agent.recorder import Recorder
 from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import waiting
-from edge_agent.sync.state import RecallTrouble, SyncState
+from edge_agent.sync.state import Download, Drift, RecallTrouble, SyncState
 from sync_protocol.lifecycle import Refusal
 
 
@@ -51,6 +51,12 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     recall_trouble: RecallTrouble | None = None
     recalled_here: tuple[RecalledHere, ...] = ()
     """Active recalls of what is at this place."""
+    snapshot: Download | None = None
+    """A whole replica is on its way."""
+    snapshot_trouble: str = ""
+    """Why the last one did not come."""
+    drift: Drift | None = None
+    """Items of the replica that were silently wrong, and are put right."""
 
     @property
     def is_recording(self) -> bool:
@@ -101,6 +107,9 @@ class Health:
             recall_version=self._recorder.recalls.version,
             recall_trouble=sync.recall_trouble,
             recalled_here=self._notices.here(),
+            snapshot=sync.snapshot,
+            snapshot_trouble=sync.snapshot_trouble,
+            drift=sync.drift,
         )
 
     def _sentence(self, facts: int) -> Sentence:

@@ -40,7 +40,7 @@ def code_of_entry(text: str, *, today: dt.date) -> Code:
     return parse_scan(text.encode("utf-8", "surrogatepass"), entry=Entry.KEYBOARD, today=today)
 
 
-class Heard(msgspec.Struct, frozen=True, kw_only=True):
+class Heard(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One tag over all rounds of a reading. ``code`` is its canonical key, or the bare EPC where it is none."""
 
     code: str
@@ -57,6 +57,7 @@ class Reading:
 
     def __init__(self) -> None:
         self._heard: dict[str, Heard] = {}
+        self._codes: dict[str, tuple[str, CodeFlaw | None]] = {}
         self.rounds = 0
         self.quiet_rounds = 0
 
@@ -69,7 +70,7 @@ class Reading:
         """Take in one round; the number of tags not heard in any round before."""
         fresh = 0
         for tag in tags.tags:
-            code, flaw = _code_of_tag(tag.epc)
+            code, flaw = self._codes.get(tag.epc) or self._codes.setdefault(tag.epc, _code_of_tag(tag.epc))
             before = self._heard.get(code)
             fresh += before is None
             self._heard[code] = Heard(

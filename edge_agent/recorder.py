@@ -113,12 +113,12 @@ class Recorder:
         """Returns never. Raises JournalCorruptError when the journal can no longer be trusted."""
         await asyncio.shield(self._stopped)
 
-    async def _enqueue(self, facts: tuple[Fact, ...], *, is_physical: bool) -> Recorded:
+    def _enqueue(self, facts: tuple[Fact, ...], *, is_physical: bool) -> asyncio.Future[Recorded]:
         loop = asyncio.get_running_loop()
         call = _Call(facts=facts, is_physical=is_physical, done=loop.create_future())
         self._waiting.append(call)
         self._schedule(loop)
-        return await call.done
+        return call.done
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._is_due:
@@ -173,10 +173,10 @@ class Recorder:
     def _check(self, call: _Call, believed: dict[str, Item], index: int) -> _Staged:
         """Fold the call's facts over what this agent's stores and earlier calls of the group say."""
         staged = _Staged(call=call, facts=[], touched={}, refusals=[])
+        own: dict[str, Item] = {}
         version = self._stock.version
         opened: dict[str, str] = {}
-        for offset, fact in enumerate(call.facts):
-            own = {code: staged.touched[code].item for code in fact.codes if code in staged.touched}
+        for position, fact in enumerate(call.facts, index):
             known = ChainMap(own, believed) if own else believed
             in_force = self.recalls.in_force
             if call.is_physical:  # it moves the item whatever a recall says; who is responsible must hear of it
@@ -186,9 +186,10 @@ class Recorder:
                 staged.refusals.extend(self.rights.refusals(fact, known, opened))
                 outcome = fold(fact, known, in_force)
             staged.facts.append(_stamped(fact, version))
-            staged.refusals.extend(outcome.refusals)
+            staged.refusals += outcome.refusals
             for item in outcome.items:
-                staged.touched[item.code] = Touched(item=item, index=index + offset)
+                own[item.code] = item
+                staged.touched[item.code] = Touched(item=item, index=position)
             if fact.what is What.PRESCANNED:
                 _require_balance(outcome.items)
                 opened |= opened_by(fact)

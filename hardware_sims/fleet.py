@@ -120,5 +120,6 @@ class Fleet:
                 mqtt=self.broker.url,
                 language=language,
                 wires=wires,
+                site=f"http://127.0.0.1:{self.doors.central}",
             )
             self._settings(agent).write_text(settings, encoding="utf-8")

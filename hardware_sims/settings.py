@@ -87,9 +87,11 @@ def packager(location: str, *, machine: str) -> Workplace:
     return Workplace(kind="packager", location=location, devices=_PACKAGER.format(url=_text(machine)))
 
 
-def agent_settings(agent: str, *, data: Path, port: int, mqtt: str, language: str, wires: Wires) -> str:
-    """Of an agent of the demo."""
-    return workplace_settings(agent, _workplace(agent, wires), data=data, port=port, mqtt=mqtt, language=language)
+def agent_settings(agent: str, *, data: Path, port: int, mqtt: str, language: str, wires: Wires, site: str = "") -> str:
+    """Of an agent of the demo. ``site``: central's, where snapshots are; empty: it copies by deltas."""
+    return workplace_settings(
+        agent, _workplace(agent, wires), data=data, port=port, mqtt=mqtt, language=language, site=site
+    )
 
 
 def workplace_settings(
@@ -101,6 +103,7 @@ def workplace_settings(
     mqtt: str,
     language: str,
     recall_keys: Sequence[str] = (),
+    site: str = "",
 ) -> str:
     """``recall_keys``: public keys of the recalls that the agent believes."""
     keys = f"recall_keys = {json.dumps(list(recall_keys))}\n" if recall_keys else ""
@@ -115,6 +118,7 @@ reserve_mb = 1
 
 [central]
 mqtt = {_text(mqtt)}
+url = {_text(site)}
 {keys}
 [screen]
 host = "127.0.0.1"

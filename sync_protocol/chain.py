@@ -47,10 +47,7 @@ class SessionStart(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 def link(previous: bytes, body: bytes) -> bytes:
     """Hash of the fact with these bytes, following the one with hash ``previous``."""
-    digest = hashlib.sha256(_FACT_DOMAIN)
-    digest.update(previous)
-    digest.update(body)
-    return digest.digest()
+    return hashlib.sha256(_FACT_DOMAIN + previous + body).digest()
 
 
 def seal(start: SessionStart, seq: int, previous: bytes, body: bytes) -> SealedFact:

@@ -3,23 +3,25 @@
 ::
 
     message  = version (1 byte, 0x01) | packing (1 byte) | content
-    packing  = 0x00 plain msgpack, 0x01 zstd frame of msgpack
+    packing  = 0x00 plain msgpack, 0x01 zstd frame of msgpack, 0x02 zstd frame of a batch in columns (since schema 2)
     fact     = msgpack array of the fields of ``facts.Fact``, in order
 
 A fact is encoded once, where it happened. Everyone else hashes, sends and stores those bytes.
 """
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 import zstandard
 
+from sync_protocol.columns import from_columns, to_columns
 from sync_protocol.errors import FactError, WireError
 from sync_protocol.facts import Fact
-from sync_protocol.messages import Down, Up
+from sync_protocol.messages import Batch, Down, Up
 
 VERSION = 1
-PLAIN, ZSTD = 0, 1
+PLAIN, ZSTD, COLUMNS = 0, 1, 2
 MAX_MESSAGE = 1_048_576
 """Bytes of a message as sent; a larger one is refused before it is read."""
 MAX_CONTENT = 16 * 1_048_576
@@ -33,10 +35,19 @@ MAX_RATIO = 100
 _PACK_FROM = 512
 _M = TypeVar("_M", bound=Up | Down)
 
+
+class _Columned(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A batch without its facts, and these in columns."""
+
+    batch: Batch
+    columns: list[Any]
+
+
 _encoder = msgspec.msgpack.Encoder()
 _fact_decoder = msgspec.msgpack.Decoder(Fact)
 _up_decoder: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
 _down_decoder: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
+_columned_decoder = msgspec.msgpack.Decoder(_Columned)
 _compressor = zstandard.ZstdCompressor(level=3)
 _decompressor = zstandard.ZstdDecompressor()
 
@@ -61,41 +72,60 @@ def encode(message: Up | Down) -> bytes:
     content = _encoder.encode(message)
     if len(content) < _PACK_FROM:
         return bytes((VERSION, PLAIN)) + content
-    return bytes((VERSION, ZSTD)) + _compressor.compress(content)
+    columns = to_columns(message.bodies) if isinstance(message, Batch) else None
+    if columns is None or not isinstance(message, Batch):
+        return bytes((VERSION, ZSTD)) + _compressor.compress(content)
+    columned = _Columned(batch=msgspec.structs.replace(message, bodies=()), columns=columns)
+    return bytes((VERSION, COLUMNS)) + _compressor.compress(_encoder.encode(columned))
 
 
 def decode_up(data: bytes) -> Up:
     """A message for central. Raises WireError, naming what is wrong with the bytes."""
     if len(data) > MAX_UP:
         raise WireError(f"message: found {len(data)} bytes, expected at most {MAX_UP} from an agent")
-    return _decode(data, _up_decoder, MAX_UP_CONTENT)
+    return _decode(data, _decode_up, MAX_UP_CONTENT)
 
 
 def decode_down(data: bytes) -> Down:
     """A message for an agent. Raises WireError, naming what is wrong with the bytes."""
-    return _decode(data, _down_decoder, MAX_CONTENT)
+    return _decode(data, _decode_down, MAX_CONTENT)
 
 
-def _decode(data: bytes, decoder: msgspec.msgpack.Decoder[_M], most: int) -> _M:
+def _decode(data: bytes, decode_content: Callable[[int, bytes], _M], most: int) -> _M:
     try:
-        return decoder.decode(_unpack(data, most))
+        return decode_content(*_unpack(data, most))
     except (msgspec.MsgspecError, UnicodeDecodeError, zstandard.ZstdError, RecursionError) as error:
         raise WireError(f"message: {error}") from error
 
 
-def _unpack(data: bytes, most: int) -> bytes:
+def _decode_up(packing: int, content: bytes) -> Up:
+    if packing != COLUMNS:
+        return _up_decoder.decode(content)
+    found = _columned_decoder.decode(content)
+    return msgspec.structs.replace(found.batch, bodies=from_columns(found.columns))
+
+
+def _decode_down(packing: int, content: bytes) -> Down:
+    if packing == COLUMNS:
+        raise WireError(f"packing: found {COLUMNS} (facts in columns), expected a message for an agent")
+    return _down_decoder.decode(content)
+
+
+def _unpack(data: bytes, most: int) -> tuple[int, bytes]:
+    """Packing and content."""
     if len(data) > MAX_MESSAGE:
         raise WireError(f"message: found {len(data)} bytes, expected at most {MAX_MESSAGE}")
     if len(data) < 2:  # noqa: PLR2004 - the two bytes of the header
         raise WireError(f"message: found {len(data)} bytes, expected a header of 2")
     if data[0] != VERSION:
         raise WireError(f"message version: found {data[0]}, expected {VERSION}; update the older side")
-    if data[1] == PLAIN:
-        return data[2:]
-    if data[1] != ZSTD:
-        raise WireError(f"packing: found {data[1]}, expected {PLAIN} (plain) or {ZSTD} (zstd)")
+    packing = data[1]
+    if packing == PLAIN:
+        return packing, data[2:]
+    if packing not in {ZSTD, COLUMNS}:
+        raise WireError(f"packing: found {packing}, expected {PLAIN} (plain), {ZSTD} (zstd) or {COLUMNS} (columns)")
     most = min(most, max(ANY_RATIO, MAX_RATIO * len(data)))
     size = zstandard.frame_content_size(data[2:])
     if not 0 <= size <= most:
         raise WireError(f"packed content: found {size} bytes, expected at most {most}")
-    return _decompressor.decompress(data[2:], max_output_size=most)
+    return packing, _decompressor.decompress(data[2:], max_output_size=most)

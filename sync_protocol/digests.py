@@ -5,6 +5,7 @@ to date row by row and compared without sorting. Only what every schema version 
 """
 
 import hashlib
+import struct
 import zlib
 from collections.abc import Iterable
 
@@ -12,6 +13,9 @@ from sync_protocol.items import Item
 
 BUCKETS = 256
 _MODULUS = 1 << 64
+_WIRE = struct.Struct(f">{BUCKETS}Q")
+DIGEST_BYTES = _WIRE.size
+"""Of packed digests."""
 
 Digests = tuple[int, ...]
 
@@ -46,6 +50,26 @@ def row_digest(item: Item) -> int:
 def empty() -> list[int]:
     """Digests of no items."""
     return [0] * BUCKETS
+
+
+def pack(digests: Iterable[int]) -> bytes:
+    """For the wire: 64 bits each, in order."""
+    return _WIRE.pack(*digests)
+
+
+def unpack(data: bytes) -> Digests:
+    """Raises ValueError for bytes that are no digests."""
+    if len(data) != DIGEST_BYTES:
+        raise ValueError(f"digests: found {len(data)} bytes, expected {DIGEST_BYTES}")
+    return _WIRE.unpack(data)
+
+
+def spoil(digests: list[int], code: str) -> None:
+    """Count a row that cannot be read, or contradicts itself: no row of a ledger adds to the sum what this does."""
+    bucket = bucket_of(code)
+    digests[bucket] = (digests[bucket] + int.from_bytes(hashlib.blake2b(code.encode(), digest_size=8).digest())) % (
+        _MODULUS
+    )
 
 
 def add(digests: list[int], item: Item) -> None:

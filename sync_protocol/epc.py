@@ -17,10 +17,6 @@ from enum import IntEnum
 from typing import NoReturn
 
 import msgspec
-from epcpy.epc_schemes.giai import GIAI
-from epcpy.epc_schemes.gid import GID
-from epcpy.epc_schemes.sgtin import SGTIN
-from epcpy.utils.common import ConvertException
 
 from sync_protocol.codeform import Code, CodeForm, shown
 from sync_protocol.errors import CodeFlaw, CodeRefused
@@ -33,6 +29,7 @@ MAX_SERIAL = 2**48 - 1
 _HEX = re.compile(r"[0-9A-Fa-f]*")
 _PIECE_KEY = re.compile(r"01[0-9A-F]{22}")
 _LAYOUT = struct.Struct(">BHB6s")
+_WITH_CRC = struct.Struct(">BHB6sH")
 _CRC_START = 0xFFFF
 _BLANK = (bytes(EPC_BYTES), b"\xff" * EPC_BYTES)
 _SGTIN_96, _GIAI_96, _GID_96, _FACTORY = 0x30, 0x34, 0x35, 0xE2
@@ -50,6 +47,7 @@ class ItemType(IntEnum):
 
 _ITEMS = frozenset({ItemType.DRUG, ItemType.CONSUMABLE})
 _TYPES = {int(item_type): item_type for item_type in ItemType}
+_FIRST_TYPE, _LAST_TYPE = min(_TYPES), max(_TYPES)
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +63,7 @@ def encode_piece(site: int, serial: int, item_type: int = ItemType.CONSUMABLE) -
     for field, value, least, most in (
         ("site", site, 0, MAX_SITE),
         ("serial", serial, 0, MAX_SERIAL),
-        ("item_type", item_type, min(ItemType), max(ItemType)),
+        ("item_type", item_type, _FIRST_TYPE, _LAST_TYPE),
     ):
         if not least <= value <= most:
             _refuse(CodeFlaw.OUT_OF_RANGE, f"{field} {value}", f"{least} to {most}", "check the number range of labels")
@@ -75,17 +73,8 @@ def encode_piece(site: int, serial: int, item_type: int = ItemType.CONSUMABLE) -
 
 def decode_piece(epc: str | bytes) -> Piece:
     """Content of a tag of the hospital's own layout. Raises CodeRefused."""
-    raw = _raw(epc)
-    if raw[0] != VERSION:
-        _refuse(CodeFlaw.UNKNOWN_FORM, f"EPC {_hex(raw)}", "layout version 01", "the tag belongs to another system")
-    expected = crc_hqx(raw[:10], _CRC_START)
-    if int.from_bytes(raw[10:], "big") != expected:
-        _refuse(CodeFlaw.BAD_CHECK_DIGIT, f"EPC {_hex(raw)}", f"CRC {expected:04X}", "read again, or print a new label")
-    _, site, item_type, serial = _LAYOUT.unpack(raw[:10])
-    known_type = _TYPES.get(item_type)
-    if known_type is None:
-        _refuse(CodeFlaw.NOT_AN_ITEM, f"item type {item_type}", "1 to 4", "the tag was written by a newer system")
-    return Piece(site=site, item_type=known_type, serial=int.from_bytes(serial, "big"))
+    site, item_type, serial = _fields(_raw(epc))
+    return Piece(site=site, item_type=item_type, serial=serial)
 
 
 def piece_mask(site: int) -> str:
@@ -113,15 +102,7 @@ def parse_epc(epc: str | bytes) -> Code:
         return _piece(raw)
     if header not in {_SGTIN_96, _GIAI_96, _GID_96}:
         _refuse(CodeFlaw.UNKNOWN_FORM, f"EPC {_hex(raw)}", "header 01, 30, 34 or 35", "a foreign tag: leave it out")
-    try:
-        code = _gid(raw) if header == _GID_96 else _gs1_tag(raw)
-    except ConvertException as error:
-        raise CodeRefused(
-            CodeFlaw.OUT_OF_RANGE,
-            found=f"EPC {_hex(raw)}",
-            expected="numbers that fit their fields",
-            advice="the tag was written wrongly: print a new label",
-        ) from error
+    code = _standard(raw)
     refuse_key_clash(code)
     return code
 
@@ -138,33 +119,60 @@ def refuse_key_clash(code: Code) -> None:
         )
 
 
+def _fields(raw: bytes) -> tuple[int, ItemType, int]:
+    """Site, type and serial of the hospital's own layout. Raises CodeRefused."""
+    version, site, item_type, serial, crc = _WITH_CRC.unpack(raw)
+    if version != VERSION:
+        _refuse(CodeFlaw.UNKNOWN_FORM, f"EPC {_hex(raw)}", "layout version 01", "the tag belongs to another system")
+    expected = crc_hqx(raw[:10], _CRC_START)
+    if crc != expected:
+        _refuse(CodeFlaw.BAD_CHECK_DIGIT, f"EPC {_hex(raw)}", f"CRC {expected:04X}", "read again, or print a new label")
+    known_type = _TYPES.get(item_type)
+    if known_type is None:
+        _refuse(CodeFlaw.NOT_AN_ITEM, f"item type {item_type}", "1 to 4", "the tag was written by a newer system")
+    return site, known_type, int.from_bytes(serial, "big")
+
+
 def _piece(raw: bytes) -> Code:
-    piece = decode_piece(raw)
-    if piece.item_type not in _ITEMS:
+    _, item_type, serial = _fields(raw)
+    if item_type not in _ITEMS:
         _refuse(
             CodeFlaw.NOT_AN_ITEM,
-            f"the tag of a {piece.item_type.name.lower()}",
+            f"the tag of a {item_type.name.lower()}",
             "the tag of a drug or consumable",
             "take the badge or location tag out of the read field",
         )
-    return Code(key=_hex(raw), form=CodeForm.PIECE, serial=str(piece.serial))
+    return Code(key=_hex(raw), form=CodeForm.PIECE, serial=str(serial))
 
 
-def _gs1_tag(raw: bytes) -> Code:
-    if (raw[1] >> 2) & 0b111 == _NO_PARTITION:
-        _refuse(CodeFlaw.BAD_PARTITION, f"EPC {_hex(raw)}", "partition 0 to 6", "the tag is wrong: print a new label")
-    if raw[0] == _GIAI_96:
-        giai = GIAI.from_hex(_hex(raw)).gs1_key()
-        return Code(key=f"8004{giai}", form=CodeForm.EPC_GIAI, serial=giai)
-    tag = SGTIN.from_hex(_hex(raw))
-    gtin = tag.gtin()
+def _standard(raw: bytes) -> Code:
+    """Code of a tag of the EPC Tag Data Standard."""
+    # Imported at the first tag of that kind: an agent whose tags are the hospital's own starts without it.
+    from epcpy.epc_schemes.giai import GIAI  # noqa: PLC0415
+    from epcpy.epc_schemes.gid import GID  # noqa: PLC0415
+    from epcpy.epc_schemes.sgtin import SGTIN  # noqa: PLC0415
+    from epcpy.utils.common import ConvertException  # noqa: PLC0415
+
+    hexadecimal = _hex(raw)
+    if raw[0] != _GID_96 and (raw[1] >> 2) & 0b111 == _NO_PARTITION:
+        _refuse(CodeFlaw.BAD_PARTITION, f"EPC {hexadecimal}", "partition 0 to 6", "the tag is wrong: print a new label")
+    try:
+        if raw[0] == _GID_96:
+            serial = GID.from_hex(hexadecimal).epc_uri.rpartition(":")[2]
+            return Code(key=hexadecimal, form=CodeForm.EPC_GID, serial=serial)
+        if raw[0] == _GIAI_96:
+            giai = GIAI.from_hex(hexadecimal).gs1_key()
+            return Code(key=f"8004{giai}", form=CodeForm.EPC_GIAI, serial=giai)
+        gtin = SGTIN.from_hex(hexadecimal).gtin()
+    except ConvertException as error:
+        raise CodeRefused(
+            CodeFlaw.OUT_OF_RANGE,
+            found=f"EPC {hexadecimal}",
+            expected="numbers that fit their fields",
+            advice="the tag was written wrongly: print a new label",
+        ) from error
     serial = str(int.from_bytes(raw, "big") & (2**38 - 1))
     return Code(key=f"01{gtin}21{serial}", form=CodeForm.EPC_SGTIN, gtin=gtin, serial=serial)
-
-
-def _gid(raw: bytes) -> Code:
-    uri = GID.from_hex(_hex(raw)).epc_uri
-    return Code(key=_hex(raw), form=CodeForm.EPC_GID, serial=uri.rpartition(":")[2])
 
 
 def _raw(epc: str | bytes) -> bytes:

@@ -129,8 +129,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True)
         if len(codes) > 1 and len(set(codes)) != len(codes):
             raise FactError("codes", "a code twice", "each code once in a fact")
         # Facts pass here at every step of their way: one look at all texts, and at each only where it may be too long.
-        who_and_where = self.operator + self.witness + self.location + self.document + self.order
-        if len(who_and_where + self.source + self.product + self.lot + self.reason) > MAX_TEXT:
+        who_and_where = f"{self.operator}{self.witness}{self.location}{self.document}{self.order}"
+        if len(f"{who_and_where}{self.source}{self.product}{self.lot}{self.reason}") > MAX_TEXT:
             self._refuse_long_text()
         for check in _REQUIRED.get(self.what, ()):
             if not getattr(self, check):
@@ -175,12 +175,13 @@ class FactId(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=Tru
     seq: int
 
     def __post_init__(self) -> None:
+        if self.device and len(self.session) == SESSION_BYTES and self.seq >= 1:
+            return
         if not self.device:
             raise FactError("device", "nothing", "the device's name")
         if len(self.session) != SESSION_BYTES:
             raise FactError("session", f"{len(self.session)} bytes", f"{SESSION_BYTES} random bytes")
-        if self.seq < 1:
-            raise FactError("seq", str(self.seq), "1 or more")
+        raise FactError("seq", str(self.seq), "1 or more")
 
 
 class SealedFact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):

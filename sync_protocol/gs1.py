@@ -9,14 +9,17 @@ import calendar
 import datetime as dt
 import re
 from functools import cache
-
-from biip import ParseError
-from biip.gs1_application_identifiers import GS1ApplicationIdentifier
-from biip.gs1_digital_link_uris import GS1DigitalLinkURI
+from typing import TYPE_CHECKING
 
 from sync_protocol.codeform import Code, CodeForm, CodeWarning, shown
 from sync_protocol.errors import CodeFlaw, CodeRefused
 from sync_protocol.scantext import glued
+
+if TYPE_CHECKING:
+    from biip.gs1_application_identifiers import GS1ApplicationIdentifier
+
+# biip is imported at the first GS1 code: it brings 16 MB of tables and a tenth of a second, which neither the start of
+# an agent nor one that reads no such code should pay for.
 
 GS = "\x1d"
 
@@ -101,6 +104,9 @@ def parse_human_readable(text: str, *, today: dt.date) -> Code:
 
 def parse_digital_link(url: str, *, today: dt.date) -> Code:
     """Code of a GS1 Digital Link, ``https://id.gs1.org/01/06901234567892/21/SN1``. Raises CodeRefused."""
+    from biip import ParseError  # noqa: PLC0415 - see above
+    from biip.gs1_digital_link_uris import GS1DigitalLinkURI  # noqa: PLC0415
+
     try:
         elements = [(element.ai.ai, element.value) for element in GS1DigitalLinkURI.parse(url).element_strings]
     except (ParseError, ValueError) as error:
@@ -141,7 +147,10 @@ def _field(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern.removesuffix("$"), re.ASCII)
 
 
-def _identifier(text: str) -> GS1ApplicationIdentifier:
+def _identifier(text: str) -> "GS1ApplicationIdentifier":
+    from biip import ParseError  # noqa: PLC0415 - see above
+    from biip.gs1_application_identifiers import GS1ApplicationIdentifier  # noqa: PLC0415
+
     try:
         return GS1ApplicationIdentifier.extract(text)
     except ParseError as error:

@@ -147,6 +147,9 @@ REFUSED_WHEN_EXPIRED = frozenset({What.PRESCANNED, What.LOCKED, What.DISPENSED, 
 NEEDS_WITNESS = frozenset({What.DISPENSED, What.LENT, What.WRITTEN_OFF, What.SENT_BACK, What.TAKEN})
 _NAMES_ITS_ORDER = frozenset({What.UNLOCKED, What.PACKED})
 _ISSUED = frozenset({State.DISPENSED, State.LENT, State.TAKEN})
+_LOOKS_AT_ORDER = _NAMES_ITS_ORDER | {What.DISPENSED}
+# A member of an enum is looked up in its class at every use: the ledger does it for each fact.
+_ANNOUNCED, _RECEIVED, _PRESCANNED, _DISPENSED = What.ANNOUNCED, What.RECEIVED, What.PRESCANNED, What.DISPENSED
 _IS_OF_AN_ORDER = frozenset({State.LOCKED, State.LENT})
 _NEEDS_NO_LOCK = frozenset({How.LATE_SCAN, How.MACHINE})
 
@@ -163,11 +166,12 @@ def apply(item: Item | None, fact: Fact, code: str) -> Item | Refusal:
 
 def check(item: Item | None, fact: Fact, code: str) -> Refusal | None:
     """None if the fact fits the item; says the first thing that disagrees otherwise."""
-    if fact.what is What.ANNOUNCED:
+    what = fact.what
+    if what is _ANNOUNCED:
         return None if item is None else _refuse(item, fact, Reason.ALREADY_KNOWN)
     if item is None:
-        return Refusal(code=code, what=fact.what, reason=Reason.UNKNOWN_CODE, expected="an announced code")
-    move = MOVES[fact.what]
+        return Refusal(code=code, what=what, reason=Reason.UNKNOWN_CODE, expected="an announced code")
+    move = MOVES[what]
     if item.kind not in move.kinds:
         expected = " or ".join(sorted(move.kinds))
         return _refuse(item, fact, Reason.WRONG_KIND, found=item.kind, expected=expected)
@@ -177,23 +181,24 @@ def check(item: Item | None, fact: Fact, code: str) -> Refusal | None:
 
 
 def _check_context(item: Item, fact: Fact) -> Refusal | None:
+    what = fact.what
     if fact.product and fact.product != item.product:
         return _refuse(item, fact, Reason.WRONG_PRODUCT, found=item.product, expected=fact.product)
-    if fact.what in REFUSED_WHEN_EXPIRED and fact.at.local_date() > item.expiry:
+    if what in REFUSED_WHEN_EXPIRED and fact.at.local_date() > item.expiry:
         return _refuse(item, fact, Reason.EXPIRED, found=item.expiry.isoformat(), expected="a date not before today")
     if fact.is_provisional and not (fact.reason and _has_two_people(fact)):
         return _refuse(item, fact, Reason.NO_EMERGENCY, found=fact.witness, expected="a reason and a second person")
-    if item.is_controlled and fact.what in NEEDS_WITNESS and not _has_two_people(fact):
+    if item.is_controlled and what in NEEDS_WITNESS and not _has_two_people(fact):
         return _refuse(item, fact, Reason.SECOND_PERSON, found=fact.witness, expected="a witness besides the operator")
-    if fact.what is What.RECEIVED and fact.document != item.document:
+    if what is _RECEIVED and fact.document != item.document:
         return _refuse(item, fact, Reason.WRONG_DOCUMENT, found=fact.document, expected=item.document)
-    return _check_order(item, fact)
+    return _check_order(item, fact) if what in _LOOKS_AT_ORDER else None
 
 
 def _check_order(item: Item, fact: Fact) -> Refusal | None:
     if fact.what in _NAMES_ITS_ORDER and fact.order and fact.order != item.order:
         return _refuse(item, fact, Reason.WRONG_ORDER, found=fact.order, expected=item.order)
-    if fact.what is not What.DISPENSED:
+    if fact.what is not _DISPENSED:
         return None
     if item.state is State.LENT and not item.order:
         return _refuse(item, fact, Reason.NOT_BOUND, expected="a loan bound to an order")
@@ -275,14 +280,17 @@ def fold(fact: Fact, stock: Mapping[str, Item], recalls: Recalled = NO_RECALLS) 
     """
     changed: list[Item] = []
     refusals: list[Refusal] = []
+    is_forbidding = recalls is not NO_RECALLS
     for code in fact.codes:
         before = stock.get(code)
-        after = recalled(before, fact, recalls) or apply(before, fact, code)
-        if isinstance(after, Refusal):
-            refusals.append(after)
-        elif after != before:
+        refusal = (recalled(before, fact, recalls) if is_forbidding else None) or check(before, fact, code)
+        if refusal is not None:
+            refusals.append(refusal)
+            continue
+        after = _announced(fact, code) if before is None else _moved(before, fact)
+        if after != before:
             changed.append(after)
-            if fact.what is What.PRESCANNED:
+            if fact.what is _PRESCANNED:
                 changed.extend(units_of(after))
     return Outcome(items=tuple(changed), refusals=tuple(refusals))
 

@@ -9,8 +9,8 @@ from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
 from sync_protocol.recalls import SignedRecalls
 
-SCHEMA = 1
-"""Version of facts and messages that this code writes. It reads every version up to it."""
+SCHEMA = 2
+"""Version of facts and messages that this code writes. It reads every version up to it. 2: batches in columns."""
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -111,6 +111,29 @@ class Pull(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="pull
     after: int
     incarnation: int = 0
     """Whose rows: an agent asks for those of a restored ledger once that has all that the agent held."""
+    takes: int = 0
+    """REQ-06: the ``replica_format.VERSION`` of a snapshot that it would take in the place of many deltas; 0: none."""
+    part: bytes = b""
+    """SHA-256 of the snapshot that it has a part of."""
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="offer"):
+    """REQ-06: the answer to a pull that is far behind: a whole replica at ``version``, as a file over HTTP.
+
+    The file is a zstd frame. ``ticket`` is good for one request within ``for_s``; a further attempt pulls again.
+    """
+
+    path: str
+    sha256: bytes
+    size: int
+    raw_size: int
+    """Bytes when unpacked: one more is refused."""
+    version: int
+    incarnation: int
+    takes: int
+    """The ``replica_format.VERSION`` of the file."""
+    ticket: str
+    for_s: int
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -153,6 +176,62 @@ class Confirm(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="c
     """REQ-07: the agent holds this recall set on its disk, in force."""
 
     recall_version: int
+
+
+class Compare(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="compare"):
+    """REQ-06: to all agents: who is at this version now, say what your replica holds."""
+
+    version: int
+    incarnation: int
+
+
+class Digest(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="digest"):
+    """The agent's answer: ``digests.pack`` of the items of its replica at this version."""
+
+    version: int
+    incarnation: int
+    sums: bytes
+
+
+class Differ(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="differ"):
+    """Central's answer to a digest: the buckets whose items are not those of the ledger at that version."""
+
+    version: int
+    incarnation: int
+    buckets: tuple[int, ...]
+
+
+class AskBucket(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="ask_bucket"):
+    """The agent asks for the items of a bucket, from after a code on."""
+
+    bucket: int
+    after: str
+    incarnation: int
+
+
+class Bucket(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="bucket"):
+    """Every item that the ledger has at ``version`` in the bucket with a code in (after, to]; empty ``to``: to the end.
+
+    It may be compared only with a replica at exactly that version.
+    """
+
+    bucket: int
+    version: int
+    incarnation: int
+    after: str
+    to: str
+    items: tuple[Item, ...]
+
+
+class Mended(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="mended"):
+    """The agent has put its replica right: how many items were wrong, missing or not of this ledger.
+
+    -1: so much differs that all of it is copied anew.
+    """
+
+    version: int
+    incarnation: int
+    items: int
 
 
 class Holds(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="holds"):
@@ -238,5 +317,6 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="fen
     """REQ-08: the journal was set back, copied or lost: the agent holds nothing until a person has looked."""
 
 
-Up = Hello | Batch | Pull | AskRecalls | Confirm | SignedRecalls | Holds | Ask
-Down = Welcome | Ack | Delta | Refused | SignedRecalls | Grant | Release | Withheld | AskHolds | Fence
+Up = Hello | Batch | Pull | AskRecalls | Confirm | SignedRecalls | Digest | AskBucket | Mended | Holds | Ask
+_OfLeases = Grant | Release | Withheld | AskHolds | Fence
+Down = Welcome | Ack | Delta | Refused | SignedRecalls | Offer | Compare | Differ | Bucket | _OfLeases

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sync_protocol.errors import WireError
 from sync_protocol.facts import What
@@ -58,7 +56,10 @@ class RecallSet(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
     def of(self, item: Item) -> Recall | None:
         """The first active recall that covers the item."""
-        return next((recall for recall in self.recalls if recall.covers(item)), None)
+        for recall in self.recalls:
+            if recall.covers(item):
+                return recall
+        return None
 
 
 NO_RECALLS = RecallSet(version=0, recalls=())
@@ -155,6 +156,10 @@ def read_recalls(signed: SignedRecalls) -> RecallSet:
 
 
 def _is_signed_by(signed: SignedRecalls, key: bytes) -> bool:
+    # Imported when there is a signature to check: 6 MB that everyone who folds facts would carry otherwise.
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signed.signature, signed_bytes(signed.body))
     except InvalidSignature:

@@ -38,7 +38,7 @@ async def every(call: Call) -> Reply:
 
 async def end(call: Call) -> Reply:
     body: CountDocument = call.body
-    freed = call.services.end_lease(EndLease(device=call.path["device"], **msgspec.structs.asdict(body)))
+    freed = call.services.end_lease(EndLease(device=call.path["id"], **msgspec.structs.asdict(body)))
     return Reply(document=Freed(freed=freed))
 
 
@@ -46,7 +46,7 @@ WRITING: tuple[Route, ...] = (
     Route(
         name="endLease",
         method="POST",
-        path="/leases/{device}/end",
+        path="/leases/{id}/end",
         summary="Two people counted what a silent agent holds: what they found may go to others",
         scope=Scope.LEASES,
         handler=end,

@@ -57,9 +57,9 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
 
 def enqueue_sales(transaction: Transaction) -> None:
     """Consequence: what was dispensed from boxes is reported, by box code and quantity; sub-codes stay here."""
-    added = []
+    added, dispensed = [], What.DISPENSED
     for folded in transaction.folded:
-        if folded.fact.what is not What.DISPENSED:
+        if folded.fact.what is not dispensed:
             continue
         units = Counter(item.box for item in folded.outcome.items if item.kind is Kind.UNIT)
         order = {item.box or item.code: item.order for item in folded.outcome.items}

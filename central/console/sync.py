@@ -1,12 +1,15 @@
 """Sync health: one honest sentence, each part of central, each agent with cause and action of its trouble."""
 
 import msgspec
+from sqlalchemy import RowMapping
 
 from central.console.visit import View, Visit
 from central.ledger import read_api, read_console
 from central.ledger.read_rows import AgentRow, ExceptionRow
 from central.ledger.schema import exception
+from central.stock.device_keys import Enrolment
 from central.stock.services import Condition, Life
+from sync_protocol.envelope import fingerprint
 from sync_protocol.machines.lineage import Finding
 
 CLOCK_S = 5.0
@@ -15,6 +18,7 @@ BEHIND = 50
 """Versions that a replica may be behind while a busy morning goes on."""
 
 MOST_DOUBTS = 100
+DRIFT_SHOWN_US = 7 * 86_400_000_000
 _DOUBTED = (exception.c.reason.in_(list(Finding)), exception.c.closed_us.is_(None))
 
 ON_THE_WAY = frozenset(("ledger", "broker", "ingest"))
@@ -30,11 +34,22 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def show(visit: Visit) -> View:
+    return await page(visit)
+
+
+async def page(visit: Visit, *, cause: str = "", status: int = 200) -> View:
+    """``cause``: why the key was not accepted that a person wanted to let in."""
     engine = visit.services.read
     agents = await read_api.agents(engine)
     conditions, life = visit.services.conditions(), visit.services.life()
     doubts = await read_console.exception_page(engine, _DOUBTED, before=0, limit=MOST_DOUBTS)
-    troubles = {agent.device: _doubts_of(visit, agent, doubts) + troubles_of(visit, agent) for agent in agents}
+    drifts = await read_console.drifts(engine, since_us=visit.services.time.now_us() - DRIFT_SHOWN_US)
+    troubles = {
+        agent.device: _doubts_of(visit, agent, doubts)
+        + troubles_of(visit, agent)
+        + _drift_of(visit, drifts.get(agent.device))
+        for agent in agents
+    }
     values = {
         "agents": agents,
         "troubles": troubles,
@@ -42,9 +57,12 @@ async def show(visit: Visit) -> View:
         "life": life,
         "backup": await read_console.last_backup(engine),
         "sentence": sentence(visit, agents, conditions, life),
+        "waiting_keys": [(device, fingerprint(key)) for device, key in visit.services.device_keys.waiting],
+        "is_open": visit.services.device_keys.enrolment is Enrolment.OPEN,
+        "cause": cause,
         "is_well": all(part.is_ok for part in conditions) and not any(troubles.values()),
     }
-    return View(template="sync.html", values=values)
+    return View(template="sync.html", values=values, status=status)
 
 
 def sentence(visit: Visit, agents: list[AgentRow], conditions: tuple[Condition, ...], life: Life) -> str:
@@ -96,6 +114,25 @@ def _doubts_of(visit: Visit, agent: AgentRow, doubts: list[ExceptionRow]) -> lis
         for row in doubts
         if row.device == agent.device
     ]
+
+
+def _drift_of(visit: Visit, drift: RowMapping | None) -> list[Trouble]:
+    if drift is None:
+        return []
+    say, when = visit.language.say, visit.local(drift["found_us"])
+    if drift["items"] < 0:
+        cause = say("Its replica was another than the ledger: all of it was copied anew at %(when)s.", when=when)
+    else:
+        cause = visit.language.count(
+            "Its replica had drifted: %(n)d item was put right at %(when)s.",
+            "Its replica had drifted: %(n)d items were put right at %(when)s.",
+            drift["items"],
+            when=when,
+        )
+    action = say(
+        "It is right again and no scan is lost. If it happens once more, have the disk of the computer checked."
+    )
+    return [Trouble(cause=cause, action=action, is_serious=False)]
 
 
 def troubles_of(visit: Visit, agent: AgentRow) -> list[Trouble]:

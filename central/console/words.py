@@ -159,6 +159,8 @@ PARTS: Mapping[str, str] = {
     "broker": message("message broker"),
     "ingest": message("ingest"),
     "recalls": message("recalls"),
+    "devices": message("devices let in"),
+    "snapshots": message("snapshots for new workplaces"),
     "insurer": message("insurer"),
     "life": message("this ledger's life"),
     "refill": message("refilling after a restore"),
@@ -182,6 +184,7 @@ RECALL_FLAWS = (
     message("a lot or codes, not both"),
     message("a second person besides the one who acts"),
     message("a person of this hospital who may sign in"),
+    message("a key that waits"),
 )
 """What ``stock.recalls`` finds and expects, where it is the same every time."""
 _PHRASES = (
@@ -211,6 +214,8 @@ CONDITIONS = (
     message("keep the data folder of the agents named and look at the exceptions"),
     message("check the platform and [insurer]; rows wait and are sent by themselves"),
     message("put the old recall.key back, or give every agent the key of recall-key"),
+    message("two people compare each fingerprint with the one that the device shows, and accept it below"),
+    message("look for a second computer of this name, or for whoever has access to the broker"),
     message("more facts arrive than can be written"),
     message("agents have met a newer central"),
     message("two centrals are alive: stop this one, or restore the backup that is meant, with the clock set right"),

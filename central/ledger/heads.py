@@ -6,17 +6,19 @@ A ledger whose history was rewritten, by whoever and however well, no longer fit
 import hashlib
 import pathlib
 import sqlite3
+from collections.abc import Iterable
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from central.ledger import signing, statements
+from central.ledger import durable, signing, statements
 
 FOLDER = "heads"
 _DOMAIN = b"codepool head 1"
 _HEADS_AT = (
     "SELECT session, max(seq), hash FROM fact WHERE position <= ? GROUP BY session ORDER BY session"  # hash: of the max
 )
+_HEADS_NOW = "SELECT session, through, head FROM session WHERE through > 0 ORDER BY session"
 _VERSION_AT = "SELECT coalesce(max(version), 0) FROM fact WHERE position <= ?"
 _AFTER = "SELECT min(version) FROM fact WHERE position > ?"
 
@@ -53,14 +55,12 @@ def write(
         incarnation=int(numbers.get("incarnation", 0)),
         position=position,
         version=int(numbers.get("version", 0)),
-        sessions=sessions_at(connection, position),
+        sessions=_digest(connection.execute(_HEADS_NOW)),
         key=signing.public_of(key),
     )
     head = msgspec.structs.replace(head, signature=key.sign(head.signed).hex())
     path.parent.mkdir(exist_ok=True)
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(head)) + b"\n")
-    fresh.replace(path)
+    durable.write(path, msgspec.json.format(msgspec.json.encode(head)) + b"\n")
     return path
 
 
@@ -70,9 +70,10 @@ def lives_of(connection: sqlite3.Connection) -> list[tuple[int, int]]:
     return msgspec.json.decode(row[0], type=list[tuple[int, int]]) if row else []
 
 
-def sessions_at(connection: sqlite3.Connection, position: int) -> str:
+def _digest(sessions: Iterable[tuple[bytes, int, bytes]]) -> str:
+    """Of the last fact of each session: session, seq, hash."""
     digest = hashlib.sha256(_DOMAIN)
-    for row in connection.execute(_HEADS_AT, (position,)):
+    for row in sessions:
         digest.update(msgspec.msgpack.encode(row))
     return digest.hexdigest()
 
@@ -108,6 +109,6 @@ def _misfits(connection: sqlite3.Connection, head: Head) -> list[str]:
     (after,) = connection.execute(_AFTER, (head.position,)).fetchone()
     if version > head.version or (after is not None and after <= head.version):
         return [f"facts up to {head.position} are not those of version {head.version}"]
-    if sessions_at(connection, head.position) != head.sessions:
+    if _digest(connection.execute(_HEADS_AT, (head.position,))) != head.sessions:
         return [f"facts up to {head.position} are not those that were there on that day"]
     return []

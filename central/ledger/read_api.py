@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Executable, RowMapping, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.errors import BusyError
+from central.ledger.read_lives import facts_about
 from central.ledger.read_rows import (
     AgentRow,
     Event,
@@ -21,7 +22,7 @@ from central.ledger.read_rows import (
     item_of,
     order_of,
 )
-from central.ledger.schema import agent, exception, fact, fact_code, insurer_row, item, meta, note, orders, product
+from central.ledger.schema import agent, exception, fact, insurer_row, item, meta, note, orders, product
 from sync_protocol.codec import decode_fact
 from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Order, Product
 from sync_protocol.errors import ProtocolError
@@ -155,10 +156,11 @@ async def timeline(
     engine: AsyncEngine, codes: Sequence[str], *, after: int = 0, limit: int = MAX_EVENTS
 ) -> list[Event]:
     """The facts about any of the codes (a unit and its box), in the ledger's order."""
+    about = facts_about(item.c.code.in_(codes), exception.c.code.in_(codes))
     query = (
-        select(fact, func.max(fact_code.c.code).label("code"))
-        .join(fact_code, fact_code.c.position == fact.c.position)
-        .where(fact_code.c.code.in_(codes), fact.c.position > after)
+        select(fact, func.max(about.c.code).label("code"))
+        .join(about, about.c.position == fact.c.position)
+        .where(fact.c.position > after)
         .group_by(fact.c.position)
         .order_by(fact.c.position)
         .limit(limit)

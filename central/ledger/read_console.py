@@ -9,7 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.ledger.read_api import ItemFilter, rows_of, with_codes
 from central.ledger.read_rows import ExceptionRow, InsurerRow, exception_of, insurer_row_of, item_of
-from central.ledger.schema import agent, backup, exception, fact, insurer_row, item, note, orders, person, product
+from central.ledger.schema import (
+    agent,
+    backup,
+    drift,
+    exception,
+    fact,
+    insurer_row,
+    item,
+    note,
+    orders,
+    person,
+    product,
+)
 from sync_protocol.documents import Order, Product
 from sync_protocol.items import Item, State
 
@@ -180,6 +192,12 @@ async def last_backup(engine: AsyncEngine) -> RowMapping | None:
     """The newest verified backup."""
     rows = await rows_of(engine, select(backup).order_by(backup.c.taken_us.desc()).limit(1))
     return rows[0] if rows else None
+
+
+async def drifts(engine: AsyncEngine, *, since_us: int) -> dict[str, RowMapping]:
+    """The last time that the replica of a device was found to differ, by device."""
+    query = select(drift).where(drift.c.found_us > since_us).order_by(drift.c.id.desc()).limit(_MAX_NAMES)
+    return {row["device"]: row for row in reversed(await rows_of(engine, query))}
 
 
 async def insurer_page(

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, RowMapping, and_, case, exists, func, or_,
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.ledger.read_api import rows_of
-from central.ledger.schema import agent, exception, fact, fact_code, item, orders, recall, recall_confirm, usage
+from central.ledger.read_lives import facts_about
+from central.ledger.schema import agent, exception, fact, item, orders, recall, recall_confirm, usage
 from sync_protocol.codec import decode_fact
 from sync_protocol.errors import ProtocolError
 from sync_protocol.facts import What
@@ -93,7 +94,7 @@ async def cover(engine: AsyncEngine, recall_id: str) -> Cover | None:
     got = or_(item.c.state == State.DISPENSED, _misfit())
     count = (
         select(func.count().label("n"), func.count(func.distinct(func.nullif(_patient(), ""))).label("patients"))
-        .select_from(_given())
+        .select_from(_given(covered))
         .where(covered, got)
     )
     (sums,) = await rows_of(engine, count)
@@ -150,18 +151,21 @@ def _misfit() -> ColumnElement[bool]:
     return exists().where(*refused)
 
 
-def _given() -> Any:
+def _given(covered: ColumnElement[bool]) -> Any:
     """Items, each with the last fact that dispensed it, its order, and the message that told of its use."""
+    about = facts_about(covered, exception.c.code.in_(select(item.c.code).where(covered)))
+    dispensed = fact.alias("dispensed")
     last = (
-        select(func.max(fact.c.position))
-        .join(fact_code, fact_code.c.position == fact.c.position)
-        .where(fact_code.c.code == item.c.code, fact.c.what == What.DISPENSED)
-        .correlate(item)
-        .scalar_subquery()
+        select(about.c.code, func.max(about.c.position).label("position"))
+        .join(dispensed, dispensed.c.position == about.c.position)
+        .where(dispensed.c.what == What.DISPENSED)
+        .group_by(about.c.code)
+        .subquery("last")
     )
     told = and_(usage.c.id == fact.c.document, usage.c.code == item.c.code, fact.c.document != "")
     order_id = case((fact.c.order_id != "", fact.c.order_id), else_=item.c.order_id)
-    return item.join(fact, fact.c.position == last).outerjoin(orders, orders.c.id == order_id).outerjoin(usage, told)
+    given = item.join(last, last.c.code == item.c.code).join(fact, fact.c.position == last.c.position)
+    return given.outerjoin(orders, orders.c.id == order_id).outerjoin(usage, told)
 
 
 def _patient() -> ColumnElement[str]:
@@ -185,7 +189,7 @@ async def _exposed(
             fact.c.wall_us,
             fact.c.body,
         )
-        .select_from(_given())
+        .select_from(_given(covered))
         .where(covered, got)
         .order_by(fact.c.position.desc(), item.c.code)
         .limit(MAX_EXPOSED)

@@ -12,9 +12,21 @@ _DAY_MIN = 24 * 60
 _MAX_INT = 2**63 - 1
 
 
-def read_fact(body: bytes) -> Fact:
-    """Raises FactError or WireError: such bytes are kept and put on the work list."""
-    fact = decode_fact(body)
+def flaw(body: bytes) -> tuple[Fact | None, str]:
+    """The fact, or why the bytes are none that the ledger can take: such bytes are kept and put on the work list."""
+    try:
+        fact = decode_fact(body)
+        at = fact.at
+        is_date = 0 <= at.wall_us <= _LAST_US and 0 <= at.wall_us + (at.offset_us or 0) <= _LAST_US
+        if not (is_date and -_DAY_MIN <= at.zone_min <= _DAY_MIN and len(fact.codes) * fact.units <= MAX_UNITS_OF_FACT):
+            _check(fact)
+    except (FactError, WireError) as error:
+        return None, str(error)
+    return fact, ""
+
+
+def _check(fact: Fact) -> None:
+    """Raises FactError."""
     at = fact.at
     if not fits_moment(at.wall_us):
         raise FactError("at.wall_us", str(at.wall_us), f"0 to {_LAST_US}")
@@ -24,15 +36,6 @@ def read_fact(body: bytes) -> Fact:
         raise FactError("at.zone_min", str(at.zone_min), f"at most {_DAY_MIN} minutes from UTC")
     if fact.what is What.PRESCANNED and len(fact.codes) * fact.units > MAX_UNITS_OF_FACT:
         raise FactError("units", f"{len(fact.codes)} boxes of {fact.units}", f"at most {MAX_UNITS_OF_FACT} in one fact")
-    return fact
-
-
-def flaw(body: bytes) -> tuple[Fact | None, str]:
-    """The fact, or why the bytes are none."""
-    try:
-        return read_fact(body), ""
-    except (FactError, WireError) as error:
-        return None, str(error)
 
 
 def fits_moment(wall_us: int) -> bool:

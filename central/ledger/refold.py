@@ -1,13 +1,12 @@
 """The state that follows from the facts, folded anew from their bytes and from nothing else."""
 
-import hashlib
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from central.ledger.lives import FIRST, follow
 from central.ledger.reading import flaw
 from central.ledger.seal import chained
 from central.ledger.staging import UNREADABLE
@@ -18,17 +17,12 @@ from sync_protocol.facts import Fact, What
 from sync_protocol.items import Item, Kind, State
 from sync_protocol.lifecycle import Outcome, fold
 
-FACTS = (
-    "SELECT position, session, seq, device, what, body, hash, version, received_us, wall_us, operator, document, "
-    "order_id FROM fact ORDER BY position"
-)
 QUANTITIES = "SELECT id, quantity FROM orders"
 _HELD = frozenset({State.LOCKED, State.TAKEN, State.LENT})
-_MODULUS = 1 << 128
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A row of ``FACTS``."""
+    """A row of ``statements.SEALED_FACTS``."""
 
     position: int
     session: bytes
@@ -43,6 +37,7 @@ class Row(msgspec.Struct, frozen=True):
     operator: str
     document: str
     order_id: str
+    before: str
 
 
 class Refold:
@@ -57,7 +52,7 @@ class Refold:
         self.heads: dict[bytes, tuple[int, bytes]] = {session: (0, start[1]) for session, start in starts.items()}
         self.misfits: Counter[tuple[Any, ...]] = Counter()
         self.sales: Counter[tuple[Any, ...]] = Counter()
-        self.codes = CodeSum()
+        self.last: dict[str, int] = {}
         self.chain = bytes(32)
         self.position = self.version = 0
         self.flaws: list[str] = []
@@ -66,6 +61,7 @@ class Refold:
         self._states: dict[str, OrderState] = {}
         self._of_order: dict[str, set[str]] = defaultdict(set)
         self._touched: set[str] = set()
+        self._committed: list[tuple[Any, ...]] = []
 
     def take(self, row: Row) -> None:
         """The next fact by position."""
@@ -79,15 +75,17 @@ class Refold:
                 outcome = fold(fact, self.items)
             except (ProtocolError, OverflowError, ValueError):
                 fact = None
+        self._committed.append(msgspec.structs.astuple(row))
         self._check_columns(row, fact)
         if fact is None or outcome is None:
             self.misfits[_misfit(row, "", UNREADABLE, UNREADABLE, "", "", "a fact that this software reads")] += 1
             return
-        self.codes.add((code, row.position) for code in fact.codes)
         for refusal in outcome.refusals:
             values = (refusal.code, refusal.what, refusal.reason, refusal.state or "", refusal.found, refusal.expected)
             self.misfits[_misfit(row, *values)] += 1
         self._move(outcome, row.version)
+        if row.before != follow(self.last, row.position, fact.codes, self.items):
+            self.flaws.append(f"fact {row.position}: it does not lead to the facts before it in the life of its codes")
         self._sell(row.position, fact, outcome)
 
     def finish(self) -> None:
@@ -115,12 +113,12 @@ class Refold:
             self.flaws.append(f"{where}: it or one before it was changed: its hash does not follow")
         self.position, self.version = row.position, row.version
         self.heads[row.session] = (row.seq, row.hash)
-        values = (row.position, row.session, row.seq, row.device, row.hash, row.version, row.received_us)
-        self.chain = chained(self.chain, values)
 
     def _check_columns(self, row: Row, fact: Fact | None) -> None:
         if fact is None:
             expected: tuple[Any, ...] = (UNREADABLE, 0, "", "", "")
+            if row.before != FIRST:
+                self.flaws.append(f"fact {row.position}: it cannot be read and yet leads to another")
         else:
             expected = (fact.what, fact.at.wall_us, fact.operator, fact.document, fact.order)
         if (row.what, row.wall_us, row.operator, row.document, row.order_id) != expected:
@@ -149,7 +147,10 @@ class Refold:
                 self.sales[(position, item.code, orders[item.code], 1, 0)] += 1
 
     def _end_commit(self) -> None:
-        """How far each order is that the commit touched; one that was dispensed stays so."""
+        """Its link of the chain, and how far each order is that it touched; one that was dispensed stays so."""
+        if self._committed:
+            self.chain = chained(self.chain, self._committed)
+            self._committed.clear()
         for order in self._touched:
             quantity = self._quantities.get(order)
             if quantity is None or self._states.get(order) is OrderState.DISPENSED:
@@ -164,20 +165,6 @@ class Refold:
             else:
                 self._states[order] = OrderState.PART_LOCKED if held else OrderState.WAITING
         self._touched.clear()
-
-
-class CodeSum:
-    """A sum over pairs of code and position: two tables of them are compared without keeping either."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.sum = 0
-
-    def add(self, pairs: Iterator[tuple[str, int]]) -> None:
-        for code, position in pairs:
-            digest = hashlib.blake2b(f"{position}\0{code}".encode(), digest_size=16).digest()
-            self.sum = (self.sum + int.from_bytes(digest)) % _MODULUS
-            self.count += 1
 
 
 def start(connection: sqlite3.Connection, starts: dict[bytes, tuple[str, bytes]]) -> Refold:

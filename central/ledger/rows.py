@@ -20,6 +20,8 @@ from sync_protocol.documents import (
 from sync_protocol.items import Item, Kind, State
 
 Row = tuple[Any, ...]
+VERSION, LAST_POSITION = 17, 18
+"""Where the columns of ``statements.ITEMS`` behind those of an item stand."""
 
 _KINDS = {str(kind): kind for kind in Kind}
 _STATES = {str(state): state for state in State}
@@ -36,6 +38,11 @@ def date_of(text: str) -> dt.date:
 @functools.lru_cache(maxsize=4_096)
 def _text(date: dt.date) -> str:
     return date.isoformat()
+
+
+def items_of(found: list[Row]) -> list[Item]:
+    """The items of rows of ``statements.ITEMS``."""
+    return msgspec.convert(found, list[Item], strict=False)
 
 
 def item_of(row: Row) -> Item:
@@ -61,14 +68,15 @@ def item_of(row: Row) -> Item:
     )
 
 
-def new_item_row(item: Item, version: int) -> Row:
+# An enum is a text of its own class, which SQLite's driver binds at twice the cost: its rows get the plain one.
+def new_item_row(item: Item, version: int, last_position: int) -> Row:
     return (
         item.code,
-        item.kind,
+        str(item.kind),
         item.product,
         item.lot,
         _text(item.expiry),
-        item.state,
+        str(item.state),
         item.location,
         item.document,
         item.order,
@@ -76,32 +84,35 @@ def new_item_row(item: Item, version: int) -> Row:
         item.box,
         item.units,
         item.pouch,
-        item.before or "",
+        str(item.before or ""),
         item.tag,
         _text(item.made) if item.made else "",
-        item.is_controlled,
+        int(item.is_controlled),
         version,
+        last_position,
     )
 
 
-def moved_item_row(item: Item, version: int) -> Row:
+def moved_item_row(item: Item, version: int, last_position: int) -> Row:
     """What ``statements.MOVE_ITEM`` changes."""
-    return (item.state, item.order, item.holder, item.pouch, item.before or "", version, item.code)
+    before = str(item.before or "")
+    return (str(item.state), item.order, item.holder, item.pouch, before, version, last_position, item.code)
 
 
-def changed_item_row(item: Item, version: int) -> Row:
+def changed_item_row(item: Item, version: int, last_position: int) -> Row:
     """What ``statements.CHANGE_ITEM`` changes: all that may change in an item's life."""
     return (
-        item.state,
+        str(item.state),
         item.order,
         item.holder,
         item.pouch,
-        item.before or "",
+        str(item.before or ""),
         item.location,
         item.document,
         item.units,
         item.tag,
         version,
+        last_position,
         item.code,
     )
 

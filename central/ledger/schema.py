@@ -4,61 +4,55 @@ Times are UTC microseconds (``_us``), dates ISO text, enums their text, booleans
 changed the row last: a reader of ``version > n`` can never skip a row, because the commit that sets it is serialised.
 """
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    UniqueConstraint,
-    text,
-)
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, text
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-    }
-)
+from central.ledger.columns import flag_column, metadata, number_column, text_column
+from central.ledger.schema_sync import agent, backup, device_key, drift, early, recall, recall_confirm, recall_set
 
-
-def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False, server_default=text("''"))
-
-
-def _number(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False, server_default=text("0"))
-
-
-def _flag(name: str) -> Column[bool]:
-    return Column(name, Boolean(create_constraint=False), nullable=False, server_default=text("0"))
-
+__all__ = [
+    "agent",
+    "backup",
+    "device_key",
+    "drift",
+    "early",
+    "exception",
+    "fact",
+    "insurer_row",
+    "item",
+    "meta",
+    "metadata",
+    "note",
+    "orders",
+    "person",
+    "product",
+    "recall",
+    "recall_confirm",
+    "recall_set",
+    "run",
+    "seal",
+    "session",
+    "usage",
+]
 
 # version: the last commit's; ledger_id: random, made with the ledger; incarnation: which life of the ledger this is;
 # lives: JSON of all of them, each with the number of facts that it began with;
 # refill_since_us: agents give back what a restored ledger lacks; leases_since_us: it does not know yet what they hold;
 # unsealed: a migration changed rows.
-meta = Table("meta", metadata, Column("key", Text, primary_key=True, nullable=False), _text("value"))
+meta = Table("meta", metadata, Column("key", Text, primary_key=True, nullable=False), text_column("value"))
 
 session = Table(
     "session",
     metadata,
     Column("session", LargeBinary, primary_key=True, nullable=False),
-    _text("device"),
+    text_column("device"),
     Column("parent_session", LargeBinary, nullable=False),
-    _number("parent_seq"),
+    number_column("parent_seq"),
     Column("parent_hash", LargeBinary, nullable=False),
-    _number("started_us"),
-    _number("through"),
+    number_column("started_us"),
+    number_column("through"),
     Column("head", LargeBinary, nullable=False),
-    _number("received_us"),
-    _number("safe"),
+    number_column("received_us"),
+    number_column("safe"),
     Index(None, "device"),
     Index(None, "parent_session"),
 )
@@ -68,68 +62,76 @@ seal = Table(
     "seal",
     metadata,
     Column("one", Integer, primary_key=True, nullable=False),
-    _number("commits"),
+    number_column("commits"),
     Column("chain", LargeBinary, nullable=False),
     Column("sums", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
 )
 
-# ``what`` is a sync_protocol.facts.What, or "unreadable" for bytes that are no fact: they are kept all the same.
+# Positions have no gap, and versions rise with them. ``what`` is a sync_protocol.facts.What, or "unreadable" for bytes
+# that are no fact: they are kept all the same. ``before``: JSON of where the life of its codes goes on backwards, see
+# ``ledger/lives.py``. No index by session: ``run`` leads to a fact of one.
 fact = Table(
     "fact",
     metadata,
     Column("position", Integer, primary_key=True, nullable=False),
     Column("session", LargeBinary, ForeignKey("session.session"), nullable=False),
     Column("seq", Integer, nullable=False),
-    _text("device"),
-    _text("what"),
+    text_column("device"),
+    text_column("what"),
     Column("body", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
-    _number("version"),
-    _number("received_us"),
-    _number("wall_us"),
-    _text("operator"),
-    _text("document"),
-    _text("order_id"),
-    UniqueConstraint("session", "seq"),
+    number_column("version"),
+    number_column("received_us"),
+    number_column("wall_us"),
+    text_column("operator"),
+    text_column("document"),
+    text_column("order_id"),
+    Column("before", Text, nullable=False, server_default=text("'0'")),
     Index("ix_fact_document", "document", sqlite_where=text("document != ''")),
     Index("ix_fact_order_id", "order_id", sqlite_where=text("order_id != ''")),
 )
 
-fact_code = Table(
-    "fact_code",
+# Facts of a session that follow each other in the ledger: fact ``first_seq`` stands at ``position``.
+run = Table(
+    "run",
     metadata,
-    Column("code", Text, primary_key=True, nullable=False),
-    Column("position", Integer, primary_key=True, nullable=False),
+    Column("session", LargeBinary, primary_key=True, nullable=False),
+    Column("first_seq", Integer, primary_key=True, nullable=False),
+    number_column("position"),
     sqlite_with_rowid=False,
 )
 
+# ``last_position``: of the last fact that it fits. Every state change rewrites the row, so no index but that of what
+# is free has a column that changes with the state; which rows a version changed is told by its facts.
 item = Table(
     "item",
     metadata,
     Column("code", Text, primary_key=True, nullable=False),
-    _text("kind"),
-    _text("product"),
-    _text("lot"),
-    _text("expiry"),
-    _text("state"),
-    _text("location"),
-    _text("document"),
-    _text("order_id"),
-    _text("holder"),
-    _text("box"),
-    _number("units"),
-    _text("pouch"),
-    _text("before"),
-    _text("tag"),
-    _text("made"),
-    _flag("is_controlled"),
-    _number("version"),
-    Index(None, "version"),
-    Index(None, "product", "state", "expiry"),
+    text_column("kind"),
+    text_column("product"),
+    text_column("lot"),
+    text_column("expiry"),
+    text_column("state"),
+    text_column("location"),
+    text_column("document"),
+    text_column("order_id"),
+    text_column("holder"),
+    text_column("box"),
+    number_column("units"),
+    text_column("pouch"),
+    text_column("before"),
+    text_column("tag"),
+    text_column("made"),
+    flag_column("is_controlled"),
+    number_column("version"),
+    number_column("last_position"),
+    Index(None, "product", "lot"),
     Index(None, "location"),
     Index("ix_item_order_id", "order_id", sqlite_where=text("order_id != ''")),
-    Index("ix_item_box_state", "box", "state", sqlite_where=text("box != ''")),
+    Index("ix_item_box", "box", sqlite_where=text("box != ''")),
+    Index("ix_item_free", "product", "location", "expiry", sqlite_where=text("state = 'in_stock' AND kind != 'piece'")),
+    sqlite_with_rowid=False,
 )
 
 # The codes of an order are the items with its id.
@@ -137,20 +139,20 @@ orders = Table(
     "orders",
     metadata,
     Column("id", Text, primary_key=True, nullable=False),
-    _text("kind"),
-    _text("product"),
-    _number("quantity"),
-    _text("patient"),
-    _text("visit"),
-    _text("ward"),
-    _text("location"),
-    _text("route"),
-    _text("state"),
-    _number("ordered_us"),
-    _text("prescriber"),
-    _number("placed_us"),
-    _number("dispensed_us"),
-    _number("version"),
+    text_column("kind"),
+    text_column("product"),
+    number_column("quantity"),
+    text_column("patient"),
+    text_column("visit"),
+    text_column("ward"),
+    text_column("location"),
+    text_column("route"),
+    text_column("state"),
+    number_column("ordered_us"),
+    text_column("prescriber"),
+    number_column("placed_us"),
+    number_column("dispensed_us"),
+    number_column("version"),
     Index(None, "version"),
     Index(None, "state", "ordered_us"),
     Index("ix_orders_unmet", "product", sqlite_where=text("state IN ('waiting', 'part_locked')")),
@@ -161,12 +163,12 @@ note = Table(
     "note",
     metadata,
     Column("id", Text, primary_key=True, nullable=False),
-    _text("supplier"),
-    _text("location"),
-    _text("kind"),
-    _text("state"),
+    text_column("supplier"),
+    text_column("location"),
+    text_column("kind"),
+    text_column("state"),
     Column("lines", LargeBinary, nullable=False),
-    _number("version"),
+    number_column("version"),
     Index(None, "version"),
 )
 
@@ -176,16 +178,16 @@ product = Table(
     metadata,
     Column("id", Text, primary_key=True, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    _text("name"),
-    _text("name_en"),
-    _text("spec"),
-    _text("kind"),
-    _text("route"),
-    _number("units"),
-    _text("insurance_code"),
-    _text("hospital_code"),
-    _flag("is_controlled"),
-    _number("version"),
+    text_column("name"),
+    text_column("name_en"),
+    text_column("spec"),
+    text_column("kind"),
+    text_column("route"),
+    number_column("units"),
+    text_column("insurance_code"),
+    text_column("hospital_code"),
+    flag_column("is_controlled"),
+    number_column("version"),
     Index(None, "version"),
 )
 
@@ -193,11 +195,11 @@ person = Table(
     "person",
     metadata,
     Column("id", Text, primary_key=True, nullable=False),
-    _text("name"),
-    _text("badge"),
-    _text("pin"),
-    _flag("is_active"),
-    _number("version"),
+    text_column("name"),
+    text_column("badge"),
+    text_column("pin"),
+    flag_column("is_active"),
+    number_column("version"),
     Index(None, "version"),
 )
 
@@ -208,18 +210,18 @@ exception = Table(
     metadata,
     Column("id", Integer, primary_key=True, nullable=False),
     Column("position", Integer, nullable=True),
-    _text("device"),
+    text_column("device"),
     Column("session", LargeBinary, nullable=False),
-    _number("seq"),
-    _text("code"),
-    _text("what"),
-    _text("reason"),
-    _text("state"),
-    _text("found"),
-    _text("expected"),
-    _number("raised_us"),
+    number_column("seq"),
+    text_column("code"),
+    text_column("what"),
+    text_column("reason"),
+    text_column("state"),
+    text_column("found"),
+    text_column("expected"),
+    number_column("raised_us"),
     Column("closed_us", Integer, nullable=True),
-    _text("closed_by"),
+    text_column("closed_by"),
     Index(None, "session", "seq"),
     Index(None, "code"),
     Index("ix_exception_open", "raised_us", sqlite_where=text("closed_us IS NULL")),
@@ -230,18 +232,18 @@ insurer_row = Table(
     "insurer_row",
     metadata,
     Column("id", Integer, primary_key=True, nullable=False),
-    _number("position"),
-    _text("box"),
-    _text("order_id"),
-    _number("quantity"),
-    _flag("is_split"),
-    _text("state"),
-    _number("attempts"),
-    _text("msgid"),
+    number_column("position"),
+    text_column("box"),
+    text_column("order_id"),
+    number_column("quantity"),
+    flag_column("is_split"),
+    text_column("state"),
+    number_column("attempts"),
+    text_column("msgid"),
     Column("request", LargeBinary, nullable=True),
-    _text("cause"),
-    _number("next_try_us"),
-    _number("updated_us"),
+    text_column("cause"),
+    number_column("next_try_us"),
+    number_column("updated_us"),
     UniqueConstraint("position", "box"),
     Index(None, "state", "next_try_us"),
     Index(None, "order_id"),
@@ -253,145 +255,12 @@ usage = Table(
     metadata,
     Column("id", Text, primary_key=True, nullable=False),
     Column("code", Text, primary_key=True, nullable=False),
-    _text("order_id"),
-    _text("patient"),
-    _text("operator"),
-    _number("wall_us"),
-    _text("state"),
+    text_column("order_id"),
+    text_column("patient"),
+    text_column("operator"),
+    number_column("wall_us"),
+    text_column("state"),
     Column("position", Integer, nullable=True),
-    _number("received_us"),
+    number_column("received_us"),
     Index("ix_usage_waiting", "code", sqlite_where=text("state = 'waiting'")),
-)
-
-# ``facts_waiting``: facts that central heard of and has not committed; ``is_connected``: heard of lately; ``heads``:
-# msgpack of dict[bytes, int], how far the device said its sessions were written; ``incarnation``: the last one of this
-# ledger that has all the device held.
-agent = Table(
-    "agent",
-    metadata,
-    Column("device", Text, primary_key=True, nullable=False),
-    _number("last_seen_us"),
-    _text("software"),
-    _number("schema"),
-    _number("replica_version"),
-    _number("facts_waiting"),
-    Column("clock_offset_us", Integer, nullable=True),
-    Column("session", LargeBinary, nullable=True),
-    _flag("is_connected"),
-    Column("heads", LargeBinary, nullable=True),
-    _number("incarnation"),
-    _number("recall_version"),
-)
-
-# What each agent may issue without asking (REQ-08), as sync_protocol.machines.grants_events.Lease; ``session``: empty
-# until its holder has said what it holds; ``heads``: msgpack of dict[bytes, int], facts that are waited for.
-lease = Table(
-    "lease",
-    metadata,
-    Column("device", Text, primary_key=True, nullable=False),
-    Column("session", LargeBinary, nullable=False),
-    _text("location"),
-    _text("route"),
-    _number("want"),
-    _number("expires_us"),
-    _number("number"),
-    _number("stated"),
-    _number("spoken_to"),
-    _text("standing"),
-    Column("heads", LargeBinary, nullable=False),
-)
-
-# One holder a code: the database refuses a second. ``mark``: held, given_up or missing.
-leased = Table(
-    "leased",
-    metadata,
-    Column("code", Text, primary_key=True, nullable=False),
-    _text("device"),
-    _text("product"),
-    _number("number"),
-    _text("mark"),
-    Index(None, "device"),
-)
-
-# Verified backups; the facts in them are safe.
-backup = Table(
-    "backup",
-    metadata,
-    Column("file", Text, primary_key=True, nullable=False),
-    _text("sha256"),
-    _number("taken_us"),
-    _number("version"),
-    _number("facts"),
-    _number("incarnation"),
-    _number("bytes"),
-)
-
-# One row per recall ever issued. ``version``: of the recall set that changed it last; ``codes``: msgpack of
-# tuple[str, ...]; ``given_back_by``: the agent from which a restored central has it; ``is_settled``: its items are
-# frozen, or released again.
-recall = Table(
-    "recall",
-    metadata,
-    Column("id", Text, primary_key=True, nullable=False),
-    _number("version"),
-    _text("product"),
-    _text("lot"),
-    Column("codes", LargeBinary, nullable=False),
-    _text("reason"),
-    _number("issued_us"),
-    _text("issued_by"),
-    _text("witness"),
-    _flag("is_active"),
-    _number("lifted_us"),
-    _text("lifted_by"),
-    _text("lift_witness"),
-    _text("lift_reason"),
-    _text("given_back_by"),
-    _flag("is_settled"),
-    Index("ix_recall_unsettled", "is_settled", sqlite_where=text("is_settled = 0")),
-)
-
-# The set in force, as signed: one row.
-recall_set = Table(
-    "recall_set",
-    metadata,
-    Column("one", Integer, primary_key=True, nullable=False),
-    _number("version"),
-    Column("body", LargeBinary, nullable=False),
-    Column("signature", LargeBinary, nullable=False),
-)
-
-# When an agent said that it holds a recall set, by version of the set.
-recall_confirm = Table(
-    "recall_confirm",
-    metadata,
-    Column("device", Text, primary_key=True, nullable=False),
-    Column("version", Integer, primary_key=True, nullable=False),
-    _number("confirmed_us"),
-    sqlite_with_rowid=False,
-)
-
-# Public keys by which devices are known, or wish to be: ``state`` is waiting, accepted (one a device) or revoked.
-# ``operator`` and ``witness``: who decided so; nobody where ``[sync] enrolment`` is open.
-device_key = Table(
-    "device_key",
-    metadata,
-    Column("device", Text, primary_key=True, nullable=False),
-    Column("key", LargeBinary, primary_key=True, nullable=False),
-    _text("state"),
-    _number("seen_us"),
-    _number("decided_us"),
-    _text("operator"),
-    _text("witness"),
-)
-
-# Facts that came before older ones of their device, until these are in the ledger (``sync_protocol.machines.early``).
-early = Table(
-    "early",
-    metadata,
-    Column("session", LargeBinary, primary_key=True, nullable=False),
-    Column("seq", Integer, primary_key=True, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
 )

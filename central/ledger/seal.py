@@ -1,18 +1,21 @@
 """The seal: one signed number that every row of the ledger has a part in, renewed in each commit.
 
-Facts form a chain in the order of their positions. Of the other tables a sum of row hashes is kept, which the writer's
-own connection keeps up to date by temporary triggers: they exist in no other connection, so a row that anybody else
-edits, deletes or inserts no longer fits the sum. Items and the codes of facts are left out: they follow from the facts.
+Facts form a chain, a link for each commit that brought some. Of the other tables a sum of row hashes is kept, which the
+writer's own connection keeps up to date by temporary triggers: they exist in no other connection, so a row that anybody
+else edits, deletes or inserts no longer fits the sum. Items are left out: they follow from the facts.
 
 ::
 
-    chain  c(n) = SHA-256("codepool ledger 1" | c(n-1) | msgpack of what ``CHAINED`` names)
+    chain  c(n) = SHA-256("codepool ledger 2" | c(n-1) | msgpack of each of its fact rows, by position)
     sum    of SHA-256(msgpack(table, values …)) over a table's rows, modulo 2^256
     state  = SHA-256("codepool seal 1" | msgpack(commits, chain, sums, rows of meta, schema revision)), signed
 """
 
 import hashlib
 import sqlite3
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -24,15 +27,15 @@ from central.ledger.schema import metadata
 
 UNSEALED = "unsealed"
 """Row of ``meta`` that a migration writes when it changes rows: the next start seals what is there."""
-_CHAIN_DOMAIN, _STATE_DOMAIN = b"codepool ledger 1", b"codepool seal 1"
+_CHAIN_DOMAIN, _STATE_DOMAIN = b"codepool ledger 2", b"codepool seal 1"
 _MODULUS = 1 << 256
-_FOLLOWS_FROM_FACTS = frozenset({"fact", "fact_code", "item", "seal", "meta"})
+_FOLLOWS_FROM_FACTS = frozenset({"fact", "item", "seal", "meta"})
 SUMMED = {
     str(table.name): tuple(str(column.name) for column in table.columns)
     for table in metadata.sorted_tables
     if table.name not in _FOLLOWS_FROM_FACTS
 }
-CHAINED = ("position", "session", "seq", "device", "hash", "version", "received_us")
+_VERSION = statements.FACT_COLUMNS.split(", ").index("version")
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(dict[str, bytes])
 
@@ -56,9 +59,9 @@ def row_hash(table: str, values: tuple[Any, ...]) -> int:
     return int.from_bytes(hashlib.sha256(_encode((table, *values))).digest())
 
 
-def chained(chain: bytes, values: tuple[Any, ...]) -> bytes:
-    """The chain after one more fact; ``values`` of ``CHAINED``."""
-    return hashlib.sha256(_CHAIN_DOMAIN + chain + _encode(values)).digest()
+def chained(chain: bytes, facts: Iterable[tuple[Any, ...]]) -> bytes:
+    """The chain after one more commit; ``facts``: its rows of ``statements.FACT_COLUMNS``."""
+    return hashlib.sha256(_CHAIN_DOMAIN + chain + b"".join(map(_encode, facts))).digest()
 
 
 def summed(connection: sqlite3.Connection, table: str) -> int:
@@ -113,7 +116,6 @@ class Seal:
             )
         else:
             self._kept = found.state
-        connection.create_function("sealed_fact", len(CHAINED), self._add_fact)
         connection.create_function("sealed", -1, self._add_row)
         # Without it the row that an INSERT OR REPLACE puts away would leave its part in the sum.
         connection.execute("PRAGMA recursive_triggers = ON")
@@ -123,6 +125,11 @@ class Seal:
 
     def begin(self) -> None:
         self._chain, self._sums = self._kept.chain, dict(self._kept.sums)
+
+    def add_facts(self, facts: Sequence[tuple[Any, ...]]) -> None:
+        """All rows of facts of the transaction, by position."""
+        if facts:
+            self._chain = chained(self._chain, facts)
 
     def write(self, connection: sqlite3.Connection) -> tuple[State, bytes]:
         """Seal the transaction; what to ``keep`` when it is committed, and what identifies it."""
@@ -137,9 +144,6 @@ class Seal:
     def keep(self, state: State) -> None:
         self._kept, self._is_unsealed = state, False
 
-    def _add_fact(self, *values: Any) -> None:
-        self._chain = chained(self._chain, values)
-
     def _add_row(self, table: str, sign: int, *values: Any) -> None:
         self._sums[table] = (self._sums.get(table, 0) + sign * row_hash(table, values)) % _MODULUS
 
@@ -147,14 +151,13 @@ class Seal:
 def _state_of_rows(connection: sqlite3.Connection, commits: int) -> State:
     """Of a ledger that was never sealed, or that a migration changed."""
     chain = bytes(32)
-    for values in connection.execute(statements.CHAINED_FACTS):
-        chain = chained(chain, values)
+    for _, facts in groupby(connection.execute(statements.SEALED_FACTS), key=itemgetter(_VERSION)):
+        chain = chained(chain, facts)
     return State(commits=commits, chain=chain, sums={table: summed(connection, table) for table in SUMMED})
 
 
 def _triggers() -> list[str]:
-    facts = ", ".join(f"NEW.{name}" for name in CHAINED)
-    made = [f"CREATE TEMP TRIGGER sealed_fact AFTER INSERT ON main.fact BEGIN SELECT sealed_fact({facts}); END"]
+    made = []
     for table, columns in SUMMED.items():
         new, old = (", ".join(f'{side}."{name}"' for name in columns) for side in ("NEW", "OLD"))
         add, remove = f"SELECT sealed('{table}', 1, {new});", f"SELECT sealed('{table}', -1, {old});"

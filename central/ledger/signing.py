@@ -11,6 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from central.errors import DiskError
+from central.ledger import durable
 
 KEY = "signing.key"
 PUBLIC = "signing.pub"
@@ -47,9 +48,9 @@ def trusted(folder: pathlib.Path) -> tuple[str, ...]:
 
 def trust(folder: pathlib.Path, public: str) -> None:
     """What this key has signed counts from now on. Raises OSError."""
-    if public not in trusted(folder):
-        with (folder / PUBLIC).open("a", encoding="ascii") as file:
-            file.write(f"{public}\n")
+    known = trusted(folder)
+    if public not in known:
+        durable.write(folder / PUBLIC, "".join(f"{key}\n" for key in (*known, public)).encode("ascii"))
 
 
 def is_signed_by(keys: tuple[str, ...], signature: bytes, content: bytes) -> bool:
@@ -74,4 +75,4 @@ def _make(path: pathlib.Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    fresh.replace(path)
+    durable.rename(fresh, path)

@@ -1,10 +1,10 @@
 """Rows of one commit before they are written: gathered fact by fact, written together, sorted by key."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from central.ledger import rows, statements
+from central.ledger import lives, rows, statements
 from sync_protocol.facts import Fact, SealedFact
 from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
@@ -14,14 +14,20 @@ UNREADABLE = "unreadable"
 
 
 class Staging:
-    """``write`` may be called several times in a commit: each time it writes what came since."""
+    """``write`` may be called several times in a commit: each time it writes what came since.
 
-    def __init__(self, connection: sqlite3.Connection, *, version: int, now_us: int) -> None:
+    ``filed``: rows of facts that are written. ``last``: by code, the position of the last fact about it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, *, version: int, now_us: int, last: Mapping[str, int]) -> None:
+        self.filed: list[rows.Row] = []
         self._connection = connection
         self._version = version
         self._now_us = now_us
+        self._last = last
         self._facts: list[rows.Row] = []
-        self._fact_codes: list[rows.Row] = []
+        self._shifts: dict[bytes, int] = {}
+        self._touched: set[str] = set()
         self._exceptions: list[rows.Row] = []
         self._items: dict[str, Item] = {}
         self._before: dict[str, Item | None] = {}
@@ -31,20 +37,37 @@ class Staging:
     def is_empty(self) -> bool:
         return not (self._facts or self._exceptions or self._items or self._sessions)
 
-    def add_fact(self, position: int, sealed: SealedFact, fact: Fact) -> None:
-        known = (fact.at.wall_us, fact.operator, fact.document, fact.order)
-        self._add_fact(position, sealed, fact.what, known)
-        self._fact_codes.extend([(code, position) for code in fact.codes])
+    def add_fact(self, position: int, sealed: SealedFact, fact: Fact, before: str) -> None:
+        identity = sealed.id
+        self._facts.append(
+            (
+                position,
+                identity.session,
+                identity.seq,
+                identity.device,
+                str(fact.what),
+                sealed.body,
+                sealed.hash,
+                self._version,
+                self._now_us,
+                fact.at.wall_us,
+                fact.operator,
+                fact.document,
+                fact.order,
+                before,
+            )
+        )
 
     def add_unreadable(self, position: int, sealed: SealedFact, cause: str) -> None:
-        self._add_fact(position, sealed, UNREADABLE, (0, "", "", ""))
+        who = (position, sealed.id.session, sealed.id.seq, sealed.id.device)
+        unknown = (0, "", "", "", lives.FIRST)
+        self._facts.append((*who, UNREADABLE, sealed.body, sealed.hash, self._version, self._now_us, *unknown))
         expected = "a fact that this software reads"
         self.add_exception(position, sealed, reason=UNREADABLE, what=UNREADABLE, found=cause, expected=expected)
 
-    def _add_fact(self, position: int, sealed: SealedFact, what: str, known: rows.Row) -> None:
-        identity = sealed.id
-        who = (position, identity.session, identity.seq, identity.device)
-        self._facts.append((*who, what, sealed.body, sealed.hash, self._version, self._now_us, *known))
+    def touch(self, codes: Iterable[str]) -> None:
+        """A fact about these items was added, whether it changed them or not."""
+        self._touched.update(codes)
 
     def add_refusal(self, position: int, sealed: SealedFact, refusal: Refusal) -> None:
         self.add_exception(
@@ -94,31 +117,45 @@ class Staging:
             self._sessions = {}
         if self._facts:
             self._connection.executemany(statements.ADD_FACT, self._facts)
-            self._connection.executemany(statements.ADD_FACT_CODE, sorted(self._fact_codes))
-            self._facts, self._fact_codes = [], []
+            self._connection.executemany(statements.ADD_RUN, self._runs())
+            self.filed += self._facts
+            self._facts = []
         if self._exceptions:
             self._connection.executemany(statements.ADD_EXCEPTION, self._exceptions)
             self._exceptions = []
-        if self._items:
+        if self._items or self._touched:
             self._write_items()
+
+    def _runs(self) -> list[rows.Row]:
+        """Where facts begin that do not follow the one before them in their session."""
+        runs, shifts = [], self._shifts
+        for position, session, seq, *_ in self._facts:
+            if shifts.get(session) != position - seq:
+                shifts[session] = position - seq
+                runs.append((session, seq, position))
+        return runs
 
     def _write_items(self) -> None:
         added: list[rows.Row] = []
         moved: list[rows.Row] = []
         changed: list[rows.Row] = []
+        last, version = self._last, self._version
+        touched = sorted(self._touched - self._items.keys())
         for code in sorted(self._items):
-            item, before = self._items[code], self._before[code]
+            item, before, position = self._items[code], self._before[code], last.get(code, 0)
             if before is None:
-                added.append(rows.new_item_row(item, self._version))
+                added.append(rows.new_item_row(item, version, position))
             elif _stays_in_place(before, item):
-                moved.append(rows.moved_item_row(item, self._version))
+                moved.append(rows.moved_item_row(item, version, position))
             else:
-                changed.append(rows.changed_item_row(item, self._version))
+                changed.append(rows.changed_item_row(item, version, position))
         self._before.update(self._items)
         self._items = {}
+        self._touched.clear()
         self._connection.executemany(statements.ADD_ITEM, added)
         self._connection.executemany(statements.MOVE_ITEM, moved)
         self._connection.executemany(statements.CHANGE_ITEM, changed)
+        self._connection.executemany(statements.TOUCH_ITEM, [(last[code], code) for code in touched])
 
     def _session_row(self, state: SessionState) -> rows.Row:
         start = state.start
@@ -130,7 +167,7 @@ def in_chunks(connection: sqlite3.Connection, statement: str, keys: Sequence[Any
     """Rows of a statement with one IN list, whatever the number of keys."""
     for start in range(0, len(keys), statements.CHUNK):
         chunk = keys[start : start + statements.CHUNK]
-        yield from connection.execute(statements.marks(statement, len(chunk)), chunk)
+        yield from connection.execute(statements.marks(statement, len(chunk)), chunk).fetchall()
 
 
 def _stays_in_place(before: Item, item: Item) -> bool:

@@ -7,6 +7,10 @@ ITEM_COLUMNS = (
     "code, kind, product, lot, expiry, state, location, document, order_id, holder, box, units, pouch, before, tag, "
     "made, is_controlled"
 )
+FACT_COLUMNS = (
+    "position, session, seq, device, what, body, hash, version, received_us, wall_us, operator, document, order_id, "
+    "before"
+)
 ORDER_COLUMNS = "id, kind, product, quantity, patient, visit, ward, location, route, state, ordered_us, prescriber"
 NOTE_COLUMNS = "id, supplier, location, kind, state, lines"
 PERSON_COLUMNS = "id, name, badge, pin, is_active"
@@ -28,7 +32,7 @@ WRITE_SEAL = (
     "INSERT INTO seal (one, commits, chain, sums, signature) VALUES (1, ?, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET "
     "commits = excluded.commits, chain = excluded.chain, sums = excluded.sums, signature = excluded.signature"
 )
-CHAINED_FACTS = "SELECT position, session, seq, device, hash, version, received_us FROM fact ORDER BY position"
+SEALED_FACTS = f"SELECT {FACT_COLUMNS} FROM fact ORDER BY position"
 
 # sessions
 READ_SESSION = (
@@ -42,7 +46,10 @@ WRITE_SESSION = (
     "received_us = excluded.received_us"
 )
 READ_THROUGH = "SELECT through, safe FROM session WHERE session = ?"
-HASH_OF = "SELECT hash FROM fact WHERE session = ? AND seq = ?"
+HASH_OF = (
+    "SELECT hash FROM fact WHERE session = ?1 AND seq = ?2 AND position = (SELECT position + ?2 - first_seq FROM run "
+    "WHERE session = ?1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1)"
+)
 LAST_OWN_SESSION = "SELECT session, through, head FROM session WHERE device = ? ORDER BY rowid DESC LIMIT 1"
 SIBLING_SESSIONS = "SELECT count(*) FROM session WHERE parent_session = ? AND session != ?"
 OTHER_SESSION = "SELECT 1 FROM session WHERE device = ? AND session != ? LIMIT 1"
@@ -53,11 +60,8 @@ VERDICTS = (
 )
 
 # facts
-ADD_FACT = (
-    "INSERT INTO fact (position, session, seq, device, what, body, hash, version, received_us, wall_us, operator, "
-    "document, order_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-ADD_FACT_CODE = "INSERT INTO fact_code (code, position) VALUES (?, ?)"
+ADD_FACT = f"INSERT INTO fact ({FACT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_RUN = "INSERT INTO run (session, first_seq, position) VALUES (?, ?, ?)"
 ADD_EXCEPTION = (
     "INSERT INTO exception (position, device, session, seq, code, what, reason, state, found, expected, raised_us) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -79,13 +83,27 @@ DROP_EARLY = "DELETE FROM early WHERE session = ? AND seq <= ?"
 COUNT_EARLY = "SELECT count(*) FROM early"
 
 # items
-ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE code IN ({{codes}})"
-ADD_ITEM = f"INSERT INTO item ({ITEM_COLUMNS}, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-MOVE_ITEM = "UPDATE item SET state = ?, order_id = ?, holder = ?, pouch = ?, before = ?, version = ? WHERE code = ?"
+_READ_ITEM = (
+    "SELECT code, kind, product, lot, expiry, state, location, document, order_id, holder, box, units, pouch, "
+    "nullif(before, ''), tag, nullif(made, ''), is_controlled, version, last_position FROM item"
+)
+ITEMS = f"{_READ_ITEM} WHERE code IN ({{codes}})"
+"""For ``rows.items_of``."""
+ITEMS_AFTER = f"{_READ_ITEM} WHERE code > ? ORDER BY code LIMIT ?"
+"""For ``rows.items_of``, by code."""
+ADD_ITEM = (
+    f"INSERT INTO item ({ITEM_COLUMNS}, version, last_position) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+MOVE_ITEM = (
+    "UPDATE item SET state = ?, order_id = ?, holder = ?, pouch = ?, before = ?, version = ?, last_position = ? "
+    "WHERE code = ?"
+)
 CHANGE_ITEM = (
     "UPDATE item SET state = ?, order_id = ?, holder = ?, pouch = ?, before = ?, location = ?, document = ?, "
-    "units = ?, tag = ?, version = ? WHERE code = ?"
+    "units = ?, tag = ?, version = ?, last_position = ? WHERE code = ?"
 )
+TOUCH_ITEM = "UPDATE item SET last_position = ? WHERE code = ?"
 _PLACES = ", ".join(f"'{state}'" for state in sorted(PLACES))
 UNBALANCED_BOXES = (
     "SELECT box.code, box.units, (SELECT count(*) FROM item AS unit WHERE unit.box = box.code AND unit.box != '' "
@@ -110,7 +128,7 @@ UNMET_ORDERS = (
 UNMET_PRODUCTS = "SELECT DISTINCT product FROM orders WHERE state IN ('waiting', 'part_locked') ORDER BY product"
 FREE_STOCK = (
     "SELECT code, box, lot, expiry FROM item WHERE product = ? AND state = 'in_stock' AND expiry >= ? "
-    "AND location = ? AND kind = ? ORDER BY expiry, lot, box, code"
+    "AND location = ? AND kind = ? AND kind != 'piece' ORDER BY expiry, lot, box, code"
 )
 
 # documents and master data
@@ -180,13 +198,15 @@ SETTLE_SALE = (
     "UPDATE insurer_row SET state = ?, cause = ?, attempts = attempts + ?, next_try_us = ?, updated_us = ? WHERE id = ?"
 )
 
-# deltas: rows of (after, to]
+# deltas: rows of (after, to]. Which items changed is told by the facts: ``changed.py``
 VERSIONS_AFTER = (
-    "SELECT version FROM item WHERE version > ?1 UNION ALL SELECT version FROM orders WHERE version > ?1 "
-    "UNION ALL SELECT version FROM note WHERE version > ?1 UNION ALL SELECT version FROM product WHERE version > ?1 "
-    "UNION ALL SELECT version FROM person WHERE version > ?1 ORDER BY version LIMIT ?2"
+    "SELECT version FROM orders WHERE version > ?1 UNION ALL SELECT version FROM note WHERE version > ?1 "
+    "UNION ALL SELECT version FROM product WHERE version > ?1 UNION ALL SELECT version FROM person WHERE version > ?1 "
+    "ORDER BY version LIMIT ?2"
 )
-CHANGED_ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE version > ? AND version <= ?"
+COUNT_ITEMS = "SELECT count(*) FROM (SELECT 1 FROM item LIMIT ?)"
+VERSION_AT = "SELECT version FROM fact WHERE position = ?"
+FACTS_FROM = "SELECT version, body FROM fact WHERE position >= ? ORDER BY position"
 CHANGED_ORDERS = f"SELECT {ORDER_COLUMNS} FROM orders WHERE version > ? AND version <= ?"
 CHANGED_NOTES = f"SELECT {NOTE_COLUMNS} FROM note WHERE version > ? AND version <= ?"
 CHANGED_PRODUCTS = "SELECT body FROM product WHERE version > ? AND version <= ?"

@@ -1,13 +1,15 @@
 """The ledger's file: who may open it, whether it is whole, which version it has. A damaged ledger is never replaced."""
 
+import contextlib
 import fcntl
 import pathlib
 import secrets
 import sqlite3
+from collections.abc import Iterator
 from typing import IO
 
 from central.errors import DataFolderHeldError, DiskError, LedgerCorruptError
-from central.ledger import statements
+from central.ledger import durable, statements
 from central.ledger.migrations import upgrade
 
 FILE = "ledger.db"
@@ -56,24 +58,36 @@ def prepare(folder: pathlib.Path, *, now_us: int) -> pathlib.Path:
     Raises LedgerCorruptError, LedgerNewerError or DiskError.
     """
     path = folder / FILE
-    try:
+    with starting(path):
         _refuse_remains(path)
         if path.exists():
             _check(path)
-        upgrade(path)
-        _sign(path, now_us)
+            upgrade(path)
+        else:
+            _make(path, now_us)
+    return path
+
+
+@contextlib.contextmanager
+def starting(path: pathlib.Path) -> Iterator[None]:
+    """Raises LedgerCorruptError or DiskError in place of what the database or the disk says."""
+    try:
+        yield
     except sqlite3.DatabaseError as error:
         raise _start_error(path, error) from error
     except OSError as error:
         raise DiskError(f"ledger {path}: {error.strerror}\nMake the disk readable and writable, then start.") from error
-    return path
 
 
 def connect(path: pathlib.Path) -> sqlite3.Connection:
     """A connection whose commits are on the disk when they return. Transactions are begun by hand."""
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
-    for pragma in _PRAGMAS:
-        connection.execute(pragma)
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -123,13 +137,23 @@ def _check(path: pathlib.Path) -> None:
         raise LedgerCorruptError(f"ledger {path} is damaged: {answer}\n{_SALVAGE}")
 
 
+def _make(path: pathlib.Path, now_us: int) -> None:
+    """A new ledger takes its name when it is whole: what a crash leaves of one must not look like a ruin."""
+    fresh = path.with_name(f"{path.name}.new")
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
+    upgrade(fresh)
+    _sign(fresh, now_us)
+    durable.sync(fresh)
+    durable.rename(fresh, path)
+
+
 def _sign(path: pathlib.Path, now_us: int) -> None:
     """A new ledger gets an identity of its own: numbers made from it are never those of another ledger."""
     connection = connect(path)
     try:
-        if connection.execute(statements.READ_META, ("ledger_id",)).fetchone() is None:
-            connection.execute(statements.WRITE_META, ("ledger_id", secrets.token_hex(4)))
-            connection.execute(statements.WRITE_META, ("created_us", str(now_us)))
+        connection.execute(statements.WRITE_META, ("ledger_id", secrets.token_hex(4)))
+        connection.execute(statements.WRITE_META, ("created_us", str(now_us)))
     finally:
         connection.close()
 

@@ -12,21 +12,24 @@ import msgspec
 
 from central.errors import ConservationError
 from central.ledger import rows, statements
+from central.ledger.lives import follow
 from central.ledger.reading import flaw
 from central.ledger.staging import Staging, in_chunks
 from sync_protocol.chain import SessionStart, seal
 from sync_protocol.codec import encode_fact
 from sync_protocol.documents import DeliveryNote, Order, OrderState, Person, Product
 from sync_protocol.errors import ProtocolError
-from sync_protocol.facts import Fact, Moment, SealedFact
+from sync_protocol.facts import Fact, Moment, SealedFact, What
 from sync_protocol.items import Item, Kind
 from sync_protocol.lifecycle import Outcome, Refusal, fold
 from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Rows
 from sync_protocol.recalls import InForce
 
+_PRESCANNED, _PIECE = What.PRESCANNED, Kind.PIECE
 
-class Folded(msgspec.Struct, frozen=True, kw_only=True):
+
+class Folded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A fact of this commit and what it did."""
 
     position: int
@@ -91,12 +94,18 @@ class Transaction:
         self.doubted: list[str] = []
         self.has_work = False
         self._connection = connection
-        self._staging = Staging(connection, version=version, now_us=self.now_us)
+        self._last: dict[str, int] = {}
+        self._staging = Staging(connection, version=version, now_us=self.now_us, last=self._last)
         self._sessions: dict[bytes, SessionState] = {}
         self._orders: dict[str, Order] = {}
         self._notes: dict[str, DeliveryNote] = {}
         self._products: dict[str, Product] = {}
         self._people: dict[str, Person] = {}
+
+    @property
+    def filed(self) -> list[rows.Row]:
+        """Rows of the facts of this commit, once it is finished."""
+        return self._staging.filed
 
     @property
     def size(self) -> int:
@@ -120,13 +129,16 @@ class Transaction:
 
     def load(self, codes: Iterable[str]) -> None:
         """Bring the committed items of these codes into ``stock``."""
-        missing = [code for code in codes if code not in self.originals]
+        originals, stock, last = self.originals, self.stock, self._last
+        missing = {code: None for code in codes if code not in originals}
         if not missing:
             return
-        self.originals.update(dict.fromkeys(missing))
-        for row in in_chunks(self._connection, statements.ITEMS, sorted(missing)):
-            item = rows.item_of(row)
-            self.stock[item.code] = self.originals[item.code] = item
+        originals.update(missing)
+        found = list(in_chunks(self._connection, statements.ITEMS, sorted(missing)))
+        items = {item.code: item for item in rows.items_of(found)}
+        originals.update(items)
+        stock.update(items)
+        last.update((row[0], row[rows.LAST_POSITION]) for row in found)
 
     def session(self, session: bytes) -> SessionState | None:
         """The session as it is with everything staged so far; None: never heard of."""
@@ -138,10 +150,10 @@ class Transaction:
         Every fact is kept: one that cannot be read or folded is filed as such and goes on the work list.
         """
         read = [flaw(sealed.body) for sealed in facts]
-        self.load({code for fact, _ in read if fact is not None for code in fact.codes})
-        count = 0
+        self.load([code for fact, _ in read if fact is not None for code in fact.codes])
+        room, count = budget - len(self._orders), 0
         for sealed, (fact, cause) in zip(facts, read, strict=True):
-            if count and self.size > budget:
+            if count and len(self.changed) > room:
                 break
             self._file(sealed, fact, cause)
             count += 1
@@ -191,20 +203,23 @@ class Transaction:
         except (ProtocolError, OverflowError, ValueError) as error:
             self._staging.add_unreadable(self.position, sealed, f"{type(error).__name__}: {error}")
             return
-        self._staging.add_fact(self.position, sealed, fact)
-        for refusal in outcome.refusals:
-            self._staging.add_refusal(self.position, sealed, refusal)
-        self._stage(outcome.items)
-        self.folded.append(Folded(position=self.position, sealed=sealed, fact=fact, outcome=outcome))
+        self._stage(fact, outcome.items)
+        stock, codes, position = self.stock, fact.codes, self.position
+        self._staging.add_fact(position, sealed, fact, follow(self._last, position, codes, stock))
+        if outcome.refusals or len(outcome.items) < len(codes):
+            self._staging.touch(code for code in codes if code in stock)
+            for refusal in outcome.refusals:
+                self._staging.add_refusal(position, sealed, refusal)
+        self.folded.append(Folded(position=position, sealed=sealed, fact=fact, outcome=outcome))
 
-    def _stage(self, items: tuple[Item, ...]) -> None:
-        new = [item.code for item in items if item.code not in self.originals]
-        if new:  # units of a box that was opened
-            self.load(new)
+    def _stage(self, fact: Fact, items: tuple[Item, ...]) -> None:
+        if fact.what is _PRESCANNED:  # units of a box that was opened
+            self.load([item.code for item in items])
+        originals, stage = self.originals, self._staging.put_item
         for item in items:
             code = item.code
             self.stock[code] = self.changed[code] = item
-            self._staging.put_item(item, self.originals[code])
+            stage(item, originals[code])
 
     def put(self, document: DeliveryNote | Product | Person) -> None:
         """Write a document or a master record; the row replaces the one with its id."""
@@ -235,7 +250,7 @@ class Transaction:
     def finish(self) -> None:
         """Write what is staged and check conservation. Raises ConservationError."""
         self._staging.write()
-        boxes = sorted({item.box or item.code for item in self.changed.values() if item.kind is not Kind.PIECE})
+        boxes = sorted({item.box or item.code for item in self.changed.values() if item.kind is not _PIECE})
         for box, units, found in in_chunks(self._connection, statements.UNBALANCED_BOXES, boxes):
             raise ConservationError(f"box {box}: found {found} units in their places, expected {units}")
 

@@ -65,17 +65,18 @@ class Ledger:
         self._preparations: list[Preparation] = []
         self._consequences: list[Consequence] = []
         self._listeners: list[Callable[[Committed], None]] = []
-        self._connection = store.connect(path)
         self._key = signing.load(path.parent)
         self._seal = Seal(self._key)
-        state = self._seal.attach(self._connection)
         self._version = 0
         self._position = 0
-        self._read_counters()
-        self._own = self._next_own_session()
         self.is_refilling = False
         self.held_by: HeldBy = nobody
-        self.incarnation = self._read_number("incarnation")
+        with store.starting(path):
+            self._connection = store.connect(path)
+            state = self._seal.attach(self._connection)
+            self._read_counters()
+            self._own = self._next_own_session()
+            self.incarnation = self._read_number("incarnation")
         self._mark = mark.MarkFile.open(path.with_name(mark.FILE))
         self._wake(path, state)
         changes.announce(self._version)
@@ -116,6 +117,7 @@ class Ledger:
             for consequence in self._consequences:
                 consequence(transaction)
             transaction.finish()
+            self._seal.add_facts(transaction.filed)
             self._connection.execute(statements.WRITE_META, ("version", str(transaction.version)))
             self._seal_and_commit()
         except sqlite3.IntegrityError as error:
@@ -207,7 +209,10 @@ class Ledger:
         except BaseException:
             self.incarnation = before
             raise
-        self._mark.sync()
+        try:
+            self._mark.sync()
+        except OSError as error:  # it only lags behind, and is synced again within a second
+            _log.warning("mark not synced", cause=str(error))
         _log.warning("new incarnation", before=before, now=incarnation)
 
     def _write_life(self, connection: sqlite3.Connection) -> None:

@@ -55,6 +55,17 @@ class DeviceKeys:
         """Devices with the keys that they showed and that nobody has decided on."""
         return tuple(sorted(known for known, state in self._states.items() if state is KeyState.WAITING))
 
+    @property
+    def every(self) -> tuple[tuple[str, bytes, KeyState], ...]:
+        return tuple((device, key, state) for (device, key), state in sorted(self._states.items()))
+
+    def waiting_key(self, device: str, shown: str) -> bytes:
+        """The key of the device that waits under this fingerprint. Raises NotFoundError."""
+        for known, key in self.waiting:
+            if known == device and fingerprint(key) == shown:
+                return key
+        raise NotFoundError("fingerprint", shown, "a key that waits")
+
     def of(self, device: str) -> bytes | None:
         """The key that is believed."""
         return self._accepted.get(device)

@@ -26,12 +26,13 @@ Place = tuple[str, str]
 
 def settle_orders(transaction: Transaction) -> None:
     """Consequence: give back what is too much, allocate what is free, and write down how far each touched order is."""
-    touched = _touched(transaction)
+    touched, count = _touched(transaction), len(transaction.folded)
     if touched:
         for order in read_orders(transaction, touched):
             _give_back_surplus(transaction, order)
     _allocate(transaction, touched)
-    touched = _touched(transaction)
+    if len(transaction.folded) > count:
+        touched = _touched(transaction)
     if touched:
         for order in read_orders(transaction, touched):
             transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order)))
@@ -60,7 +61,7 @@ def _touched(transaction: Transaction) -> set[str]:
     """Orders of which an item changed, and those placed in this commit."""
     originals = transaction.originals
     touched = {item.order for item in transaction.changed.values()}
-    touched.update(before.order for code in transaction.changed if (before := originals[code]) is not None)
+    touched.update([before.order for code in transaction.changed if (before := originals[code]) is not None])
     touched.update(transaction.placed)
     touched.discard("")
     return touched
@@ -116,11 +117,12 @@ def _allocate(transaction: Transaction, touched: set[str]) -> None:
 def _restocked(transaction: Transaction) -> set[Place]:
     """Where stock became free in this commit."""
     places = set()
+    originals, in_stock = transaction.originals, State.IN_STOCK
     for code, item in transaction.changed.items():
-        before = transaction.originals[code]
-        was_there = before is not None and before.state is State.IN_STOCK and before.location == item.location
-        if item.state is State.IN_STOCK and not was_there:
-            places.add((item.product, item.location))
+        if item.state is in_stock:
+            before = originals[code]
+            if before is None or before.state is not in_stock or before.location != item.location:
+                places.add((item.product, item.location))
     return places
 
 

@@ -33,11 +33,18 @@ _OF_BOXES = f"SELECT code FROM item WHERE box IN ({{codes}}) AND box != '' AND s
 _FROZEN_OF_LOT = "SELECT code FROM item WHERE product = ? AND (? = '' OR lot = ?) AND state = 'frozen' ORDER BY code"
 _FROZEN_CODES = "SELECT code FROM item WHERE code IN ({codes}) AND state = 'frozen'"
 _FROZEN_OF_BOXES = "SELECT code FROM item WHERE box IN ({codes}) AND box != '' AND state = 'frozen'"
-_FREEZERS = (
-    "SELECT fact_code.code, max(fact.position), fact.document FROM fact_code "
-    "JOIN fact ON fact.position = fact_code.position "
-    "WHERE fact_code.code IN ({codes}) AND fact.what = 'frozen' GROUP BY fact_code.code"
-)
+# Along the life of each item (``ledger/lives.py``) to the last fact that froze it.
+_FREEZERS = """
+    WITH RECURSIVE life (code, position, what, document, before) AS (
+        SELECT item.code, fact.position, fact.what, fact.document, fact.before
+        FROM item JOIN fact ON fact.position = item.last_position WHERE item.code IN ({codes})
+        UNION ALL
+        SELECT life.code, fact.position, fact.what, fact.document, fact.before FROM life
+        JOIN json_each(life.before) AS link ON life.what != 'frozen' AND (link.key IS NULL OR link.key = life.code)
+        JOIN fact ON fact.position = link.value
+    )
+    SELECT code, position, document FROM life WHERE what = 'frozen'
+"""
 _KNOWN_RECALLS = "SELECT id FROM recall WHERE id IN ({codes})"
 
 
@@ -84,7 +91,7 @@ def believe(transaction: Transaction, fact: Fact) -> None:
     A workplace that was cut off opened, issued or moved them without knowing. Its facts are kept as they are, so that
     the patients are found, and what is left is frozen again in the same commit.
     """
-    if not transaction.recalls or fact.what not in _HAPPENS:
+    if not transaction.recalls.recalls or fact.what not in _HAPPENS:
         return
     frozen: dict[str, str] = {}
     for code in fact.codes:

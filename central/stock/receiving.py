@@ -31,12 +31,11 @@ class Receiving:
 
 def settle_notes(transaction: Transaction) -> None:
     """Consequence: a note is received once none of its codes is still expected."""
+    originals, expected = transaction.originals, State.EXPECTED
     arrived = {
         before.document
-        for code in transaction.changed
-        if (before := transaction.originals[code]) is not None
-        and before.state is State.EXPECTED
-        and transaction.stock[code].state is not State.EXPECTED
+        for code, item in transaction.changed.items()
+        if (before := originals[code]) is not None and before.state is expected and item.state is not expected
     }
     for note in find_notes(transaction, sorted(arrived - {""})):
         if note.state is NoteState.EXPECTED and not _still_expected(transaction, note):

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from central.changes import Changes
 from central.clock import HospitalTime
 from central.ledger.write import Ledger
+from central.stock.device_keys import DeviceKeys
 from central.stock.exceptions import Exceptions
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
@@ -21,7 +22,8 @@ from central.stock.usage import Usages
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """How one part of central is. ``cause`` is empty while it is well.
 
-    ``part``: ledger, life (which of several lives of the ledger this is), refill, broker, ingest, recalls or insurer.
+    ``part``: ledger, life (which of several lives of the ledger this is), refill, broker, ingest, devices (who may
+    speak), recalls, snapshots or insurer.
     """
 
     part: str
@@ -88,6 +90,7 @@ class Services:
     people: People
     exceptions: Exceptions
     recalls: Recalls
+    device_keys: DeviceKeys
     changes: Changes
     time: HospitalTime
     read: AsyncEngine

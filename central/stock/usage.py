@@ -44,9 +44,8 @@ class Usages:
 
 def settle_usages(transaction: Transaction) -> None:
     """Consequence: pieces whose use was told before their taking are used as soon as they are taken."""
-    taken = [
-        code for code, item in transaction.changed.items() if item.kind is Kind.PIECE and item.state is State.TAKEN
-    ]
+    piece, taken_away = Kind.PIECE, State.TAKEN
+    taken = [code for code, item in transaction.changed.items() if item.state is taken_away and item.kind is piece]
     if not taken or not transaction.select(statements.ANY_WAITING_USAGE):
         return
     usages: dict[str, Usage] = {}

@@ -9,23 +9,20 @@ import msgspec
 import structlog
 
 from central.errors import BusyError
-from central.ledger.reading import fits_integer
 from central.ledger.transaction import read_session
 from central.ledger.write import Ledger
 from central.stock.device_keys import DeviceKeys
 from central.sync.agents import Agents
+from central.sync.flaws import flaw
 from central.sync.inbox import Letter
 from sync_protocol import envelope, topics
-from sync_protocol.chain import SessionStart
 from sync_protocol.codec import decode_up
 from sync_protocol.errors import ProtocolError
-from sync_protocol.leases import MOST_HELD
-from sync_protocol.machines.credit import BATCH_FACTS
 from sync_protocol.machines.freshness import Freshness
-from sync_protocol.messages import Ask, AskRecalls, Batch, Confirm, Hello, Holds, Pull, Up
-from sync_protocol.recalls import SignedRecalls
+from sync_protocol.messages import Hello, Up
 
 MOST_REFUSED = 200
+REMEMBERED_US = 600_000_000
 SAY_AGAIN_AFTER_US = 3_000_000
 """Whoever sends forged letters in a device's name must not flood that device with refusals."""
 _ASK_VENDOR = "keep the agent's data folder as it is and call the administrator of central"
@@ -44,20 +41,26 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate:
-    """``refused``: by device, why its last letter that was not taken was not; ``refusals``: how many there were."""
+    """``refusals``: how many letters were not taken."""
 
     def __init__(
         self, ledger: Ledger, keys: DeviceKeys, agents: Agents, refuse: Callable[[str, str, str], None]
     ) -> None:
         """``refuse``: tell a device the cause and what to do."""
-        self.refused: dict[str, str] = {}
         self.refusals = 0
+        self._refused: dict[str, tuple[str, int]] = {}
         self._ledger = ledger
         self._keys = keys
         self._agents = agents
         self._refuse = refuse
         self._freshness = Freshness()
         self._said_us: dict[str, int] = {}
+
+    @property
+    def refused_lately(self) -> dict[str, str]:
+        """By device, why its last letter was not taken; of the devices that were not heard well since."""
+        since_us = self._ledger.time.now_us() - REMEMBERED_US
+        return {device: cause for device, (cause, at_us) in self._refused.items() if at_us >= since_us}
 
     def open(self, letter: Letter) -> Heard | None:
         """The message, or None if it is not taken."""
@@ -71,12 +74,12 @@ class Gate:
         if message is None or cause:
             self._turn_away(device, cause, advice)
             return None
-        flaw = _flaw(device, message)
-        if flaw:
-            self._count(device, flaw)
-            self._refuse(device, flaw, _ASK_VENDOR)
+        wrong = flaw(device, message)
+        if wrong:
+            self._count(device, wrong)
+            self._refuse(device, wrong, _ASK_VENDOR)
             return None
-        self.refused.pop(device, None)
+        self._refused.pop(device, None)
         begins = isinstance(message, Hello) and self._begins(device, message.start.session)
         is_news = self._freshness.is_news(device, opened.stream, opened.number, begins=begins)
         return Heard(device=device, message=message, is_news=is_news)
@@ -104,10 +107,11 @@ class Gate:
 
     def _count(self, device: str, cause: str) -> None:
         self.refusals += 1
-        if self.refused.get(device) != cause:
+        known = self._refused.get(device)
+        if known is None or known[0] != cause:
             _log.warning("letter refused", device=device, cause=cause)
-        if device in self.refused or len(self.refused) < MOST_REFUSED:
-            self.refused[device] = cause
+        if known is not None or len(self._refused) < MOST_REFUSED:
+            self._refused[device] = (cause, self._ledger.time.now_us())
 
     def _turn_away(self, device: str, cause: str, advice: str) -> None:
         """What may be another one's letter is answered now and then only."""
@@ -118,42 +122,3 @@ class Gate:
         if abs(now_us - self._said_us.get(device, 0)) >= SAY_AGAIN_AFTER_US:
             self._said_us[device] = now_us
             self._refuse(device, cause, advice)
-
-
-def _flaw(device: str, message: Up) -> str:  # noqa: PLR0911 -- one line a message
-    """What no honest agent sends: another device's name, numbers that no ledger has."""
-    match message:
-        case Pull():
-            return "" if fits_integer(message.after, message.incarnation) else f"pull after {message.after}"
-        case AskRecalls():
-            return ""
-        case Confirm():
-            return "" if fits_integer(message.recall_version) else f"recall set {message.recall_version}"
-        case SignedRecalls():
-            return "" if fits_integer(message.version) else f"recall set {message.version}"
-        case Holds():
-            told = [position.through for position in message.heads]
-            told += [message.number, message.seen, message.incarnation, message.spoken_to, message.want]
-            return _flaw_of_lease(message.codes, message.sent_us, *told)
-        case Ask():
-            return _flaw_of_lease(message.codes, message.seen, message.sent_us)
-        case Hello():
-            heads = [position.through for position in (*message.heads, *message.pending)]
-            numbers = (message.replica_version, message.schema, message.sent_us, message.incarnation)
-            return _flaw_of(device, message.start, *numbers, message.recall_version, *heads)
-        case Batch():
-            if message.first_seq < 1 or not 1 <= len(message.bodies) <= BATCH_FACTS:
-                return f"batch from fact {message.first_seq} with {len(message.bodies)} facts, at most {BATCH_FACTS}"
-            return _flaw_of(device, message.start, message.first_seq)
-
-
-def _flaw_of_lease(codes: tuple[str, ...], *numbers: int) -> str:
-    if len(codes) > 2 * MOST_HELD:
-        return f"{len(codes)} codes of a lease, at most {2 * MOST_HELD}"
-    return "" if fits_integer(*numbers) else "a number beyond 63 bits"
-
-
-def _flaw_of(device: str, start: SessionStart, *numbers: int) -> str:
-    if start.device != device:
-        return f"topic of device {device}, message of device {start.device}"
-    return "" if fits_integer(start.parent_seq, start.started_us, *numbers) else "a number beyond 63 bits"

@@ -38,6 +38,11 @@ class Inbox:
         return self._count >= ALL or self._size >= ALL_BYTES
 
     @property
+    def most_of_one(self) -> int:
+        """Letters of the device that has the most."""
+        return max(map(len, self._letters.values()), default=0)
+
+    @property
     def has_any(self) -> bool:
         return bool(self._letters)
 

@@ -17,8 +17,10 @@ from central.ledger import statements
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.sync.agents import Agents
+from central.sync.comparing import Comparing
 from central.sync.early import Early
 from central.sync.gate import Gate
+from central.sync.gate import Heard as Opened
 from central.sync.greeting import Greeting, read_position
 from central.sync.inbox import Inbox, Letter
 from central.sync.leases import Leases
@@ -28,7 +30,19 @@ from central.sync.recalls import RecallLane
 from central.sync.verdicts import read_verdicts
 from sync_protocol.chain import SessionStart
 from sync_protocol.machines.ingest import admit
-from sync_protocol.messages import Ack, Ask, AskRecalls, Batch, Confirm, Hello, Holds, Pull
+from sync_protocol.messages import (
+    Ack,
+    Ask,
+    AskBucket,
+    AskRecalls,
+    Batch,
+    Confirm,
+    Digest,
+    Hello,
+    Holds,
+    Mended,
+    Pull,
+)
 from sync_protocol.recalls import SignedRecalls
 
 COALESCED = 16
@@ -58,6 +72,7 @@ class Ingest:
         gate: Gate,
         early: Early,
         leases: Leases,
+        comparing: Comparing | None = None,
     ) -> None:
         self.stuck: dict[str, str] = {}
         self._ledger = ledger
@@ -69,6 +84,7 @@ class Ingest:
         self._gate = gate
         self._early = early
         self._leases = leases
+        self._comparing = comparing
 
     async def run(self) -> None:
         """Take letters until cancelled."""
@@ -93,17 +109,25 @@ class Ingest:
         if batches:
             await self._commit(batches, before)
         for one in heard:
-            match one.message:
-                case Hello():
-                    self._greeting.greet(one.device, one.message, is_news=one.is_news)
-                case Pull():
-                    if one.is_news:
-                        self._agents.pulled(one.device, one.message.after, one.message.incarnation)
-                    self._publisher.answer(one.device, one.message)
-                case Holds() | Ask():
+            self._reply(one)
+
+    def _reply(self, one: Opened) -> None:
+        match one.message:
+            case Hello():
+                self._greeting.greet(one.device, one.message, is_news=one.is_news)
+            case Pull():
+                if one.is_news:
+                    self._agents.pulled(one.device, one.message.after, one.message.incarnation)
+                self._publisher.answer(one.device, one.message)
+            case Holds() | Ask():
+                if one.is_news:
                     self._lease(one.device, one.message)
-                case Batch() | AskRecalls() | Confirm() | SignedRecalls():
-                    pass  # answered by session, once for all its batches; the recall lane was first
+            case Digest() | AskBucket() | Mended():
+                if one.is_news and self._comparing is not None:
+                    self._agents.heard(one.device)
+                    self._comparing.take(one.device, one.message)
+            case Batch() | AskRecalls() | Confirm() | SignedRecalls():
+                pass  # answered by session, once for all its batches; the recall lane was first
 
     def _lease(self, device: str, message: Holds | Ask) -> None:
         try:

@@ -42,12 +42,14 @@ def register(transaction: Transaction, start: SessionStart, held: Mapping[bytes,
 def _past(transaction: Transaction, start: SessionStart, heads: Mapping[bytes, int]) -> Past:
     parent = transaction.session(start.parent_session) if start.parent_session else None
     ((siblings,),) = transaction.select(statements.SIBLING_SESSIONS, (start.parent_session, start.session))
+    ((children,),) = transaction.select(statements.SIBLING_SESSIONS, (start.session, start.session))
     others = transaction.select(statements.OTHER_SESSION, (start.device, start.session))
     known = {session: transaction.session(session) for session in heads}
     return Past(
         is_known=bool(others or heads),
         parent=(parent.through, parent.head) if parent else None,
         siblings=siblings if start.parent_session else 0,
+        children=children,
         heads=heads,
         through={session: state.through if state else 0 for session, state in known.items()},
     )

@@ -1,11 +1,11 @@
 """What central says to agents: the broadcast of every commit, and the answer to a pull (REQ-05)."""
 
-import sqlite3
-
-from central.ledger import rows, statements
-from central.ledger.staging import in_chunks
+from central.ledger import statements
+from central.ledger.changed import spoken_after
+from central.ledger.deltas import read_rows
 from central.ledger.write import Committed, Ledger
 from central.sync.link import Outbox
+from central.sync.snapshots import Snapshots
 from sync_protocol import topics
 from sync_protocol.envelope import MAX_ENVELOPE, Voice
 from sync_protocol.messages import Delta, Down, Pull, Refused, Rows
@@ -17,9 +17,12 @@ MAX_ROWS = 5_000
 class Publisher:
     """``key``: the public key by which agents know central."""
 
-    def __init__(self, ledger: Ledger, outbox: Outbox, voice: Voice, *, key: bytes) -> None:
+    def __init__(
+        self, ledger: Ledger, outbox: Outbox, voice: Voice, *, key: bytes, snapshots: Snapshots | None = None
+    ) -> None:
         self.key = key
         self._ledger = ledger
+        self._snapshots = snapshots
         self._outbox = outbox
         self._voice = voice
 
@@ -33,6 +36,10 @@ class Publisher:
 
     def refuse(self, device: str, cause: str, advice: str) -> None:
         self.tell(device, Refused(cause=cause, advice=advice))
+
+    def announce(self, message: Down) -> None:
+        """Say it to all agents, behind the deltas of everything that is committed."""
+        self.send(topics.BROADCAST, message)
 
     def broadcast(self, committed: Committed) -> None:
         """Send a commit's rows to everybody. What is too large for one message is only announced: agents pull it."""
@@ -55,33 +62,23 @@ class Publisher:
         """Answer a pull of this incarnation's rows; silence while the ledger is being refilled: it is pulled again."""
         if self._ledger.is_refilling or pull.incarnation not in {0, self._ledger.incarnation}:
             return
-        self.tell(device, self.delta(max(0, min(pull.after, self._ledger.version))))
+        offer = self._snapshots.offer(pull) if self._snapshots is not None else None
+        self.tell(device, offer or self.delta(max(0, min(pull.after, self._ledger.version))))
 
     def delta(self, after: int) -> Delta:
         """The rows that follow ``after``, cut between two commits."""
         connection, latest = self._ledger.connection, self._ledger.version
-        versions = [row[0] for row in connection.execute(statements.VERSIONS_AFTER, (after, MAX_ROWS + 1))]
+        spoken = spoken_after(connection, after, MAX_ROWS)
+        versions = [version for version, codes in spoken for _ in codes]
+        versions += [row[0] for row in connection.execute(statements.VERSIONS_AFTER, (after, MAX_ROWS + 1))]
+        versions.sort()
         to = latest
         if len(versions) > MAX_ROWS:
             # The last commit seen may go on behind the limit: stop before it, unless it is the only one.
-            to = versions[-1] - 1 if versions[0] < versions[-1] else versions[-1]
-        return self._delta(after, to, read_rows(connection, after, to), latest=latest)
+            last = versions[MAX_ROWS]
+            to = last - 1 if versions[0] < last else last
+        codes = {code for version, codes in spoken if version <= to for code in codes}
+        return self._delta(after, to, read_rows(connection, codes, after, to), latest=latest)
 
     def _delta(self, after: int, to: int, rows: Rows, *, latest: int) -> Delta:
         return Delta(after=after, to=to, rows=rows, latest=latest, incarnation=self._ledger.incarnation)
-
-
-def read_rows(connection: sqlite3.Connection, after: int, to: int) -> Rows:
-    """Rows changed in (after, to]."""
-    span = (after, to)
-    orders = connection.execute(statements.CHANGED_ORDERS, span).fetchall()
-    codes: dict[str, list[str]] = {row[0]: [] for row in orders}
-    for order, code, _ in in_chunks(connection, statements.ORDER_CODES, sorted(codes)):
-        codes[order].append(code)
-    return Rows(
-        items=tuple(rows.item_of(row) for row in connection.execute(statements.CHANGED_ITEMS, span)),
-        orders=tuple(rows.order_of(row, tuple(codes[row[0]])) for row in orders),
-        notes=tuple(rows.note_of(row) for row in connection.execute(statements.CHANGED_NOTES, span)),
-        products=tuple(rows.product_of(row[0]) for row in connection.execute(statements.CHANGED_PRODUCTS, span)),
-        people=tuple(rows.person_of(row) for row in connection.execute(statements.CHANGED_PEOPLE, span)),
-    )

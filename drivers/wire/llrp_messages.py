@@ -39,7 +39,7 @@ class Message(NamedTuple):
     fields: Mapping[str, Any]
 
 
-class Sighting(NamedTuple):
+class Sighting(msgspec.Struct, frozen=True, gc=False):
     """One entry of a report. Two with the same ``key`` are one observation, reported twice."""
 
     rospec_id: int | None
@@ -207,17 +207,14 @@ def sightings(message: Message) -> list[Sighting]:
 def _sighting(message_id: int, place: int, entry: Mapping[str, Any]) -> Sighting:
     epc: bytes = entry["EPC"]
     antenna: int = entry["AntennaID"]
-    # A reader without a clock sends uptimes instead.
-    first = entry.get("FirstSeenTimestampUTC", entry.get("FirstSeenTimestampUptime"))
-    last = entry.get("LastSeenTimestampUTC", entry.get("LastSeenTimestampUptime"))
-    return Sighting(
-        rospec_id=entry.get("ROSpecID"),
-        epc=epc.decode().upper(),
-        antenna=antenna,
-        rssi_dbm=entry["PeakRSSI"],
-        hits=entry.get("TagSeenCount", 1),
-        key=(epc, antenna, first, last) if first is not None else (message_id, place),
-    )
+    said = entry.get
+    if (first := said("FirstSeenTimestampUTC")) is not None:
+        key: tuple[object, ...] = (epc, antenna, first, said("LastSeenTimestampUTC"))
+    elif (first := said("FirstSeenTimestampUptime")) is not None:  # of a reader without a clock
+        key = (epc, antenna, first, said("LastSeenTimestampUptime"))
+    else:
+        key = (message_id, place)
+    return Sighting(said("ROSpecID"), epc.decode().upper(), antenna, entry["PeakRSSI"], said("TagSeenCount", 1), key)
 
 
 def tags(sightings: Iterable[Sighting]) -> tuple[TagRead, ...]:

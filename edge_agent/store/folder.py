@@ -10,6 +10,8 @@ from edge_agent.errors import DataInUseError, StoreError
 
 JOURNAL = "journal.db"
 REPLICA = "replica.db"
+SNAPSHOT = "snapshot"
+"""How the names of files begin that a whole replica is fetched into."""
 WITNESS = "journal.head"
 LOCK = "lock"
 RESERVE = "reserve"
@@ -93,3 +95,12 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def sync(path: Path) -> None:
+    """What was written to a file, or which names a folder has, onto the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

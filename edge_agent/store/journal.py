@@ -29,7 +29,7 @@ _ADD_SESSION = (
 )
 _ADD_FACT = "INSERT INTO fact(position, body, hash) VALUES (?, ?, ?)"
 _TOUCH = (
-    "INSERT OR REPLACE INTO overlay(code, item, product, kind, state, location, order_id, position)"
+    "INSERT OR REPLACE INTO overlay(position, code, item, product, kind, state, location, order_id)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _SETTLE = "UPDATE session SET acked = ?, acked_version = ?, safe = ? WHERE number = ?"
@@ -140,7 +140,7 @@ class Journal:
             if (line.head, line.head_hash) != (seq, previous):  # read anew after the failure
                 raise
         line.head, line.head_hash = seq, previous
-        self._remember(row[0] for row in rows)
+        self._remember(row[1] for row in rows)
         self._testify()
         start = line.start
         return tuple(
@@ -167,9 +167,9 @@ class Journal:
 
     def open_session(self, session: bytes, *, started_us: int) -> None:
         """Write what follows into a new session, which follows this one (``machines.uplink``). Raises StoreError."""
-        number, start = self._line.number + 1, _next_start(self._line, self.start.device, session, started_us)
-        self._write(((_ADD_SESSION, [_session_row(number, start)]),))
-        self._line = self.lines[session] = _fresh_line(number, start)
+        number, start = self._line.number + 1, opening.next_start(self._line, self.start.device, session, started_us)
+        self._write(((_ADD_SESSION, [opening.session_row(number, start)]),))
+        self._line = self.lines[session] = opening.fresh_line(number, start)
 
     def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
         """Write down that central has committed ``session`` through ``through``. Raises StoreError.
@@ -241,7 +241,7 @@ class Journal:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo(connection, error)
-            failure = sqlite.explain(self.path, error)
+            failure = sqlite.explain(self.path, error, is_in_doubt=self._connection is None)
             self.trouble = str(failure)
             raise failure from error
         except BaseException:
@@ -313,40 +313,10 @@ def _begin_session(
     connection: sqlite3.Connection, lines: list[Line], device: str, session: bytes, started_us: int
 ) -> Line:
     before = lines[-1] if lines else None
-    start = _next_start(before, device, session, started_us)
+    start = opening.next_start(before, device, session, started_us)
     number = before.number + 1 if before else 1
-    connection.execute(_ADD_SESSION, _session_row(number, start))
-    return _fresh_line(number, start)
-
-
-def _next_start(before: Line | None, device: str, session: bytes, started_us: int) -> SessionStart:
-    return SessionStart(
-        device=device,
-        session=session,
-        parent_session=before.start.session if before else b"",
-        parent_seq=before.head if before else 0,
-        parent_hash=before.head_hash if before else b"",
-        started_us=started_us,
-    )
-
-
-def _session_row(number: int, start: SessionStart) -> tuple[Any, ...]:
-    parent = (start.parent_session, start.parent_seq, start.parent_hash)
-    return (number, start.session, start.device, *parent, start.started_us)
-
-
-def _fresh_line(number: int, start: SessionStart) -> Line:
-    return Line(
-        number=number,
-        start=start,
-        head=0,
-        head_hash=start.hash,
-        acked=0,
-        acked_version=0,
-        safe=0,
-        base=0,
-        base_hash=start.hash,
-    )
+    connection.execute(_ADD_SESSION, opening.session_row(number, start))
+    return opening.fresh_line(number, start)
 
 
 def _read_incarnation(connection: sqlite3.Connection) -> int:
@@ -359,4 +329,6 @@ def _read_pinned(connection: sqlite3.Connection) -> tuple[bytes, ...]:
 
 
 def _overlay_row(item: Item, position: int) -> tuple[Any, ...]:
-    return (item.code, _encode(item), item.product, item.kind, item.state, item.location, item.order, position)
+    # str(): SQLite's adapters take several times as long over a member of an enum as over a plain text.
+    kind, state = str(item.kind), str(item.state)
+    return (position, item.code, _encode(item), item.product, kind, state, item.location, item.order)

@@ -50,7 +50,8 @@ class Overlay:
 
     def known(self, codes: Iterable[str]) -> set[str]:
         """Which of the codes have a row here."""
-        return {code for (code,) in self._journal.query(_KNOWN, as_json(codes))}
+        wanted = [code for code in codes if self._journal.may_have_touched(code)]
+        return {code for (code,) in self._journal.query(_KNOWN, as_json(wanted))} if wanted else set()
 
     def __len__(self) -> int:
         ((count,),) = self._journal.query(_COUNT)

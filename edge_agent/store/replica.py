@@ -1,52 +1,34 @@
 """The replica: a copy of central's state at one ledger version. A cache: damaged or of another schema, it is deleted.
 
 Deltas are written on a thread, by a connection of their own, so that scans go on meanwhile; readers see the old rows
-until the whole delta and the cursor are committed together (REQ-05).
+until the whole delta and the cursor are committed together (REQ-05). Their last commits may go with the power: whoever
+lets something else go because the replica shows it calls ``make_durable`` before.
 
 A replica of another incarnation of central is built in a file beside and takes the place of this one when it is
 complete: never is a part of it read, and a crash at any moment leaves one of the two, whole (REQ-06).
 """
 
 import asyncio
-import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 import structlog
 
 from edge_agent.errors import StoreError
-from edge_agent.store import schema, sqlite
-from sync_protocol.documents import Order
-from sync_protocol.items import Item
-from sync_protocol.messages import Delta, Rows
+from edge_agent.store import scan, schema, sqlite
+from edge_agent.store.folder import sync
+from sync_protocol import replica_format
+from sync_protocol.messages import Bucket, Delta
 
 READER_CACHE = "PRAGMA cache_size = -8192"
 """Kibibytes: the inner pages of a million items, so that a lookup reads one leaf."""
 WRITER_CACHE = "PRAGMA cache_size = -16384"
 """Half as fast again as with the usual two megabytes; given back once the replica has caught up."""
-SLICE = 200
-"""Rows between two looks at whether the delta is still wanted."""
-
-_CURSOR = "SELECT version, as_of_us, incarnation FROM cursor"
-_MOVE = "UPDATE cursor SET version = ?, as_of_us = ?, incarnation = ?"
-_PUT_ITEM = (
-    "INSERT OR REPLACE INTO item(code, body, product, kind, state, location, order_id) VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-_PUT_ORDER = "INSERT OR REPLACE INTO orders(id, body, location, route, state, ordered_us) VALUES (?, ?, ?, ?, ?, ?)"
-_PUT_NOTE = "INSERT OR REPLACE INTO note(id, body, location, state) VALUES (?, ?, ?, ?)"
-_PUT_PRODUCT = "INSERT OR REPLACE INTO product(id, body) VALUES (?, ?)"
-_DROP_CODES = "DELETE FROM product_code WHERE product = ?"
-_PUT_CODE = "INSERT OR REPLACE INTO product_code(code, product) VALUES (?, ?)"
-_PUT_PERSON = "INSERT OR REPLACE INTO person(id, body, badge) VALUES (?, ?, ?)"
-
-_R = TypeVar("_R")
-_Write = tuple[str, Sequence[tuple[Any, ...]]]
-_encode = msgspec.msgpack.Encoder().encode
+_T = TypeVar("_T")
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.replica")
 
 
@@ -57,12 +39,17 @@ class Replica:
         """Open the replica in ``path``; an empty one, filled by pulling, if that is damaged. Raises StoreError."""
         self.path = path
         self._built: sqlite3.Connection | None = None
-        self._drop_built()
-        self._open()
-
-    def _open(self) -> None:
+        self._scan: scan.Scan | None = None
         try:
-            connections = _open_whole(self.path)
+            self._drop_built()
+            self._open()
+        except OSError as error:
+            raise _explained(self.path, error) from error
+
+    def _open(self, *, is_checked: bool = False) -> None:
+        """``is_checked``: it was looked at whole a moment ago, which takes a second of a million items."""
+        try:
+            connections = _open_whole(self.path, is_checked=is_checked)
         except sqlite3.Error as error:
             if sqlite.is_outage(error):  # a full disk must not cost the copy that works without it
                 raise _explained(self.path, error) from error
@@ -73,12 +60,13 @@ class Replica:
             except sqlite3.Error as second:
                 raise _explained(self.path, second) from second
         self._reader, self._writer = connections
+        self._is_durable = False
         self._read_cursor()
         self.is_damaged = False
         """Set by the first read or write that met damage: to be reset and pulled anew."""
 
     def _read_cursor(self) -> None:
-        row: tuple[int, int, int] = self._reader.execute(_CURSOR).fetchone()
+        row: tuple[int, int, int] = self._reader.execute(replica_format.CURSOR).fetchone()
         self.version, self.as_of_us, self.incarnation = row
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -91,6 +79,7 @@ class Replica:
     async def apply(self, delta: Delta, *, as_of_us: int) -> None:
         """Take in a delta that starts at ``version`` and move the cursor with it, or neither. Raises StoreError."""
         assert delta.after == self.version, "the downlink machine applies a delta only at its start"
+        self._is_durable = False
         try:
             await _take_in(self._writer, delta, as_of_us)
         except asyncio.CancelledError:
@@ -100,19 +89,47 @@ class Replica:
             raise self._explain(error) from error
         self.version, self.as_of_us, self.incarnation = delta.to, as_of_us, delta.incarnation
 
+    async def make_durable(self) -> None:
+        """What was applied stays when the power fails; until then a commit may go with it. Raises StoreError."""
+        if self._is_durable:
+            return
+        try:
+            await asyncio.to_thread(_sync_log, self.path)
+        except OSError as error:
+            raise _explained(self.path, error) from error
+        self._is_durable = True
+
     def confirm(self, *, as_of_us: int) -> None:
         """Central said that nothing has changed since ``version``. Raises StoreError."""
         try:
-            self._writer.execute(_MOVE, (self.version, as_of_us, self.incarnation))
+            self._writer.execute(replica_format.MOVE, (self.version, as_of_us, self.incarnation))
         except sqlite3.Error as error:
             raise self._explain(error) from error
         self.as_of_us = as_of_us
 
+    def scan(self) -> scan.Scan:
+        """To read all rows as they are now, while work goes on. It is closed when the replica is swapped."""
+        self._close_scan()
+        try:
+            self._scan = scan.Scan(sqlite.connect(self.path, is_durable=False, is_read_only=True))
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+        return self._scan
+
+    async def repair(self, bucket: Bucket) -> int:
+        """Put right what differs from a part of the ledger at this version; how many rows. Raises StoreError."""
+        assert bucket.version == self.version, "the comparing machine compares at one version only"
+        self._is_durable = False
+        try:
+            return await _on_a_thread(lambda is_unwanted: scan.repair(self._writer, bucket, is_unwanted))
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
     def build(self) -> None:
         """Begin an empty replica beside this one, in place of one that was begun before. Raises StoreError."""
         path = self._beside
-        self._drop_built()
         try:
+            self._drop_built()
             self._built = _open_built(path)
             schema.create_replica(self._built)
         except (sqlite3.Error, OSError) as error:
@@ -128,6 +145,18 @@ class Replica:
                 self.build()
             raise _explained(self._beside, error) from error
 
+    def adopt(self, whole: Path) -> None:
+        """Lay a file that was checked beside this one, as the replica being built. Raises StoreError: then none is."""
+        try:
+            if self._built is not None:
+                self._built.close()
+                self._built = None
+            whole.replace(self._beside)
+            self._built = _open_built(self._beside)
+        except (sqlite3.Error, OSError) as error:
+            self._drop_built()
+            raise _explained(self._beside, error) from error
+
     def swap(self, *, as_of_us: int) -> None:
         """Put the replica that was built in the place of this one. Raises StoreError: then this one still serves.
 
@@ -135,11 +164,12 @@ class Replica:
         log first; that needs the file to itself, and while another program reads it the swap is tried again later.
         """
         assert self._built is not None, "the downlink machine asks for a rebuild first"
+        self._close_scan()
         try:
             self._built.execute("UPDATE cursor SET as_of_us = ?", (as_of_us,))
             self._built.close()
             self._built = None
-            _sync(self._beside)
+            sync(self._beside)
             self._reader.close()
             self._writer.execute("PRAGMA busy_timeout = 0")  # the loop does not stand still for a reader
             (mode,) = self._writer.execute("PRAGMA journal_mode = DELETE").fetchone()
@@ -147,7 +177,7 @@ class Replica:
                 raise StoreError(f"{self.path}: another program reads it; the new copy waits for it to end")
             self._writer.close()
             self._beside.replace(self.path)
-            _sync(self.path.parent)
+            sync(self.path.parent)
         except (sqlite3.Error, OSError) as error:
             raise _explained(self.path, error) from error
         finally:
@@ -156,11 +186,16 @@ class Replica:
     def reset(self) -> None:
         """Forget everything: it is not a copy of this ledger. Raises StoreError."""
         self.close()
-        _delete(self.path)
-        self._open()
+        try:
+            _delete(self.path)
+            self._open()
+        except OSError as error:
+            raise _explained(self.path, error) from error
 
     def close(self) -> None:
-        self._drop_built()
+        self._close_scan()
+        with suppress(OSError):  # what was begun beside is begun anew by the next start
+            self._drop_built()
         self._writer.close()
         self._reader.close()
 
@@ -172,9 +207,14 @@ class Replica:
         """After a swap, or one that failed: whichever of the two has the name, and the other as it was."""
         self._reader.close()
         self._writer.close()
-        self._open()
+        self._open(is_checked=True)
         if self._beside.exists():
             self._built = _open_built(self._beside)
+
+    def _close_scan(self) -> None:
+        if self._scan is not None:
+            self._scan.close()
+            self._scan = None
 
     def _drop_built(self) -> None:
         if self._built is not None:
@@ -189,52 +229,53 @@ class Replica:
 
 async def _take_in(writer: sqlite3.Connection, delta: Delta, as_of_us: int) -> None:
     """Rows and cursor together, or neither. Raises sqlite3.Error."""
+    await _on_a_thread(lambda is_unwanted: _write(writer, delta, as_of_us, is_unwanted))
+
+
+async def _on_a_thread(work: Callable[[threading.Event], _T]) -> _T:
+    """Work that alone uses the writer meanwhile, and looks at every slice whether it is still wanted."""
     is_unwanted = threading.Event()
-    writing = asyncio.ensure_future(asyncio.to_thread(_write, writer, delta, as_of_us, is_unwanted))
+    working = asyncio.ensure_future(asyncio.to_thread(work, is_unwanted))
     try:
-        await asyncio.shield(writing)
+        return await asyncio.shield(working)
     except asyncio.CancelledError:
         is_unwanted.set()
-        await asyncio.wait({writing})  # a slice at most: nobody may close the connection under the thread
-        writing.exception()  # looked at, so that nobody calls it forgotten
+        await asyncio.wait({working})  # a slice at most: nobody may close the connection under the thread
+        working.exception()  # looked at, so that nobody calls it forgotten
         raise
 
 
 def _write(writer: sqlite3.Connection, delta: Delta, as_of_us: int, is_unwanted: threading.Event) -> None:
-    """On a thread of its own, which alone uses the writer meanwhile."""
     try:
         writer.execute("BEGIN IMMEDIATE")
-        for statement, rows in _writes(delta.rows):
+        for statement, rows in replica_format.writes(delta.rows):
             if is_unwanted.is_set():
                 writer.execute("ROLLBACK")
                 return
             writer.executemany(statement, rows)
-        writer.execute(_MOVE, (delta.to, as_of_us, delta.incarnation))
+        writer.execute(replica_format.MOVE, (delta.to, as_of_us, delta.incarnation))
         writer.execute("COMMIT")
         if delta.to >= delta.latest:
             writer.execute("PRAGMA shrink_memory")
     except BaseException:
-        with suppress(sqlite3.Error):
-            if writer.in_transaction:
-                writer.execute("ROLLBACK")
+        sqlite.roll_back(writer)
         raise
 
 
-def _sync(path: Path) -> None:
-    """Onto the disk. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync_log(path: Path) -> None:
+    """What is committed and not yet in the file itself. Raises OSError."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists():
+        sync(log)
+        sync(path.parent)
 
 
-def _open_whole(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+def _open_whole(path: Path, *, is_checked: bool = False) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     """A reader and a writer. Raises sqlite3.Error unless the whole file can be trusted."""
     reader = sqlite.connect(path, is_durable=False)
     try:
         reader.execute(READER_CACHE)
-        _check(reader)
+        _check(reader, is_checked=is_checked)
         writer = sqlite.connect(path, is_durable=False, is_of_any_thread=True)
         writer.execute(WRITER_CACHE)
     except BaseException:
@@ -250,13 +291,15 @@ def _open_built(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check(connection: sqlite3.Connection) -> None:
+def _check(connection: sqlite3.Connection, *, is_checked: bool) -> None:
     """Make the tables of an empty replica. Raises sqlite3.Error for one that is damaged or of another schema."""
     found = schema.version_of(connection)
     if found == 0:
         schema.create_replica(connection)
-    elif found != schema.REPLICA_VERSION:
-        raise sqlite3.DatabaseError(f"schema version {found}, expected {schema.REPLICA_VERSION}")
+    elif found != replica_format.VERSION:
+        raise sqlite3.DatabaseError(f"schema version {found}, expected {replica_format.VERSION}")
+    if is_checked:
+        return
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict)
@@ -271,27 +314,3 @@ def _explained(path: Path, error: sqlite3.Error | OSError) -> StoreError:
     is_damage = isinstance(error, sqlite3.Error) and sqlite.is_damage(error)
     advice = "it is fetched anew" if is_damage else f"check the disk of {path.parent} and its free space"
     return StoreError(f"{path}: the copy of central's state: {error}; {advice}")
-
-
-def _writes(rows: Rows) -> Iterator[_Write]:
-    """Sorted by key, as the trees are: neighbours are written together."""
-    yield from _sliced(_PUT_PRODUCT, rows.products, lambda product: (product.id, _encode(product)))
-    yield _DROP_CODES, [(product.id,) for product in rows.products]
-    yield _PUT_CODE, [(code, product.id) for product in rows.products for code in (*product.drug_ids, *product.gtins)]
-    yield from _sliced(_PUT_PERSON, rows.people, lambda person: (person.id, _encode(person), person.badge))
-    yield from _sliced(_PUT_NOTE, rows.notes, lambda note: (note.id, _encode(note), note.location, note.state))
-    yield from _sliced(_PUT_ORDER, rows.orders, _order_row)
-    yield from _sliced(_PUT_ITEM, sorted(rows.items, key=lambda item: item.code), _item_row)
-
-
-def _sliced(statement: str, rows: Sequence[_R], row_of: Callable[[_R], tuple[Any, ...]]) -> Iterator[_Write]:
-    for first in range(0, len(rows), SLICE):
-        yield statement, [row_of(row) for row in rows[first : first + SLICE]]
-
-
-def _order_row(order: Order) -> tuple[Any, ...]:
-    return (order.id, _encode(order), order.location, order.route, order.state, order.ordered_us)
-
-
-def _item_row(item: Item) -> tuple[Any, ...]:
-    return (item.code, _encode(item), item.product, item.kind, item.state, item.location, item.order)

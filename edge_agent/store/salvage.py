@@ -1,6 +1,8 @@
 """Saves every intact fact of a damaged journal, from its raw pages, and says which of them their chain proves."""
 
 import base64
+import errno
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import msgspec
 from edge_agent.errors import StoreError
 from edge_agent.store import folder
 from edge_agent.store.carving import Row, carve
+from edge_agent.store.folder import sync
 from edge_agent.store.schema import SEQ_BITS
 from sync_protocol.chain import HASH_BYTES, SessionStart, link
 from sync_protocol.codec import decode_fact
@@ -57,8 +60,7 @@ def salvage(data: Path, out: Path) -> Salvage:
     facts = _facts_of(rows)
     saved = list(_proofs(facts, starts, bases))
     try:
-        with out.open("xb") as file:
-            file.writelines(msgspec.json.encode(fact) + b"\n" for fact in saved)
+        _write(out, saved)
     except OSError as error:
         raise StoreError(f"{out}: {error.strerror}; expected a new file on a disk with space.") from error
     proven = sum(fact.is_proven for fact in saved)
@@ -66,6 +68,19 @@ def salvage(data: Path, out: Path) -> Salvage:
     pruned = sum(bases[number][0] for number in last if number in bases)
     missing = max(0, sum(last.values()) - pruned - len(saved))
     return Salvage(proven=proven, unproven=len(saved) - proven, missing=missing, out=out)
+
+
+def _write(out: Path, saved: list[Saved]) -> None:
+    """All of it under its name, or nothing. Raises OSError."""
+    if out.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    partial = out.with_name(f"{out.name}.partial")
+    with partial.open("wb") as file:
+        file.writelines(msgspec.json.encode(fact) + b"\n" for fact in saved)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(out)
+    sync(out.parent)
 
 
 def _start_of(row: Row) -> tuple[int, SessionStart | None]:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_agent.errors import JournalCorruptError, StoreError, StoreFullError
@@ -83,18 +83,26 @@ def corrupt(path: Path, detail: str) -> JournalCorruptError:
     )
 
 
-def explain(path: Path, error: sqlite3.Error) -> StoreError | JournalCorruptError:
-    """What to raise for an error of the journal."""
+def explain(path: Path, error: sqlite3.Error, *, is_in_doubt: bool = False) -> StoreError | JournalCorruptError:
+    """What to raise for an error of the journal. ``is_in_doubt``: nobody can read what the disk holds."""
     if is_damage(error):
         return corrupt(path, str(error))
     if is_full(error):
         return StoreFullError(
             f"{path}: the disk is full; nothing was recorded. Free space on {path.parent}, then repeat."
         )
+    outcome = "whether it was recorded shows once the disk works again" if is_in_doubt else "nothing was recorded"
     return StoreError(
-        f"{path}: {error} ({getattr(error, 'sqlite_errorname', 'no code')}); nothing was recorded."
+        f"{path}: {error} ({getattr(error, 'sqlite_errorname', 'no code')}); {outcome}."
         f" Check the disk of {path.parent} and who may write there, then repeat."
     )
+
+
+def roll_back(connection: sqlite3.Connection) -> None:
+    """End a transaction that failed, if SQLite has not done so itself."""
+    with suppress(sqlite3.Error):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 @contextmanager

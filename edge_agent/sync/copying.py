@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from edge_agent.clock import Watch
-from edge_agent.errors import LinkDownError
+from edge_agent.errors import LinkDownError, StoreError
 from edge_agent.store.replica import Replica
-from sync_protocol.machines import downlink
-from sync_protocol.messages import Delta, Pull, Rows, Welcome
+from edge_agent.sync.fetching import Fetcher
+from sync_protocol.machines import bootstrap, downlink
+from sync_protocol.messages import Delta, Offer, Pull, Rows, Welcome
 
 _NOBODY = -1
 """The incarnation of no central: nothing that is heard is taken."""
@@ -19,13 +20,20 @@ class Copying:
     """``tell`` hears which rows of the replica in use changed; None: all of them may have."""
 
     def __init__(
-        self, replica: Replica, *, watch: Watch, tell: Callable[[Rows | None], None], send: Callable[[Pull], None]
+        self,
+        replica: Replica,
+        *,
+        watch: Watch,
+        tell: Callable[[Rows | None], None],
+        send: Callable[[Pull], None],
+        fetcher: Fetcher | None = None,
     ) -> None:
         self._replica = replica
         self._watch = watch
         self._tell = tell
         self._send = send
-        self._downlink = downlink.Downlink(replica.version, incarnation=replica.incarnation)
+        self._fetcher = fetcher
+        self._downlink = self._new_downlink(replica.version, replica.incarnation)
 
     @property
     def wake_us(self) -> int | None:
@@ -54,10 +62,23 @@ class Copying:
             replica.confirm(as_of_us=self._watch.clock.wall_us())
         await self._handle(downlink.Arrived(delta=delta, now_us=self._now_us()))
 
+    async def offered(self, offer: Offer) -> None:
+        """Raises StoreError."""
+        await self._handle(bootstrap.Offered(offer=offer, now_us=self._now_us()))
+
+    async def ended(self, event: bootstrap.Fetched | bootstrap.Missed) -> None:
+        """An attempt to fetch a snapshot ended. Raises StoreError."""
+        await self._handle(event)
+
     async def rebuild(self, incarnation: int, version: int) -> None:
         """Copy the ledger of another incarnation beside the replica in use. Raises StoreError."""
         self._replica.build()
         await self._handle(downlink.Rebuild(incarnation=incarnation, version=version, now_us=self._now_us()))
+
+    async def copy_anew(self, incarnation: int) -> None:
+        """The replica in use is not what it says: another one is built beside. Raises StoreError."""
+        if not self._downlink.is_rebuilding:
+            await self.rebuild(incarnation, self._downlink.latest)
 
     async def start_anew(self, incarnation: int, *, is_refilling: bool) -> None:
         """The replica is damaged: an empty one takes its place and is filled by pulling. Raises StoreError.
@@ -67,7 +88,7 @@ class Copying:
         """
         latest = self._downlink.latest
         self._replica.reset()
-        self._downlink = downlink.Downlink(0, incarnation=_NOBODY if is_refilling else incarnation)
+        self._downlink = self._new_downlink(0, _NOBODY if is_refilling else incarnation)
         if not is_refilling:
             await self._handle(downlink.Connected(version=latest, now_us=self._now_us()))
         self._tell(None)
@@ -84,6 +105,34 @@ class Copying:
                     await self._swap()
                 case downlink.SendPull():
                     self._pull(effect)
+                case bootstrap.Fetch() | downlink.Adopt() | downlink.Discard():
+                    await self._do_with_snapshot(effect)
+
+    async def _do_with_snapshot(self, effect: bootstrap.Fetch | downlink.Adopt | downlink.Discard) -> None:
+        assert self._fetcher is not None, "without one no pull takes a snapshot"
+        match effect:
+            case bootstrap.Fetch():
+                _log.info("snapshot_begun", version=effect.offer.version, bytes=effect.offer.size)
+                self._fetcher.fetch(effect.offer)
+            case downlink.Adopt():
+                await self._adopt(effect.offer, self._fetcher)
+            case downlink.Discard():
+                self._fetcher.discard(effect.offer)
+
+    async def _adopt(self, offer: Offer, fetcher: Fetcher) -> None:
+        try:
+            self._replica.adopt(fetcher.whole(offer))
+        except StoreError as error:
+            fetcher.discard(offer)
+            now_us = self._now_us()
+            missed = bootstrap.Missed(
+                offer=offer, cause=str(error), is_wrong=True, fetched=0, chance=1.0, now_us=now_us
+            )
+            await self._handle(missed)
+            if self._downlink.is_rebuilding:  # what was built beside is gone with it
+                await self.rebuild(self._downlink.incarnation, self._downlink.latest)
+            raise
+        await self._handle(downlink.Adopted(offer=offer, now_us=self._now_us()))
 
     async def _apply(self, effect: downlink.Apply) -> None:
         delta, wall_us = effect.delta, self._watch.clock.wall_us()
@@ -103,9 +152,14 @@ class Copying:
 
     def _pull(self, effect: downlink.SendPull) -> None:
         try:
-            self._send(Pull(after=effect.after, incarnation=effect.incarnation))
+            self._send(Pull(after=effect.after, incarnation=effect.incarnation, takes=effect.takes, part=effect.part))
         except LinkDownError as error:
             _log.info("not_sent", effect="SendPull", cause=str(error))
+
+    def _new_downlink(self, cursor: int, incarnation: int) -> downlink.Downlink:
+        fetcher = self._fetcher
+        taking = bootstrap.Bootstrap(is_able=fetcher is not None, part=fetcher.part if fetcher else b"")
+        return downlink.Downlink(cursor, incarnation=incarnation, bootstrap=taking)
 
     def _now_us(self) -> int:
         return self._watch.clock.mono_us()

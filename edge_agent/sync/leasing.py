@@ -14,11 +14,10 @@ from sync_protocol.documents import Route
 from sync_protocol.items import State
 from sync_protocol.leases import LEASABLE
 from sync_protocol.machines import holding as on
-from sync_protocol.messages import Ask, AskHolds, Fence, Grant, Holds, Position, Release, Up, Withheld
+from sync_protocol.messages import Ask, AskHolds, Down, Fence, Grant, Holds, Position, Release, Up, Withheld
 
 _THERE = LEASABLE | {State.FROZEN, State.EXPECTED}
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.leasing")
-Said = Grant | Release | Withheld | AskHolds | Fence
 
 
 class Share:
@@ -72,8 +71,10 @@ class Leasing:
         """Raises StoreError."""
         self._handle(on.Wanted(codes=codes, now_us=self._now_us()))
 
-    def heard(self, message: Said) -> None:
-        """Raises StoreError."""
+    def take(self, message: Down, *, is_news: bool) -> None:
+        """What central says of leases; what it said before is not taken again. Raises StoreError."""
+        if not is_news:
+            return
         now_us = self._now_us()
         match message:
             case Grant():

@@ -1,11 +1,12 @@
 """Writes down what central has committed, a few times a second at most, and lets the overlay go where it may.
 
-An overlay row leaves when its fact is acked *and* the replica shows a ledger that contains the fact.
+An overlay row leaves when its fact is acked *and* the replica shows a ledger that contains the fact, durably.
 """
 
 import asyncio
 
 from edge_agent.store.journal import Journal
+from edge_agent.store.replica import Replica
 from sync_protocol.machines.uplink import Settle
 
 LINGER_US = 250_000
@@ -47,11 +48,11 @@ class Settling:
         self._hidden.clear()
         self._due_us = None
 
-    async def flush(self, *, now_us: int, replica_version: int | None) -> bool:
+    async def flush(self, *, now_us: int, replica: Replica | None) -> bool:
         """Whether anything was written. Raises StoreError; what was not written stays due.
 
-        ``replica_version``: None while the replica in use is of another incarnation, whose versions say nothing of
-        these acks: its overlay rows stay.
+        ``replica``: None while the one in use is of another incarnation, whose versions say nothing of these acks:
+        its overlay rows stay.
         """
         if self._due_us is not None and now_us < self._due_us:
             return False
@@ -61,15 +62,16 @@ class Settling:
             session, settle = next(iter(self._acks.items()))
             self._journal.settle(session, settle.through, settle.version, settle.safe)
             del self._acks[session]
-        if replica_version is not None:
-            await self._let_go(replica_version)
+        if replica is not None:
+            await self._let_go(replica)
         self._due_us = None
         return has_acks
 
-    async def _let_go(self, replica_version: int) -> None:
+    async def _let_go(self, replica: Replica) -> None:
         for session, steps in list(self._hidden.items()):
-            shown = [step for step in steps if step[1] <= replica_version]
+            shown = [step for step in steps if step[1] <= replica.version]
             if shown:
+                await replica.make_durable()  # or a power failure takes both: what the row said and what shows it
                 await self._forget(session, shown[-1][0])
                 steps[: len(shown)] = []
             if not steps:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
-from typing import Protocol
 
 import structlog
 
@@ -14,19 +13,22 @@ from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import read_batch, settled_lines, unsent_lines
 from edge_agent.store.recalls import HeldRecalls
 from edge_agent.store.replica import Replica
-from edge_agent.sync.copying import Copying
+from edge_agent.sync.comparing import Computed
 from edge_agent.sync.ear import Ear
-from edge_agent.sync.leasing import Leasing, Said, Share
+from edge_agent.sync.fetching import Fetcher
+from edge_agent.sync.leasing import Leasing, Share
 from edge_agent.sync.link import Heard, Link, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.recall_lane import RecallLane
+from edge_agent.sync.replica_lane import Ended, ReplicaLane
 from edge_agent.sync.settling import Settling
-from edge_agent.sync.state import SyncState
+from edge_agent.sync.state import Identity, SyncState
 from sync_protocol import topics
 from sync_protocol.envelope import Voice
 from sync_protocol.errors import WireError
 from sync_protocol.facts import FactId
 from sync_protocol.machines import uplink
-from sync_protocol.messages import Ack, Delta, Hello, Refused, Rows, Up, Welcome
+from sync_protocol.machines.bootstrap import Fetched, Missed
+from sync_protocol.messages import Ack, Bucket, Compare, Delta, Differ, Hello, Offer, Refused, Rows, Up, Welcome
 
 INBOX = 64
 SILENT_AFTER_US = 25_000_000
@@ -38,20 +40,11 @@ _Codes = tuple[str, ...]
 """What a person is about to issue and is not held here."""
 
 
-class Identity(Protocol):
-    """The key of this device."""
-
-    @property
-    def public(self) -> bytes: ...
-
-    @property
-    def suite(self) -> int: ...
-
-    def sign(self, content: bytes) -> bytes: ...
-
-
 class _Committed:
     """The journal has new facts. How many is asked when it is handled."""
+
+
+_Event = LinkEvent | _Committed | _Codes | Ended
 
 
 class SyncShell:
@@ -74,6 +67,7 @@ class SyncShell:
         new_session: Callable[[], bytes] = fresh_session,
         recall_keys: Collection[bytes] = (),
         central_keys: Collection[bytes] = (),
+        fetcher: Fetcher | None = None,
     ) -> None:
         self._link = link
         self._identity = identity
@@ -92,15 +86,15 @@ class SyncShell:
             incarnation=journal.incarnation,
             is_refilled=replica.incarnation == journal.incarnation,
         )
-        self._copying = Copying(replica, watch=watch, tell=tell, send=self._send)
+        self.state = SyncState(latest=replica.version)
+        self._copy = ReplicaLane(replica, watch=watch, state=self.state, send=self._send, tell=tell, fetcher=fetcher)
         self._settling = Settling(journal)
         self._leasing = Leasing(rights, journal=journal, stock=stock, clock=watch.clock, share=share, send=self._send)
         rights.ask_by(self._want)
-        self._inbox: asyncio.Queue[LinkEvent | _Committed | _Codes] = asyncio.Queue(INBOX)
+        self._inbox: asyncio.Queue[_Event] = asyncio.Queue(INBOX)
         self._is_poked = False
         self._heard_us = self._hello_us = 0
         self._hello_session = journal.start.session
-        self.state = SyncState(latest=replica.version)
         self._ear = Ear(journal, central_keys, self.state)
         self._recalls = RecallLane(
             recalls, recall_keys, state=self.state, send=self._send, tell=lambda: tell(None), now_us=self._now_us
@@ -130,6 +124,7 @@ class SyncShell:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._link.run(self._hear), name="sync: link")
             tasks.create_task(self._serve(), name="sync: machines")
+            tasks.create_task(self._copy.run(self._inbox.put), name="sync: replica")
 
     async def _hear(self, event: LinkEvent) -> None:
         if isinstance(event, Heard) and event.is_urgent:
@@ -149,10 +144,11 @@ class SyncShell:
                 self.state.store_trouble = str(error)
                 self._tell(None)
 
-    async def _next(self) -> LinkEvent | _Committed | _Codes | None:
+    async def _next(self) -> _Event | None:
         """The next event; None when something is due."""
-        parts = (self._uplink, self._copying, self._settling, self._recalls, self._leasing)
-        due_us = [us for us in (part.wake_us for part in parts) if us is not None]
+        parts = (self._uplink, self._copy, self._settling, self._recalls, self._leasing)
+        wakes = [part.wake_us for part in parts]
+        due_us = [us for us in wakes if us is not None]
         wait_s = max(0.0, (min(due_us) - self._now_us()) / 1e6) if due_us else None
         try:
             async with asyncio.timeout(wait_s):
@@ -160,13 +156,13 @@ class SyncShell:
         except TimeoutError:
             return None
 
-    async def _handle(self, event: LinkEvent | _Committed | _Codes | None) -> None:
+    async def _handle(self, event: _Event | None) -> None:
         now_us = self._now_us()
         match event:
             case None:
                 self._recalls.tick()
                 await self._do(self._uplink.handle(uplink.Tick(now_us=now_us)))
-                await self._copying.tick()
+                await self._copy.tick()
                 self._leasing.tick()
             case tuple():
                 self._leasing.wanted(event)
@@ -182,6 +178,8 @@ class SyncShell:
                 self._lost(event.cause)
             case Heard():
                 await self._heard(event, now_us)
+            case Fetched() | Missed() | Computed():
+                await self._copy.ended(event)
 
     async def _send_committed(self, now_us: int) -> None:
         head = uplink.Committed(session=self._journal.start.session, through=self._journal.head, now_us=now_us)
@@ -190,7 +188,7 @@ class SyncShell:
     def _lost(self, cause: str) -> None:
         self._uplink.handle(uplink.Disconnected())
         self._ear.forget_asked()
-        self._copying.disconnected()
+        self._copy.disconnected()
         self._leasing.disconnected()
         self._recalls.disconnected()
         state = self.state
@@ -216,8 +214,7 @@ class SyncShell:
             # Central has restarted, or somebody repeats what an earlier one said: the answer tells.
             await self._do(self._uplink.handle(uplink.Connected(now_us=now_us)))
         self._recalls.take(message)
-        if said.is_news and isinstance(message, Said):
-            self._leasing.heard(message)
+        self._leasing.take(message, is_news=said.is_news)
         match message:
             case Welcome():
                 await self._welcomed(message, now_us)
@@ -226,6 +223,8 @@ class SyncShell:
                 await self._do(self._uplink.handle(uplink.Acked(ack=message, now_us=now_us)))
             case Delta():
                 await self._arrived(message, now_us)
+            case Offer() | Compare() | Differ() | Bucket():
+                await self._copy.take(message)
             case Refused():
                 _log.error("central_refused", cause=message.cause, advice=message.advice)
                 self.state.alarm = f"{message.cause}; {message.advice}"
@@ -235,7 +234,7 @@ class SyncShell:
         self._watch.measured(sent_us=welcome.echo_us, central_us=welcome.central_us)
         self._is_answered(welcome.incarnation)
         await self._do(self._uplink.handle(uplink.Welcomed(welcome=welcome, now_us=now_us)))
-        await self._copying.welcomed(welcome)
+        await self._copy.welcomed(welcome)
         if welcome.incarnation == self._uplink.incarnation:
             self._leasing.welcomed(self._hello_session, welcome.incarnation)
         self._tell(None)
@@ -251,9 +250,7 @@ class SyncShell:
         if not self.state.is_welcome and now_us - self._hello_us > HELLO_AGAIN_AFTER_US:
             # Central is back: no need to wait for the next HELLO's turn.
             await self._do(self._uplink.handle(uplink.Connected(now_us=now_us)))
-        await self._copying.arrived(delta)
-        self.state.latest = self._copying.latest
-        self.state.store_trouble = ""
+        await self._copy.take(delta)
 
     async def _do(self, effects: Iterable[uplink.Effect]) -> None:
         for effect in effects:
@@ -282,7 +279,7 @@ class SyncShell:
                 await self._adopt(effect.incarnation)
             case uplink.Refilled():
                 _log.warning("ledger_refilled", incarnation=effect.incarnation, version=effect.version)
-                await self._copying.rebuild(effect.incarnation, effect.version)
+                await self._copy.rebuild(effect.incarnation, effect.version)
             case uplink.Alarm():
                 _log.error("sync_alarm", cause=effect.cause)
                 self.state.alarm = effect.cause
@@ -297,7 +294,7 @@ class SyncShell:
         lines = tuple(
             uplink.Line(session=session, head=line.head, acked=line.base, kept=line.base)
             for session, line in self._journal.lines.items()
-            if line.head > line.base
+            if line.head > line.base or line is self._journal.current
         )
         adopted = uplink.Adopted(incarnation=incarnation, lines=lines, now_us=self._now_us())
         await self._do(self._uplink.handle(adopted))
@@ -324,7 +321,7 @@ class SyncShell:
             head_hash=self._journal.head_hash,
             pending=effect.pending,
             heads=effect.heads,
-            replica_version=self._replica_version or 0,
+            replica_version=replica.version if (replica := self._own_replica) else 0,
             incarnation=self._uplink.incarnation,
             software=self._software,
             sent_us=self._watch.clock.wall_us(),
@@ -336,14 +333,13 @@ class SyncShell:
         self._link.send(self._voice.say(message, self._topic))
 
     @property
-    def _replica_version(self) -> int | None:
+    def _own_replica(self) -> Replica | None:
         """None while the replica in use is of an incarnation before the one that is spoken to."""
-        return self._replica.version if self._replica.incarnation == self._journal.incarnation else None
+        return self._replica if self._replica.incarnation == self._journal.incarnation else None
 
     async def _keep_house(self) -> None:
-        if self._replica.is_damaged:
-            await self._copying.start_anew(self._journal.incarnation, is_refilling=self.is_refilling)
-        if await self._settling.flush(now_us=self._now_us(), replica_version=self._replica_version):
+        await self._copy.keep_house(self._journal.incarnation, is_refilling=self.is_refilling)
+        if await self._settling.flush(now_us=self._now_us(), replica=self._own_replica):
             self.state.store_trouble = ""
             self._tell(None)
         if self.state.is_welcome and self._now_us() - self._heard_us > SILENT_AFTER_US:

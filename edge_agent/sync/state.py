@@ -1,6 +1,7 @@
 """How the agent stands with broker and central, for whoever shows it."""
 
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 
@@ -12,6 +13,20 @@ class RecallTrouble(StrEnum):
 
     NO_KEY = "no_recall_key"
     FORGED = "forged_recalls"
+
+
+class Download(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes that are here, of those that it takes."""
+
+    done: int
+    of: int
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """Items of the replica that were silently wrong since the start and are put right, the last of them then."""
+
+    items: int
+    at_us: int
 
 
 class SyncState(msgspec.Struct, kw_only=True):
@@ -26,8 +41,25 @@ class SyncState(msgspec.Struct, kw_only=True):
     """Why words that came in central's name were not believed; until central itself answers."""
     store_trouble: str = ""
     """Why what central says cannot be written down here."""
+    snapshot: Download | None = None
+    """REQ-06: a whole replica is on its way."""
+    snapshot_trouble: str = ""
+    """Why the last one did not come; the replica is copied by deltas meanwhile."""
+    drift: Drift | None = None
     latest: int = 0
     """The highest ledger version heard of."""
     recall_trouble: RecallTrouble | None = None
     unverified: RecallSet = NO_RECALLS
     """Recalls that nobody here can verify: shown, and not applied."""
+
+
+class Identity(Protocol):
+    """The key of this device."""
+
+    @property
+    def public(self) -> bytes: ...
+
+    @property
+    def suite(self) -> int: ...
+
+    def sign(self, content: bytes) -> bytes: ...

@@ -33,7 +33,7 @@ _LEDGER_ORDERS = "SELECT id, product, quantity, state FROM orders"
 _LEDGER_EXCEPTIONS = "SELECT reason, count(*) FROM exception GROUP BY reason"
 _LEDGER_VERSION = "SELECT value FROM meta WHERE key = 'version'"
 _REPLICA_VERSION = "SELECT version FROM cursor"
-_REPLICA_ITEMS = "SELECT code, kind, product, state, location, order_id FROM item"
+_REPLICA_ITEMS = "SELECT code, kind, product, state, location, order_id FROM shown"
 
 
 class PaperError(Exception):

@@ -97,6 +97,8 @@ class Crew:
         await self.processes[target].kill()
         if target == BROKER:
             self.broker.forget()
+            for proxy in self.proxies.values():
+                proxy.be_gone()
 
     async def kill_starting(self, target: str, *, after_s: float) -> None:
         """Start a killed process and kill it again, wherever it then is."""
@@ -109,7 +111,7 @@ class Crew:
         wait_s = _FIRST_WAIT_S
         for left in range(_TRIES, 0, -1):
             try:
-                await (self.broker.start() if target == BROKER else self._programs[target].start_ready())
+                await (self._start_broker() if target == BROKER else self._programs[target].start_ready())
             except ProcessDiedError:
                 if left == 1:
                     raise
@@ -133,6 +135,11 @@ class Crew:
     @property
     def _programs(self) -> dict[str, Program]:
         return {CENTRAL: self.central, **self.agents}
+
+    async def _start_broker(self) -> None:
+        await self.broker.start()
+        for proxy in self.proxies.values():
+            await proxy.listen()
 
     async def _start_all(self, workplaces: Mapping[str, Workplace]) -> None:
         await self.broker.start()

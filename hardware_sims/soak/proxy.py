@@ -70,19 +70,29 @@ class ChaosProxy:
     async def __aenter__(self) -> Self:
         for is_open in self._open.values():
             is_open.set()
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self.listen()
         return self
 
     async def __aexit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
-        if self._server is not None:
-            self._server.close()
+        self.be_gone()
         running = list(self._connections)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+    async def listen(self) -> None:
+        """Take connections, at the same port as ever."""
+        if self._server is None:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    def be_gone(self) -> None:
+        """Nobody listens at the port any more, as at that of a broker that is dead."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     def cut(self, *, is_midway: bool = False) -> None:
         """End every connection: now, or inside the next message."""

@@ -4,11 +4,17 @@ Pull is the truth, broadcast an optimisation: a lost, repeated or re-ordered bro
 
 After a restore of central the replica belongs to a ledger that is no more. It is used on, and a new one is pulled from
 the start into a file beside it, which takes its place when it is complete (REQ-06).
+
+A replica that is far behind is offered a snapshot instead of thousands of deltas. It comes by another way; meanwhile
+the replica in use is pulled at the pace of the poll only. Then it lies beside like the one of a restored ledger, goes
+on by deltas and takes the place by the same rule: not before it is as new as anything that was heard of, for what
+this agent's own facts did may be known from that alone.
 """
 
 import msgspec
 
-from sync_protocol.messages import Delta
+from sync_protocol.machines.bootstrap import Bootstrap, Fetch, Fetched, Missed, Offered
+from sync_protocol.messages import Delta, Offer
 
 PULL_AGAIN_AFTER_US = 3_000_000
 POLL_AFTER_US = 15_000_000
@@ -58,6 +64,13 @@ class Swapped(msgspec.Struct, frozen=True, kw_only=True):
     now_us: int
 
 
+class Adopted(msgspec.Struct, frozen=True, kw_only=True):
+    """The snapshot lies beside as the replica being built."""
+
+    offer: Offer
+    now_us: int
+
+
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
     now_us: int
 
@@ -73,19 +86,35 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
     """The new replica is complete: put it in the old one's place; answer with Swapped."""
 
 
+class Adopt(msgspec.Struct, frozen=True, kw_only=True):
+    """Lay the snapshot beside as the replica being built; answer with Adopted, or with Missed if the disk refuses."""
+
+    offer: Offer
+
+
+class Discard(msgspec.Struct, frozen=True, kw_only=True):
+    """The snapshot that came is of no use any more."""
+
+    offer: Offer
+
+
 class SendPull(msgspec.Struct, frozen=True, kw_only=True):
     after: int
     incarnation: int
+    takes: int = 0
+    part: bytes = b""
 
 
-Event = Connected | Disconnected | Arrived | Applied | Rebuild | Swapped | Tick
-Effect = Apply | Swap | SendPull
+OfSnapshot = Offered | Fetched | Adopted | Missed
+Event = Connected | Disconnected | Arrived | Applied | Rebuild | Swapped | Tick | OfSnapshot
+Effect = Apply | Swap | SendPull | Fetch | Adopt | Discard
 
 
 class Downlink:
     """State machine of one replica, which is at ledger version ``cursor`` of the central with ``incarnation``."""
 
-    def __init__(self, cursor: int, *, incarnation: int = 0) -> None:
+    def __init__(self, cursor: int, *, incarnation: int = 0, bootstrap: Bootstrap | None = None) -> None:
+        self._bootstrap = bootstrap or Bootstrap(is_able=False)
         self._cursor = cursor
         self._built: int | None = None
         self._latest = cursor
@@ -112,6 +141,16 @@ class Downlink:
     @property
     def is_rebuilding(self) -> bool:
         return self._built is not None
+
+    @property
+    def is_fetching(self) -> bool:
+        """A snapshot is on its way."""
+        return self._bootstrap.is_fetching
+
+    @property
+    def has_given_up(self) -> bool:
+        """Snapshots failed too often: for a while it goes by deltas alone."""
+        return self._bootstrap.has_given_up
 
     @property
     def wake_us(self) -> int | None:
@@ -143,7 +182,10 @@ class Downlink:
             case Rebuild():
                 self._incarnation, self._is_connected = event.incarnation, True
                 self._built, self._latest = 0, event.version
+                self._bootstrap.forget()
                 return self._pull(event.now_us)
+            case Offered() | Fetched() | Adopted() | Missed():
+                return self._of_snapshot(event)
             case Swapped():
                 self._cursor, self._built = self._at, None
                 return self._follow(event.now_us)
@@ -161,7 +203,7 @@ class Downlink:
         if delta.after == delta.to == self._at:
             self._pulling_since_us = None
             return [Swap()] if self.is_rebuilding and self._at >= self._latest else []
-        if delta.to <= self._at or self._pulling_since_us is not None:
+        if delta.to <= self._at or self._pulling_since_us is not None or self.is_fetching:
             return []
         return self._pull(event.now_us)
 
@@ -171,13 +213,39 @@ class Downlink:
             self._cursor = event.version
             return self._follow(event.now_us)
         self._built = event.version
-        return self._follow(event.now_us) or [Swap()]
+        return self._go_on(event.now_us)
+
+    def _go_on(self, now_us: int) -> list[Effect]:
+        """The one being built is at a new version."""
+        return [Swap()] if self._at >= self._latest else self._follow(now_us)
+
+    def _of_snapshot(self, event: OfSnapshot) -> list[Effect]:
+        match event:
+            case Offered():
+                fetch = self._bootstrap.offered(event, at=self._at, incarnation=self._incarnation)
+                if fetch:
+                    self._pulling_since_us = None
+                return list(fetch)
+            case Fetched():
+                is_newer = event.offer.incarnation == self._incarnation and event.offer.version > self._at
+                if self._bootstrap.is_awaited(event.offer) and is_newer:
+                    return [Adopt(offer=event.offer)]
+                self._bootstrap.done(event.offer)  # deltas were faster, or it is of another life
+                return [Discard(offer=event.offer), *self._follow(event.now_us)]
+            case Adopted():
+                self._bootstrap.done(event.offer)
+                self._built = event.offer.version
+                return self._go_on(event.now_us)
+            case Missed():
+                return self._pull(event.now_us) if self._bootstrap.missed(event) else []
 
     def _follow(self, now_us: int) -> list[Effect]:
-        return self._pull(now_us) if self._latest > self._at else []
+        return self._pull(now_us) if self._latest > self._at and not self.is_fetching else []
 
     def _pull(self, now_us: int) -> list[Effect]:
         if not self._is_connected:
             return []
         self._pulling_since_us = self._pulled_us = now_us
-        return [SendPull(after=self._at, incarnation=self._incarnation)]
+        takes = self._bootstrap.takes(now_us)
+        part = self._bootstrap.part if takes else b""
+        return [SendPull(after=self._at, incarnation=self._incarnation, takes=takes, part=part)]

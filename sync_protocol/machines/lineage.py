@@ -25,13 +25,14 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     """What central knows of a device besides the session in question.
 
     ``parent``: (through, hash of that fact) of the session that the new one names, None if it is unknown.
-    ``siblings``: other sessions that name the same parent. ``heads``: what the device said it had written, by session,
-    as last heard; ``through``: what of these is committed.
+    ``siblings``: other sessions that name the same parent; ``children``: those that name the one in question.
+    ``heads``: what the device said it had written, by session, as last heard; ``through``: what of these is committed.
     """
 
     is_known: bool
     parent: tuple[int, bytes] | None = None
     siblings: int = 0
+    children: int = 0
     heads: Mapping[bytes, int] = {}
     through: Mapping[bytes, int] = {}
 
@@ -48,7 +49,9 @@ def judge(start: SessionStart, held: Mapping[bytes, int], past: Past) -> Judgeme
     """None if the session may follow. ``held``: how far the journal goes in sessions that it still has to send."""
     lost = _lost(start, held, past)
     if not start.parent_session:
-        return Judgement(finding=Finding.LOST, lost=lost) if past.is_known else None
+        # One that was told of, or that a known session follows, is no beginning anew: it is the first, and comes late.
+        is_first = start.session in past.heads or past.children
+        return Judgement(finding=Finding.LOST, lost=lost) if past.is_known and not is_first else None
     if past.parent is not None:
         through, head = past.parent
         beyond = max(0, through - start.parent_seq)

@@ -4,8 +4,8 @@ A batch leaves at once while none is in flight; while one is, facts gather and l
 self-clocking of Nagle's algorithm), so a lone scan waits for nothing and a burst fills its batches.
 
 Two lanes. The ledger takes a device's facts in their order, so the facts of a session follow those of the session
-before (backlog). What happens now must not wait for a million older facts, so it passes them on the way: the present
-session has a batch of its own in flight, marked early, which waits at central for what came before
+before (backlog). What happens now must not wait for a million older facts, so it passes them on the way, where they are
+many: the present session has a batch of its own in flight, marked early, which waits at central for what came before
 (``machines.early``). Where much of the present session itself waits, a new session is opened for what happens now.
 
 How much is in flight is central's to say (``machines.credit``).
@@ -14,10 +14,9 @@ How much is in flight is central's to say (``machines.credit``).
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-import msgspec
-
 from sync_protocol.machines.credit import BATCH_FACTS, MOST, WINDOW
 from sync_protocol.machines.debt import Debt
+from sync_protocol.machines.sending import Flight, Sending, Settled, is_behind, sendings
 from sync_protocol.machines.uplink_events import (
     Acked,
     Adopt,
@@ -69,44 +68,9 @@ __all__ = [
 ]
 
 BACKLOG = MOST
-"""Facts of one session that wait, past which a new session is opened for what happens now."""
-MOST_SETTLED = 64
-"""Sessions wholly acked that HELLO still asks about, because not all of their facts are in a backup."""
+"""Facts that wait, past which what happens now passes them; fewer are with central within a second."""
 RESEND_AFTER_US = 3_000_000
 RESEND_AT_MOST_US = 60_000_000
-
-
-class _State(msgspec.Struct, kw_only=True):
-    """One session's facts: written through ``head``, sent through ``sent``, committed at central through ``acked``.
-
-    ``held``: at central through this, where those past ``acked`` wait for older ones.
-    ``is_stuck``: central lacks facts that are pruned here, so that nothing of it can follow.
-    """
-
-    head: int
-    acked: int
-    sent: int
-    kept: int
-    held: int = 0
-    is_stuck: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        """More of it is to come into the ledger."""
-        return self.acked < self.head and not self.is_stuck
-
-    @property
-    def claimed(self) -> int:
-        """What central must have if it is whole. Pruned facts are no claim: they were another incarnation's."""
-        return self.acked if self.acked > self.kept else 0
-
-
-class _Flight(msgspec.Struct, frozen=True):
-    """A batch that was sent and not answered: the facts past ``after`` through ``through``."""
-
-    session: bytes
-    after: int
-    through: int
 
 
 class Uplink:
@@ -126,13 +90,13 @@ class Uplink:
         incarnation: int = 0,
         is_refilled: bool = True,
     ) -> None:
-        self._lines = _states(current, lines)
-        self._settled = {position.session: position for position in settled}
+        self._lines = sendings(current, lines)
+        self._settled = Settled(settled)
         self._current = current
         self._incarnation = incarnation
         self._debt = Debt(None if is_refilled else {session: line.head for session, line in self._lines.items()})
         self._is_welcome = False
-        self._in_flight: list[_Flight] = []
+        self._in_flight: list[Flight] = []
         self._credit = MOST
         self._is_opening = False
         self._waiting_since_us: int | None = None
@@ -182,7 +146,7 @@ class Uplink:
     def _hello(self) -> SendHello:
         pending = (Position(session=session, through=line.claimed) for session, line in self._lines.items())
         heads = (Position(session=session, through=line.head) for session, line in self._lines.items())
-        return SendHello(pending=(*self._settled.values(), *pending), heads=tuple(heads))
+        return SendHello(pending=(*self._settled, *pending), heads=tuple(heads))
 
     def _stranger(self, told: int) -> list[Effect] | None:
         """None if this incarnation said it; what to do about another one otherwise (REQ-03)."""
@@ -195,20 +159,19 @@ class Uplink:
         return [Adopt(incarnation=told)]
 
     def _told_of_central(self, event: Told) -> list[Effect]:
-        """Waits grow for a central that is silent: one that speaks gets at once what it may have missed."""
+        """A central that says it is there, and nothing else, has just come: it gets at once what it may have missed."""
         stranger = self._stranger(event.incarnation)
         if stranger is not None:
             return stranger
-        is_late = self._patience_us > RESEND_AFTER_US
-        if self._waiting_since_us is None or not (is_late or event.is_empty):
+        if self._waiting_since_us is None or not event.is_empty:
             return []
         return self._again(event.now_us, patience_us=RESEND_AFTER_US)
 
     def _adopted(self, event: Adopted) -> list[Effect]:
         """Offer everything that the journal still holds: the restored ledger says what it lacks."""
         self._incarnation = event.incarnation
-        self._lines = _states(self._current, event.lines)
-        self._settled = {}
+        self._lines = sendings(self._current, event.lines)
+        self._settled = Settled()
         self._debt = Debt({session: line.head for session, line in self._lines.items()})
         self._waiting_since_us = event.now_us
         return [self._hello()]
@@ -231,7 +194,7 @@ class Uplink:
         for position in welcome.positions:
             effects += self._told(position, welcome.version)
         for session, line in self._lines.items():
-            line.sent = line.held if self._is_behind(session) else line.sent
+            line.sent = line.held if is_behind(self._lines, session) else line.sent
         self._drop_done()
         return [*effects, *self._refilled(welcome.version), *self._open_or_send()]
 
@@ -239,7 +202,7 @@ class Uplink:
         """Where central stands with one session."""
         line = self._lines.get(position.session)
         if line is None:
-            return self._told_of_settled(position, version)
+            return [*self._settled.told(position, version)]
         effects: list[Effect] = []
         if position.through > line.head:
             effects.append(Alarm(cause=f"central has {position.through} facts, this journal has {line.head}"))
@@ -257,14 +220,6 @@ class Uplink:
         safe = min(position.safe, through)
         return [*effects, Settle(session=position.session, through=through, version=version, safe=safe)]
 
-    def _told_of_settled(self, position: Position, version: int) -> list[Effect]:
-        known = self._settled.get(position.session)
-        if known is None or position.safe <= known.safe:
-            return []
-        safe = min(position.safe, known.through)
-        self._settled[position.session] = msgspec.structs.replace(known, safe=safe)
-        return [Settle(session=position.session, through=known.through, version=version, safe=safe)]
-
     def _acked(self, event: Acked) -> list[Effect]:
         ack = event.ack
         stranger = self._stranger(ack.incarnation)
@@ -273,7 +228,7 @@ class Uplink:
         line = self._lines.get(ack.session)
         if line is None:
             told = Position(session=ack.session, through=ack.through, safe=ack.safe)
-            return self._told_of_settled(told, ack.version)
+            return [*self._settled.told(told, ack.version)]
         if ack.through > line.head or ack.through < max(line.acked, line.kept):
             return []
         has_moved = ack.through > line.acked
@@ -286,7 +241,8 @@ class Uplink:
         has_moved = has_moved or len(self._in_flight) < flying
         if has_moved and self._is_welcome:  # an ack to before the HELLO: its welcome is still waited for
             self._patience_us = RESEND_AFTER_US
-            self._waiting_since_us = event.now_us if self._in_flight else None
+            is_waiting = self._in_flight or any(line.held > line.acked for line in self._lines.values())
+            self._waiting_since_us = event.now_us if is_waiting else None
         safe = min(ack.safe, ack.through)
         settle = Settle(
             session=ack.session, through=ack.through, version=ack.version, exceptions=ack.exceptions, safe=safe
@@ -299,7 +255,7 @@ class Uplink:
 
     def _sent(self, event: Sent) -> list[Effect]:
         line = self._lines[event.session]
-        self._in_flight.append(_Flight(event.session, line.sent, event.through))
+        self._in_flight.append(Flight(event.session, line.sent, event.through))
         line.sent = max(line.sent, event.through)
         if self._waiting_since_us is None:
             self._waiting_since_us = event.now_us
@@ -328,7 +284,7 @@ class Uplink:
             return self._open_or_send()
         self._is_opening = False
         self._current = event.session
-        self._lines[event.session] = _State(head=0, acked=0, sent=0, kept=0)
+        self._lines[event.session] = Sending(head=0, acked=0, sent=0, kept=0)
         return self._send()
 
     def _open_or_send(self) -> list[Effect]:
@@ -342,22 +298,14 @@ class Uplink:
     def _start_of(self, session: bytes) -> int:
         """Where sending a session begins anew: what waits at central need not be sent again."""
         line = self._lines[session]
-        return line.held if self._is_behind(session) else line.acked
-
-    def _is_behind(self, session: bytes) -> bool:
-        """Facts of an earlier session are still to come into the ledger."""
-        for earlier, line in self._lines.items():
-            if earlier == session:
-                return False
-            if line.is_open:
-                return True
-        return False
+        return line.held if is_behind(self._lines, session) else line.acked
 
     def _send(self) -> list[Effect]:
         """At most one batch an event: its Sent asks for the next. What happens now goes before what waits."""
         if not self._is_welcome or len(self._in_flight) >= WINDOW:
             return []
-        if self._is_behind(self._current):
+        older = (line for session, line in self._lines.items() if session != self._current and line.is_open)
+        if sum(line.head - line.acked for line in older) > BACKLOG:
             return self._send_early() or self._send_next(WINDOW - 1)
         return self._send_next(WINDOW)
 
@@ -397,13 +345,4 @@ class Uplink:
         for session, line in list(self._lines.items()):
             if session != self._current and line.acked >= line.head:
                 del self._lines[session]
-                self._settled[session] = Position(session=session, through=line.acked, safe=safe.get(session, 0))
-        # The oldest are pruned first, and the newest shows a ledger that went back: what lies between may wait.
-        while len(self._settled) > MOST_SETTLED:
-            del self._settled[list(self._settled)[-2]]
-
-
-def _states(current: bytes, lines: Iterable[Line]) -> dict[bytes, _State]:
-    states = {line.session: _State(head=line.head, acked=line.acked, sent=line.acked, kept=line.kept) for line in lines}
-    states.setdefault(current, _State(head=0, acked=0, sent=0, kept=0))
-    return states
+                self._settled.add(Position(session=session, through=line.acked, safe=safe.get(session, 0)))

@@ -53,7 +53,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 class Adopted(msgspec.Struct, frozen=True, kw_only=True):
     """The new incarnation is written down, and every fact still in the journal counts as not acked again.
 
-    ``lines``: every session that has facts in the journal, oldest first.
+    ``lines``: every session that has facts in the journal, oldest first, and the current one, which may be all pruned.
     """
 
     incarnation: int

@@ -39,8 +39,9 @@ async def measure(bench: Bench) -> list[Result]:
                 with closing(Workplace(folder / "agent", folder / "replica.db")) as here:
                     for first in range(number * facts, (number + 1) * facts, BATCH):
                         await here.recorder.record(*office.moves(What.TAKEN, first, BATCH, here.recorder.moment()))
+                    recorded = here.journal.head
                     async with wire.syncing(here, port) as link:
-                        await wire.until(lambda: link.through == here.journal.head)
+                        await wire.until(lambda: link.through == recorded)
                         ended_s = time.perf_counter()
                         assert link.up_s is not None
                 return [facts / (ended_s - link.up_s)]

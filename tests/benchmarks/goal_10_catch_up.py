@@ -12,6 +12,7 @@ import msgspec
 
 from central.sync.publish import MAX_ROWS
 from edge_agent.store.replica import Replica
+from edge_agent.sync.comparing import PAUSE_S
 from sync_protocol.items import State
 from sync_protocol.messages import Delta, Rows
 from tests.benchmarks import pool
@@ -58,7 +59,17 @@ async def measure(bench: Bench) -> list[Result]:
             return spent
 
         catching_up = await bench.alternate(raw=raw, own=own, is_on_disk=True)
+
+        async def comparing(number: int) -> Figures:
+            summing = asyncio.create_task(_sum_up(here.replica))
+            left = iter(range(bench.count(SCANS, least=20)))
+            spent = await _scan(here, size, number + 20, lambda: next(left, None) is not None)
+            summing.cancel()
+            await asyncio.wait({summing})
+            return spent
+
         scanning = await bench.alternate(raw=idle, own=busy, is_on_disk=True)
+        compared = await bench.alternate(raw=idle, own=comparing, is_on_disk=True)
     return [
         catching_up.result(
             goal=GOAL,
@@ -70,6 +81,13 @@ async def measure(bench: Bench) -> list[Result]:
         scanning.result(
             goal=GOAL,
             name="scan p99 while it catches up, ms",
+            floor=at_most(3),
+            aim=at_most(2),
+            note="raw: scan p99 of an idle agent",
+        ),
+        compared.result(
+            goal=GOAL,
+            name="scan p99 while it is compared with the ledger, ms",
             floor=at_most(3),
             aim=at_most(2),
             note="raw: scan p99 of an idle agent",
@@ -99,6 +117,14 @@ async def _apply(replica: Replica, changes: list[Rows]) -> None:
     for rows in changes:
         version = replica.version
         await replica.apply(Delta(after=version, to=version + 1, rows=rows, latest=version + 1), as_of_us=1)
+
+
+async def _sum_up(replica: Replica) -> None:
+    """As ``edge_agent.sync.comparing`` does, again and again."""
+    while True:
+        scan = replica.scan()
+        while scan.step() is None:  # noqa: ASYNC110 -- it is the pace, nothing is waited for
+            await asyncio.sleep(PAUSE_S)
 
 
 async def _scan(here: Workplace, size: int, seed: int, goes_on: Callable[[], bool]) -> Figures:

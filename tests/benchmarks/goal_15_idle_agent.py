@@ -4,6 +4,7 @@ Both are real processes on simulated devices: a cabinet with reader and lock boa
 """
 
 import asyncio
+import os
 import shutil
 import sqlite3
 import sys
@@ -12,6 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from edge_agent.store.folder import JOURNAL, REPLICA
+from edge_agent.store.journal import Journal
 from edge_agent.store.replica import Replica
 from hardware_sims.broker import Brand, Broker
 from hardware_sims.equipment import Equipment, plugged_in
@@ -108,7 +110,7 @@ class _Agents:
             await agent.stop()
 
     async def _agent(self, name: str, number: int) -> ManagedProcess:
-        """An agent as it was switched off yesterday: its replica is there, its journal empty."""
+        """An agent as it was switched off yesterday: its replica is there, and its journal has no facts yet."""
         data = self._folder / f"{name}-{number}"
         data.mkdir()
         shutil.copy(self._replica, data / REPLICA)
@@ -118,6 +120,7 @@ class _Agents:
             await replica.apply(
                 Delta(after=version, to=version + 1, rows=rows, latest=version + 1), as_of_us=time.time_ns() // 1_000
             )
+        Journal.open(data / JOURNAL, device=name, session=os.urandom(16), started_us=1).close()
         settings = data / "edge.toml"
         text = agent_settings(name, data=data, port=0, mqtt=self._broker.url, language="zh-CN", wires=self._wires)
         settings.write_text(text, encoding="utf-8")

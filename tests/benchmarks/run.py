@@ -30,6 +30,7 @@ GOALS = {
     5: "goal_05_drain",
     6: "goal_06_many_agents",
     8: "goal_08_replay",
+    9: "goal_09_bootstrap",
     10: "goal_10_catch_up",
     11: "goal_11_wire_bytes",
     12: "goal_12_steady",

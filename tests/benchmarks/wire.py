@@ -110,7 +110,7 @@ async def syncing(here: Workplace, port: int) -> AsyncIterator[WatchedLink]:
     running = asyncio.create_task(shell.run(), name="sync")
     try:
         yield watched
-        await until(lambda: here.journal.lines[here.journal.start.session].acked == here.journal.head, running)
+        await until(lambda: all(line.acked == line.head for line in here.journal.lines.values()), running)
         await until(lambda: here.replica.version >= shell.state.latest, running)
     finally:
         recorder_tells = False

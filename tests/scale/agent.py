@@ -1,11 +1,12 @@
 """One agent of a swarm: the shipped stores, recorder, sync shell and link, without a screen and without devices.
 
-``python tests/scale/agent.py FOLDER NAME PORT`` is one that scans 20 times a second until SIGTERM, and prints for each
+``python tests/scale/agent.py FOLDER NAME PORT`` is one that scans twice a second until SIGTERM, and prints for each
 scan when it was (UTC µs) and how long its durable commit took (ms).
 """
 
 import asyncio
 import os
+import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -24,22 +25,22 @@ from edge_agent.rights import Rights  # noqa: E402
 from edge_agent.store.folder import JOURNAL, REPLICA, DataFolder  # noqa: E402
 from edge_agent.store.identity import open_identity  # noqa: E402
 from edge_agent.store.journal import Journal  # noqa: E402
-from edge_agent.store.outgoing import waiting  # noqa: E402
 from edge_agent.store.overlay import Overlay  # noqa: E402
 from edge_agent.store.replica import Replica  # noqa: E402
 from edge_agent.sync.leasing import Share  # noqa: E402
 from edge_agent.sync.link import Heard, LinkEvent, MqttLink  # noqa: E402
 from edge_agent.sync.shell import SyncShell  # noqa: E402
 from sync_protocol import envelope  # noqa: E402
-from sync_protocol.codec import decode_down, decode_up  # noqa: E402
+from sync_protocol.codec import decode_down  # noqa: E402
 from sync_protocol.documents import NoteState, Route  # noqa: E402
 from sync_protocol.facts import Fact, How, What  # noqa: E402
 from sync_protocol.machines.holding import Holding  # noqa: E402
-from sync_protocol.messages import Ack, Batch, Welcome  # noqa: E402
+from sync_protocol.messages import Ack, Welcome  # noqa: E402
 
 PIECES = 20
-_EVERY_S = 0.05
-_POLL_S = 0.02
+_EVERY_S = 0.5
+"""Each scan is broadcast to all agents, and those of a swarm share one process."""
+_POLL_S = 0.1
 
 
 def location(name: str) -> str:
@@ -47,15 +48,18 @@ def location(name: str) -> str:
 
 
 class Agent:
-    """``acks_s``: from each batch that left to the ack that covered it."""
+    """``through``: as far as it heard that the ledger has its facts; ``welcome_s``: when it was last welcomed."""
 
-    def __init__(self, folder: Path, name: str, port: int) -> None:
+    def __init__(self, folder: Path, name: str, port: int, *, model: Path | None = None) -> None:
+        """``model``: a replica that is up to date, for an agent that worked here yesterday."""
         clock = SystemClock()
         folder.mkdir()
+        if model is not None:
+            shutil.copy(model, folder / REPLICA)
         self.name = name
         self._identity = open_identity(folder)
-        self.acks_s: list[float] = []
-        self.first_ack_s = self.welcome_s = 0.0
+        self.welcome_s = 0.0
+        self.through = 0
         self._watch = Watch(clock, ZoneInfo("Asia/Shanghai"))
         self._data = DataFolder.hold(folder)
         session, now_us = os.urandom(16), clock.wall_us()
@@ -72,6 +76,8 @@ class Agent:
             location=location(name),
             device=name,
         )
+        if model is not None:
+            self.journal.adopt(self.replica.incarnation)
         self._port = port
         self._is_out: set[str] = set()
 
@@ -90,7 +96,7 @@ class Agent:
 
     async def drained(self) -> None:
         """Connect for as long as facts wait."""
-        await self._online(lambda: waiting(self.journal).facts == 0)
+        await self._online(lambda: self.through == self.journal.head)
 
     async def work(self, facts: int) -> None:
         """Receive the note if it is open, then take and put back."""
@@ -166,37 +172,29 @@ class Agent:
 
 
 class _TimedLink:
-    """The shipping link; notes when batches leave and when their acks come."""
+    """The shipping link; notes when the welcome and the acks come."""
 
     def __init__(self, link: MqttLink, agent: Agent) -> None:
         self._link = link
         self._agent = agent
-        self._left: dict[tuple[bytes, int], float] = {}
 
     def send(self, data: bytes) -> None:
         self._link.send(data)
-        message = decode_up(envelope.read(data).message)
-        if isinstance(message, Batch):
-            self._left.setdefault((message.start.session, message.last_seq), time.perf_counter())
 
     async def run(self, hear: Callable[[LinkEvent], Awaitable[None]]) -> None:
         async def note(event: LinkEvent) -> None:
+            await hear(event)
             if isinstance(event, Heard):
                 self._note(event.data)
-            await hear(event)
 
         await self._link.run(note)
 
     def _note(self, data: bytes) -> None:
-        now_s, message = time.perf_counter(), decode_down(envelope.read(data).message)
-        match message:
+        match decode_down(envelope.read(data).message):
             case Welcome():
-                self._agent.welcome_s = now_s
-            case Ack(session=session, through=through):
-                covered = [key for key in self._left if key[0] == session and key[1] <= through]
-                self._agent.acks_s += [now_s - self._left.pop(key) for key in covered]
-                if covered and len(self._agent.acks_s) == len(covered):
-                    self._agent.first_ack_s = now_s
+                self._agent.welcome_s = time.perf_counter()
+            case Ack(session=session, through=through) if session == self._agent.journal.start.session:
+                self._agent.through = max(self._agent.through, through)
 
 
 async def _scan(folder: Path, name: str, port: int) -> None:

@@ -26,7 +26,8 @@ import structlog
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from hardware_sims import settings  # noqa: E402 - this is a script of the tree
+from edge_agent.store.folder import REPLICA  # noqa: E402 - this is a script of the tree
+from hardware_sims import settings  # noqa: E402
 from hardware_sims.broker import Brand, Broker, free_port  # noqa: E402
 from hardware_sims.catalogue import CATALOGUE, Role, of_role, piece_epc  # noqa: E402
 from hardware_sims.platforms.hospital import HospitalSystem  # noqa: E402
@@ -35,9 +36,10 @@ from hardware_sims.program import Program  # noqa: E402
 from hardware_sims.scenarios.plan import delivery_note  # noqa: E402
 from hardware_sims.truth import Piece  # noqa: E402
 from tests.scale.agent import PIECES, Agent, location  # noqa: E402
+from tests.scale.listener import acks_s  # noqa: E402
 
 SCANNER = "scanner"
-_QUIET_S = 4.0
+_QUIET_S = 6.0
 _PATIENCE_S = 300.0
 _POLL_S = 0.05
 
@@ -59,14 +61,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     twice: int
     connected_s: float
     """The last agent was welcomed."""
-    first_ack_p50_s: float
-    first_ack_p99_s: float
     drained_s: float
-    """The last fact of all was acked."""
+    """The last agent heard its last ack. All are in one process, which has this machine's cores to share."""
     facts_per_s: float
     ack_p50_s: float
     ack_p99_s: float
-    """From a batch that leaves to the ack that covers it."""
+    """From a batch to the ack that covers it, as heard at the broker."""
     central_before_mb: float
     central_peak_mb: float
     scans_before: Scans
@@ -76,9 +76,16 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    # A swarm in one process is slow to listen; what it then drops, it pulls.
+    logging.getLogger("mqtt").setLevel(logging.ERROR)
     (ROOT / "out").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="reconnect-", dir=ROOT / "out") as folder:
-        result = asyncio.run(measure(Path(folder), agents=options.agents, facts=options.facts, say=_say))
+    # The disks of the swarm's computers are not this one's: only central's is.
+    memory = Path("/dev/shm")
+    with (
+        tempfile.TemporaryDirectory(prefix="reconnect-", dir=ROOT / "out") as folder,
+        tempfile.TemporaryDirectory(prefix="swarm-", dir=memory if memory.is_dir() else None) as swarm,
+    ):
+        result = asyncio.run(measure(Path(folder), Path(swarm), options.agents, options.facts, _say))
     if options.json is not None:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
     for name, value in msgspec.to_builtins(result).items():
@@ -86,13 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if result.lost or result.twice else 0
 
 
-async def measure(folder: Path, *, agents: int, facts: int, say: Callable[[str], None]) -> Result:
+async def measure(folder: Path, disks: Path, agents: int, facts: int, say: Callable[[str], None]) -> Result:
     """``facts`` of each agent, written while it was cut off."""
     broker = Broker(Brand.MOSQUITTO, folder)
     await broker.start()
     async with aiohttp.ClientSession() as http:
         central = _central(folder, broker, http)
-        scanner = _scanner(folder, broker)
+        scanner = _script("scanner", folder, "agent.py", str(folder / SCANNER), SCANNER, str(broker.port))
+        listener = _script("listener", folder, "listener.py", str(broker.port))
         try:
             await central.start_ready()
             names = [f"cabinet-{number}" for number in range(1, agents + 1)]
@@ -100,28 +108,31 @@ async def measure(folder: Path, *, agents: int, facts: int, say: Callable[[str],
             await _supply(
                 HospitalSystem(central.url, token=settings.HOSPITAL_TOKEN, seed=1, http=http), [*names, SCANNER]
             )
-            swarm = [Agent(folder / name, name, broker.port) for name in names]
-            await _copy(swarm)
+            model = await _model(folder / "model", broker.port)
+            swarm = [Agent(disks / name, name, broker.port, model=model) for name in names]
             say(f"cut off, each writes {facts} facts")
             for agent in swarm:
                 await agent.work(facts)
             await scanner.start()
+            await listener.start()
             await _scanning(folder)
             await asyncio.sleep(_QUIET_S)
             say("all connect at once")
             return await _reconnect(swarm, central, scanner, folder)
         finally:
+            await listener.stop()
             await scanner.stop()
             await central.stop()
             await broker.stop()
 
 
-async def _copy(swarm: Sequence[Agent]) -> None:
-    """Each agent has its replica: it worked here yesterday."""
-    for start in range(0, len(swarm), 20):
-        some = swarm[start : start + 20]
-        async with asyncio.timeout(_PATIENCE_S):
-            await asyncio.gather(*(agent.copied() for agent in some))
+async def _model(folder: Path, port: int) -> Path:
+    """A replica that is up to date."""
+    agent = Agent(folder, SCANNER, port)
+    async with asyncio.timeout(_PATIENCE_S):
+        await agent.copied()
+    agent.close()
+    return folder / REPLICA
 
 
 async def _reconnect(swarm: Sequence[Agent], central: Program, scanner: ManagedProcess, folder: Path) -> Result:
@@ -135,8 +146,7 @@ async def _reconnect(swarm: Sequence[Agent], central: Program, scanner: ManagedP
     for agent in swarm:
         agent.close()
     arrived, twice = _in_ledger(folder / "central")
-    first = sorted(agent.first_ack_s - began_s for agent in swarm)
-    acks = sorted(ack for agent in swarm for ack in agent.acks_s)
+    acks = acks_s((folder / "listener.log").read_text(encoding="utf-8")) or [0.0]
     scans = _scans(folder)
     return Result(
         agents=len(swarm),
@@ -144,8 +154,6 @@ async def _reconnect(swarm: Sequence[Agent], central: Program, scanner: ManagedP
         lost=sum(max(0, seq - arrived.get(session, 0)) for session, seq in facts.items()),
         twice=twice,
         connected_s=round(max(agent.welcome_s for agent in swarm) - began_s, 2),
-        first_ack_p50_s=_rank(first, 0.5),
-        first_ack_p99_s=_rank(first, 0.99),
         drained_s=round(drained_s, 2),
         facts_per_s=round(sum(facts.values()) / drained_s, 1),
         ack_p50_s=_rank(acks, 0.5),
@@ -187,9 +195,9 @@ def _central(folder: Path, broker: Broker, http: aiohttp.ClientSession) -> Progr
     return Program("central", "codepool-central", settings=config, log=folder / "central.log", url=url, http=http)
 
 
-def _scanner(folder: Path, broker: Broker) -> ManagedProcess:
-    command = [sys.executable, str(ROOT / "tests/scale/agent.py"), str(folder / SCANNER), SCANNER, str(broker.port)]
-    return ManagedProcess(SCANNER, command, folder / "scanner.log")
+def _script(name: str, folder: Path, script: str, *arguments: str) -> ManagedProcess:
+    command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
+    return ManagedProcess(name, command, folder / f"{name}.log")
 
 
 async def _scanning(folder: Path) -> None:

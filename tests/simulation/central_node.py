@@ -74,7 +74,7 @@ class CentralNode:
         self.around = around
         self._on_commit = on_commit
         self._keys = ListedKeys()
-        self._inbox = Inbox()
+        self.inbox = Inbox()
         self._is_working = False
         self._sessions = around.random("sessions/central")
         self._chance = around.random("central")
@@ -112,7 +112,7 @@ class CentralNode:
             self.books.close()
             self.process = None
         self.perils.disarm()
-        self._inbox = Inbox()
+        self.inbox = Inbox()
         self._is_working = False
         self.around.network.left(self)
         self.around.scheduler.after(down_us, self, "boot")
@@ -149,12 +149,12 @@ class CentralNode:
         refill = Refill(ledger, agents, limit_s=REFILL_S, on_end=publisher.ring)
         recalls = RecallLane(ledger, cast("Recalls", RecallOffice()), agents, publisher)
         early = Early(ledger)
-        greeting = Greeting(ledger, publisher, agents, refill, recalls, early=early, inbox=self._inbox)
+        greeting = Greeting(ledger, publisher, agents, refill, recalls, early=early, inbox=self.inbox)
         gate = Gate(ledger, self._keys, agents, publisher.refuse)
         leases = Leases(ledger, publisher, agents, early, term_s=LEASE_S, margin_s=MARGIN_S)
         taking = UntiringIngest(
             ledger,
-            self._inbox,
+            self.inbox,
             publisher,
             agents,
             greeting,
@@ -208,7 +208,7 @@ class CentralNode:
             self.around.network.taken(letter)
         if self.process is None or self.line is None:
             return
-        if self._inbox.put(inbox.Letter(device=letter.device, data=letter.data)):
+        if self.inbox.put(inbox.Letter(device=letter.device, data=letter.data)):
             self._work_later()
 
     def _work_later(self) -> None:
@@ -218,8 +218,8 @@ class CentralNode:
 
     def _work(self, process: Process) -> None:
         self._is_working = False
-        drive(process.ingest.take(self._inbox.take_now(ingest.COALESCED)))
+        drive(process.ingest.take(self.inbox.take_now(ingest.COALESCED)))
         process.ingest.let_in()
         process.leases.turn()
-        if self._inbox.has_any or process.early.ready() is not None:
+        if self.inbox.has_any or process.early.ready() is not None:
             self._work_later()

@@ -247,6 +247,9 @@ class DictReplica:
         self._perils.point("replica.written")
         self.version, self.as_of_us, self.incarnation = delta.to, as_of_us, delta.incarnation
 
+    async def make_durable(self) -> None:
+        self._disk.sync()
+
     def sync(self) -> None:
         if not self._is_lazy:
             self._disk.sync()

@@ -185,8 +185,11 @@ class DictStaging:
         self.early: list[Write] = []
         self._version = version
 
-    def add_fact(self, position: int, sealed: SealedFact, fact: Fact) -> None:  # noqa: ARG002 -- the shape it stands in for
+    def add_fact(self, position: int, sealed: SealedFact, fact: Fact, before: str) -> None:  # noqa: ARG002 -- the shape it stands in for
         self.facts.append(Entry(position=position, sealed=sealed, version=self._version))
+
+    def touch(self, codes: Iterable[str]) -> None:
+        """These tables know no life of a code."""
 
     def add_unreadable(self, position: int, sealed: SealedFact, cause: str) -> None:
         self.facts.append(Entry(position=position, sealed=sealed, version=self._version))

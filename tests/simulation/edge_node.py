@@ -51,7 +51,7 @@ class Process:
     def wake_us(self) -> int | None:
         """When, by its own clock, the shell wants to be woken: what ``SyncShell._next`` waits for."""
         shell = self.shell
-        parts = (shell._uplink, shell._copying, shell._settling, shell._recalls, shell._leasing)
+        parts = (shell._uplink, shell._copy, shell._settling, shell._recalls, shell._leasing)
         due = [us for us in (part.wake_us for part in parts) if us is not None]
         return min(due) if due else None
 
@@ -83,6 +83,8 @@ class EdgeNode:
         """By item, the last fact of this device that changed it, until the ledger is seen to show it."""
         self.acked: dict[bytes, int] = {}
         """How far the journal was seen to believe each session to be committed."""
+        self.flying = 0
+        """Facts of earlier sessions that were seen in flight."""
         self.skew_us = 0
         self.drift = 0.0
         self.death: tuple[bool, int] = (False, SECOND_US)

@@ -123,6 +123,9 @@ class PerilousReplica(Replica):
         super().swap(as_of_us=as_of_us)
         self.perils.point("swap.written")
 
+    async def make_durable(self) -> None:
+        """These files are in memory."""
+
 
 async def _take_in(writer: sqlite3.Connection, delta: Delta, as_of_us: int) -> None:
     replicas._write(writer, delta, as_of_us, threading.Event())

@@ -2,22 +2,27 @@
 
 from collections.abc import Sequence
 
+from central.sync.inbox import OF_ONE
 from sync_protocol.codec import MAX_MESSAGE
 from sync_protocol.facts import FactId
 from sync_protocol.items import Item
 from sync_protocol.machines.uplink import WINDOW
 from tests.simulation.around import Around, spoken
 from tests.simulation.books import Books
+from tests.simulation.central_node import CentralNode
 from tests.simulation.edge_node import EdgeNode, Process
 from tests.simulation.ledger_watch import LedgerWatch, Violation
 from tests.simulation.network import QUEUE
 
-_WINDOW = WINDOW
+_WINDOW, _OF_ONE = WINDOW, OF_ONE
 """As shipped: mutants may change the machine's."""
 
 
 class FleetWatch:
-    def __init__(self, around: Around, nodes: Sequence[EdgeNode], books: Books, ledger: LedgerWatch) -> None:
+    def __init__(
+        self, around: Around, nodes: Sequence[EdgeNode], central: CentralNode, books: Books, ledger: LedgerWatch
+    ) -> None:
+        self._central = central
         self._around = around
         self._nodes = nodes
         self._books = books
@@ -101,11 +106,25 @@ class FleetWatch:
         for node in self._nodes:
             if node.process is not None and len(node.process.shell._uplink._in_flight) > _WINDOW:
                 raise Violation("I10", f"{node.name} has more than {_WINDOW} batches in flight")
+            self._check_credit(node)
+        if self._central.inbox.most_of_one > _OF_ONE:
+            raise Violation("I10", "one device has more letters at central than its share")
         network = self._around.network
         if network.largest > MAX_MESSAGE:
             raise Violation("I10", f"a message of {network.largest} bytes")
         if max(network.waiting.values(), default=0) > QUEUE:
             raise Violation("I10", "the broker's queue is past its bound")
+
+    def _check_credit(self, node: EdgeNode) -> None:
+        """REQ-10: nobody sends past the credit that it has, but for one batch of what happens now."""
+        if node.process is None:
+            node.flying = 0
+            return
+        uplink = node.process.shell._uplink
+        flying = sum(one.through - one.after for one in uplink._in_flight if one.session != uplink._current)
+        if flying > max(node.flying, uplink._credit):
+            raise Violation("REQ-10", f"{node.name} has {flying} facts in flight, its credit is {uplink._credit}")
+        node.flying = flying
 
     def _fact(self, identity: FactId) -> str:
         known = self._around.truth.facts[identity]

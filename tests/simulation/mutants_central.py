@@ -7,7 +7,8 @@ import msgspec
 
 from central.ledger import transaction as commits
 from central.ledger.transaction import Transaction
-from central.sync import ingest, lineage
+from central.ledger.write import Ledger
+from central.sync import early, inbox, ingest, lineage
 from central.sync.greeting import Greeting, read_position
 from central.sync.inbox import Letter
 from central.sync.ingest import Ingest
@@ -160,6 +161,16 @@ class _Unsynced:
         """Left to the operating system."""
 
 
+def _held_as_committed(ledger: Ledger, session: bytes) -> tuple[int, int]:
+    through, safe = read_position(ledger, session)
+    held = [seq for of, seq in ledger.connection.early if of == session]  # type: ignore[attr-defined]
+    return max([through, *held]), safe
+
+
+def _keep_nothing(transaction: DictTransaction, _statement: str, _rows: Iterable[Any]) -> None:
+    transaction.has_work = True
+
+
 _write = DictLedger._write
 _dispensed = MOVES[What.DISPENSED]
 _AGAIN = msgspec.structs.replace(_dispensed, source=_dispensed.source | {State.DISPENSED})
@@ -183,6 +194,31 @@ CENTRAL = (
         name="signature_unread",
         wrong="whoever writes to the broker is believed",
         patches=((envelope.SUITES, SUITE, lambda _key, _signature, _content: True),),
+    ),
+    Mutant(
+        name="held_is_acked",
+        wrong="what waits beside the ledger counts as committed",
+        patches=((ingest, "read_position", _held_as_committed),),
+    ),
+    Mutant(
+        name="early_judged_at_once",
+        wrong="facts that passed older ones enter the ledger before these",
+        patches=((early, "must_wait", lambda _batch, _held, _parent: False),),
+    ),
+    Mutant(
+        name="early_let_in_first",
+        wrong="facts that wait for older ones do not wait for them",
+        patches=((early, "may_enter", lambda _start, _held, _parent: True),),
+    ),
+    Mutant(
+        name="early_not_synced",
+        wrong="facts that wait beside the ledger are not on its disk",
+        patches=((DictTransaction, "execute", _keep_nothing),),
+    ),
+    Mutant(
+        name="inbox_unfair",
+        wrong="one device may fill central's memory",
+        patches=((inbox, "OF_ONE", 1 << 30),),
     ),
     Mutant(name="ack_before_commit", wrong="the ack leaves before the commit", patches=((Ingest, "take", _ack_first),)),
     Mutant(

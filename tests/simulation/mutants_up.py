@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
+from edge_agent.store.replica import Replica
 from edge_agent.sync import shell
 from edge_agent.sync.settling import Settling
 from sync_protocol import envelope
@@ -66,6 +69,24 @@ class SessionsInParallel(Uplink):
             if line.head > line.sent:
                 return [SendBatch(session=session, after=line.sent, limit=uplink.BATCH_FACTS)]
         return []
+
+
+class CreditIgnored(Uplink):
+    """Fills its window, whatever central can take."""
+
+    def _send_next(self, window: int) -> list[Effect]:
+        self._credit, said = 1 << 30, self._credit
+        effects = super()._send_next(window)
+        self._credit = said
+        return effects
+
+
+class HeldIsAcked(Uplink):
+    """Takes what waits at central for committed."""
+
+    def _acked(self, event: Acked) -> list[Effect]:
+        through = max(event.ack.through, event.ack.held)
+        return super()._acked(msgspec.structs.replace(event, ack=msgspec.structs.replace(event.ack, through=through)))
 
 
 class NewestFirst(Uplink):
@@ -134,12 +155,14 @@ class ForgetsFlight(Uplink):
 class LetsGoOnAck(Settling):
     """Drops the overlay as soon as central has the fact, whatever the replica shows."""
 
-    async def _let_go(self, replica_version: int) -> None:  # noqa: ARG002
-        await super()._let_go(1 << 60)
+    async def _let_go(self, replica: Replica) -> None:  # noqa: ARG002
+        for session, steps in list(self._hidden.items()):
+            await self._forget(session, steps[-1][0])
+        self._hidden.clear()
 
 
 class NeverLetsGo(Settling):
-    async def _let_go(self, replica_version: int) -> None:
+    async def _let_go(self, replica: Replica) -> None:
         """The overlay hides the replica for ever."""
 
 
@@ -189,6 +212,8 @@ UP = (
     _uplink("welcome_ignored", "the answer to HELLO changes nothing", WelcomeIgnored),
     _uplink("believes_sent", "what was handed to the link counts as acked", BelievesSent),
     _uplink("sessions_in_parallel", "a later session does not wait for the acks of an earlier one", SessionsInParallel),
+    _uplink("credit_ignored", "the window is filled, whatever central can take", CreditIgnored),
+    _uplink("held_is_settled", "what only waits at central counts as committed", HeldIsAcked),
     _uplink("newest_first", "new facts go before old ones", NewestFirst),
     _uplink("ack_moves_back", "an old ack takes the watermark back", AckMovesBack),
     _uplink("late_ack_ends_hello", "an ack to before the HELLO ends the wait for its welcome", LateAckEndsHello),

@@ -1,9 +1,12 @@
 """Carries out what goes wrong. Everything that it breaks heals by itself after a while, or at the end of the faults."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from random import Random
 
+from edge_agent.errors import LinkDownError
 from sync_protocol.facts import FactId
+from sync_protocol.messages import AskRecalls
 from tests.simulation.around import Around
 from tests.simulation.central_node import CentralNode
 from tests.simulation.clocks import SUMMER_2026_US
@@ -104,6 +107,13 @@ class Nemesis:
     def _cut_line(self, node: EdgeNode, decision: Decision) -> None:
         self._network.block(node.name, "ud", self._scheduler.now_us + decision.long_us)
         self._network.cut(node)
+
+    def _flood(self, node: EdgeNode, decision: Decision) -> None:
+        """A device that has gone wild says the same over and over, signed with its own key."""
+        if node.process is not None:
+            for _ in range(20 + int(decision.pick * 200)):
+                with contextlib.suppress(LinkDownError):
+                    node.process.shell._send(AskRecalls())
 
     def _image(self, node: EdgeNode, decision: Decision) -> None:
         folder = self._around.folder / f"image-{node.name}-{decision.at_us}"

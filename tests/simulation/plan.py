@@ -33,6 +33,10 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     delta_rows: int = 5_000
     settling_slice: int = 500
     linger_us: int = 250_000
+    backlog: int = 2_000
+    slice_early: int = 500
+    room: int = 32_000
+    least_credit: int = 50
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +104,7 @@ def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
         locations=locations,
         minutes=minutes,
         weather=_weather(random, forged=stream(seed, "forger").choice((0.0, 0.0, 0.02, 0.2))),
-        bounds=_bounds(random, is_strict=is_strict),
+        bounds=_with_lanes(_bounds(random, is_strict=is_strict), stream(seed, "lanes")),
         is_strict=is_strict,
         decisions=tuple(sorted(decisions, key=lambda decision: decision.at_us)),
         nemeses=nemeses,
@@ -127,6 +131,16 @@ def _bounds(random: Random, *, is_strict: bool) -> Bounds:
         delta_rows=random.choice((3, 20, 5_000)) if is_strict else 5_000,
         settling_slice=random.choice((1, 4, 500)),
         linger_us=random.choice((0, 250_000, 5_000_000)),
+    )
+
+
+def _with_lanes(bounds: Bounds, random: Random) -> Bounds:
+    return msgspec.structs.replace(
+        bounds,
+        backlog=random.choice((0, 3, 20, 2_000)),
+        slice_early=random.choice((1, 7, 500)),
+        room=random.choice((0, 60, 32_000)),
+        least_credit=random.choice((1, 5, 50)),
     )
 
 
@@ -215,6 +229,7 @@ NEMESES: dict[str, _Nemesis] = {
     "clock": _some("clock", 3, 1, 2),
     "flap": _flap,
     "hello": _some("cut_line", 6, 0.001, 0.002),
+    "flood": _some("flood", 3, 1, 2),
     "restore": _old_disk("restore"),
     "clone": _some("clone", 1, 1, 30),
     "wake": _old_disk("wake"),

@@ -11,10 +11,10 @@ from unittest import mock
 import msgspec
 import structlog
 
-from central.sync import ingest, publish
+from central.sync import early, ingest, publish
 from edge_agent.sync import settling
 from sync_protocol.facts import FactId
-from sync_protocol.machines import uplink
+from sync_protocol.machines import credit, uplink
 from tests.simulation.around import Around
 from tests.simulation.central_node import CentralNode
 from tests.simulation.dict_ledger import DictBooks
@@ -90,7 +90,7 @@ class Simulation:
         self.nodes: list[EdgeNode] = []
         for n in range(plan.edges):
             self._add(f"edge-{n}", f"edge-{n}", locations[n % len(locations)], self._medium(n))
-        self._fleet_watch = FleetWatch(self.around, self.nodes, books, self.ledger_watch)
+        self._fleet_watch = FleetWatch(self.around, self.nodes, self.central, books, self.ledger_watch)
         self._end_watch = EndWatch(self.around, self.nodes, self.central, self.ledger_watch, self._fleet_watch)
         self.lease_watch = LeaseWatch(self.around.truth)
         self.around.on_recorded.append(self.lease_watch.recorded)
@@ -254,6 +254,10 @@ def bounded(bounds: Bounds) -> Iterator[None]:
             (publish, "MAX_ROWS", bounds.delta_rows),
             (settling, "SLICE", bounds.settling_slice),
             (settling, "LINGER_US", bounds.linger_us),
+            (uplink, "BACKLOG", bounds.backlog),
+            (early, "SLICE", bounds.slice_early),
+            (credit, "ROOM", bounds.room),
+            (credit, "LEAST", bounds.least_credit),
         ):
             stack.enter_context(mock.patch.object(module, name, value))
         yield

@@ -6,6 +6,7 @@ import sqlite3
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
 
 from central.errors import LedgerNewerError
 
@@ -20,7 +21,7 @@ def config(path: pathlib.Path) -> Config:
 
 
 def upgrade(path: pathlib.Path) -> None:
-    """Raises LedgerNewerError for a ledger that a newer software wrote."""
+    """Raises LedgerNewerError for a ledger that a newer software wrote, or sqlite3.Error."""
     settings = config(path)
     current = _revision(path)
     known = {script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()}
@@ -30,7 +31,12 @@ def upgrade(path: pathlib.Path) -> None:
             "A newer codepool-central wrote it, and this one cannot read it. Nothing was changed.\n"
             "Install that version again, or start on a backup from before the upgrade."
         )
-    command.upgrade(settings, "head")
+    try:
+        command.upgrade(settings, "head")
+    except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.Error):
+            raise error.orig from error
+        raise
 
 
 def _revision(path: pathlib.Path) -> str:

@@ -25,13 +25,15 @@ _M = TypeVar("_M")
 
 
 class CentralProcess:
-    def __init__(self, folder: Path, mqtt: str, *, extra: str = "") -> None:
+    def __init__(self, folder: Path, mqtt: str, *, extra: str = "", settings: str = "") -> None:
+        """``settings``: further lines of [central]."""
         self.folder = folder
         self.address = ""
         self._log = folder / "central.log"
         config = folder / "central.toml"
         config.write_text(
-            f'[central]\ndata = "data"\nport = 0\n[mqtt]\nurl = "{mqtt}"\n[sync]\nenrolment = "open"\n{extra}\n'
+            f'[central]\ndata = "data"\nport = 0\n{settings}\n[mqtt]\nurl = "{mqtt}"\n'
+            f'[sync]\nenrolment = "open"\n{extra}\n'
             f'[[clients]]\nname = "his"\ntoken = "{TOKEN}"\n'
             'scopes = ["read", "orders", "receiving", "usage", "masterdata", "recalls"]\n',
             encoding="utf-8",
@@ -79,11 +81,11 @@ class CentralProcess:
 class WireAgent:
     """One connection of an agent."""
 
-    def __init__(self, agent: HandAgent, client: aiomqtt.Client) -> None:
+    def __init__(self, agent: HandAgent, client: aiomqtt.Client, *, is_known: bool) -> None:
         self.agent = agent
         self._client = client
         self._heard: list[tuple[bool, Down]] = []
-        self._is_introduced = False
+        self._is_introduced = is_known
 
     async def say(self, message: Up) -> None:
         if not self._is_introduced and not isinstance(message, Hello):
@@ -165,9 +167,10 @@ async def until(is_so: Callable[[], Awaitable[bool]], *, within_s: float = PATIE
 
 
 @asynccontextmanager
-async def connected(agent: HandAgent, port: int) -> AsyncIterator[WireAgent]:
+async def connected(agent: HandAgent, port: int, *, is_known: bool = False) -> AsyncIterator[WireAgent]:
+    """``is_known``: central has its key; else it says HELLO before its first word."""
     async with aiomqtt.Client(
         "127.0.0.1", port, identifier=agent.device, protocol=aiomqtt.ProtocolVersion.V311
     ) as client:
         await client.subscribe([(topics.down(agent.device), 1), (topics.BROADCAST, 1)])
-        yield WireAgent(agent, client)
+        yield WireAgent(agent, client, is_known=is_known)

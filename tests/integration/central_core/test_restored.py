@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from central.app import KEY
+from edge_agent.store.identity import FILE, open_identity
 from hardware_sims.broker import Broker
+from sync_protocol.envelope import Voice
 from sync_protocol.facts import Fact, FactId, How, Moment, What
 from sync_protocol.items import State
 from sync_protocol.messages import Hello, Position
@@ -65,13 +68,21 @@ def counts(central: CentralProcess, device: str) -> tuple[int, int]:
     return found, different
 
 
+def by_hand(path: Path) -> HandAgent:
+    """Somebody who has the key of the agent in this folder."""
+    agent = HandAgent("cabinet-1")
+    agent.secret = open_identity(path)
+    agent.voice = Voice(agent.start.session, agent.secret.sign)
+    return agent
+
+
 def incarnation(central: CentralProcess) -> int:
     return int(central.rows("SELECT value FROM meta WHERE key = 'incarnation'")[0][0])
 
 
 async def clerk_returns(central: CentralProcess, broker: Broker) -> None:
     """The one who announced and received says that it holds nothing more."""
-    async with connected(HandAgent("clerk"), broker.port) as clerk:
+    async with connected(HandAgent("clerk"), broker.port, is_known=True) as clerk:
         await clerk.pull_of(incarnation(central))
 
 
@@ -216,6 +227,7 @@ async def test_of_two_centrals_alive_the_older_is_refused_by_agents_and_says_so_
         (tmp_path / "second").mkdir()
         second = CentralProcess(tmp_path / "second", broker.url, extra="")
         await restore(second, file)
+        shutil.copy2(central.folder / "data" / KEY, second.folder / "data" / KEY)
         await second.start()
         try:
             await clerk_returns(second, broker)
@@ -253,7 +265,7 @@ async def test_an_image_put_back_is_found_at_first_contact_and_its_loss_is_count
         await take(agent, 2, 3, 4)
         await in_step(agent)
         lived = agent.shelf.journal.start
-    async with connected(HandAgent("cabinet-1"), broker.port) as wire:
+    async with connected(by_hand(path), broker.port) as wire:
         # Three more were recorded and told of with HELLO, and the disk died before they were sent.
         heads = (Position(session=lived.session, through=6),)
         head = FactId(device="cabinet-1", session=lived.session, seq=6)
@@ -334,12 +346,16 @@ async def test_a_deleted_journal_is_found_and_its_loss_counted_from_the_last_hel
         await take(agent, 0)
         await in_step(agent)
         lived = agent.shelf.journal.start
-    async with connected(HandAgent("cabinet-1"), broker.port) as wire:
+    key = (path / FILE).read_bytes()
+    async with connected(by_hand(path), broker.port) as wire:
         # Two more were recorded and told of with HELLO, and the disk was wiped before they were sent.
         heads = (Position(session=lived.session, through=3),)
         await wire.say(Hello(start=lived, head=None, head_hash=b"", pending=(), heads=heads, replica_version=0))
         await until(lambda: central.rows("SELECT facts_waiting FROM agent WHERE device = 'cabinet-1'") == [(2,)])
     shutil.rmtree(path)
+    path.mkdir(mode=0o700)
+    (path / FILE).write_bytes(key)
+    (path / FILE).chmod(0o600)
     async with Agent(path, broker.port, "cabinet-1"):
         await until(lambda: bool(central.rows("SELECT 1 FROM exception")), within_s=40)
     ((device, reason, found),) = central.rows("SELECT device, reason, found FROM exception")

@@ -25,6 +25,7 @@ from central.ledger import store
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
+from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
 from central.stock.fulfilment import settle_orders
 from central.stock.masterdata import MasterData
@@ -127,6 +128,7 @@ class Hospital:
         agents = Agents(self.ledger)
         self.leases = Leases(self.ledger, publisher, agents, Early(self.ledger), term_s=600.0, margin_s=10.0)
         desk = LeaseDesk(self.ledger, self.leases)
+        self.device_keys = DeviceKeys(self.ledger, Enrolment.LISTED)
         self.services = Services(
             ledger=self.ledger,
             receiving=Receiving(self.ledger),
@@ -136,6 +138,7 @@ class Hospital:
             people=people,
             exceptions=Exceptions(self.ledger),
             recalls=self.recalls,
+            device_keys=self.device_keys,
             changes=self.changes,
             time=self.time,
             read=self.read,

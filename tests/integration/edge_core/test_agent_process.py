@@ -149,6 +149,7 @@ async def test_an_address_of_another_machine_is_a_mistake_of_the_configuration(t
     assert not (tmp_path / "data" / "journal.db").exists()
 
 
+@pytest.mark.fault(11)
 async def test_a_second_agent_ends_with_75_and_the_first_goes_on(tmp_path: Path, config: Path) -> None:
     async with _running(config) as (process, url):
         status, said = await _refused(config)

@@ -110,6 +110,7 @@ async def _sweep(prepared: Path, injection: str, *, scans: int, at_once: int) ->
     raise AssertionError("the sweep never came to an end")
 
 
+@pytest.mark.fault(1)
 @pytest.mark.parametrize(("scans", "at_once"), [(2, 1), (8, 8)])
 @pytest.mark.parametrize("call", ["pwrite64", "fdatasync"])
 async def test_killed_at_any_call_ok_was_said_only_for_what_is_in_the_journal(
@@ -124,6 +125,7 @@ async def test_killed_at_any_call_ok_was_said_only_for_what_is_in_the_journal(
     record_property("slowest_restart_ms", round(max(run.restart_s for run in runs) * 1000))
 
 
+@pytest.mark.fault(3, 4)
 @pytest.mark.parametrize("fault", ["pwrite64:error=ENOSPC", "pwrite64:error=EIO", "fdatasync:error=EIO"])
 async def test_one_failed_call_refuses_visibly_and_the_next_scan_works(prepared: Path, fault: str) -> None:
     runs = await _sweep(prepared, f"{fault}:when={{n}}", scans=3, at_once=1)
@@ -146,6 +148,7 @@ async def test_a_disk_that_keeps_failing_refuses_everything_and_loses_nothing(pr
     assert any(run.said_refused == 3 - len(run.said_ok) > 0 for run in runs)
 
 
+@pytest.mark.fault(3)
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 async def test_on_a_full_file_system_scans_are_refused_until_there_is_space_again(tmp_path: Path) -> None:
     program = f"mount -t tmpfs -o size=600k none {tmp_path} && exec {sys.executable} {PROGRAM} {tmp_path} fill"

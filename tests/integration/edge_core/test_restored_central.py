@@ -205,6 +205,26 @@ async def test_what_is_safe_and_old_is_pruned_but_not_while_central_is_refilled(
         assert len(backup.ledger) == 7
 
 
+async def test_a_session_that_is_all_pruned_goes_on_after_its_central_was_restored(
+    tmp_path: Path, broker: Broker, central: TinyCentral
+) -> None:
+    """REQ-02, REQ-03: what is written next is sent from where the journal was cut."""
+    async with Agent(tmp_path / "a", broker.port) as agent:
+        async with central.on(broker.port):
+            await until(lambda: agent.shelf.replica.incarnation == 5)
+            session = agent.shelf.journal.start.session
+            central.safe[session] = 2
+            await agent.shelf.recorder.record(taken(0))
+            await agent.shelf.recorder.record(taken(1))
+            await until(lambda: agent.shelf.journal.lines[session].safe == 2)
+        assert await prune(agent.shelf.journal, older_than_us=LATER_US, may_go_on=lambda: True) == 2
+        async with central.backup().on(broker.port) as backup:
+            await until(lambda: agent.shelf.replica.incarnation == 6, within_s=30)
+            await agent.shelf.recorder.record(taken(2))
+            await settled(agent, backup)
+        assert [sealed.id.seq for sealed in backup.ledger] == [1, 2, 3]
+
+
 async def test_a_ledger_older_than_what_was_pruned_is_an_alarm_and_the_old_replica_stays(
     tmp_path: Path, broker: Broker, central: TinyCentral
 ) -> None:

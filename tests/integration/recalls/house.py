@@ -23,6 +23,7 @@ from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import waiting
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
+from edge_agent.sync.fetching import Fetcher
 from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import MqttLink
 from edge_agent.sync.shell import SyncShell
@@ -52,10 +53,10 @@ def box(number: int, product: int = 1) -> str:
 
 
 class House:
-    def __init__(self, folder: Path, broker: Broker) -> None:
+    def __init__(self, folder: Path, broker: Broker, *, settings: str = "") -> None:
         self.folder = folder
         self.broker = broker
-        self.central = CentralProcess(folder, broker.url)
+        self.central = CentralProcess(folder, broker.url, settings=settings)
         self._notes = 0
 
     @property
@@ -103,7 +104,7 @@ class House:
 class Agent:
     """Opened twice on one folder it is a restart. ``seen``: the version of the recall set at every delta applied."""
 
-    def __init__(self, folder: Path, port: int, *keys: bytes, device: str = "station-1") -> None:
+    def __init__(self, folder: Path, port: int, *keys: bytes, device: str = "station-1", site: str = "") -> None:
         clock = SystemClock()
         self.watch = Watch(clock, ZoneInfo("Asia/Shanghai"))
         self._data = DataFolder.hold(folder / device)
@@ -137,6 +138,7 @@ class Agent:
             recalls=self.recorder.recalls,
             recall_keys=keys,
             identity=open_identity(path),
+            fetcher=Fetcher(site, path, watch=self.watch, random=Random(2)) if site else None,
         )
         self.recorder.listen(lambda _items: self.shell.committed())
 

@@ -222,6 +222,15 @@ async def test_a_will_as_old_as_the_connection_before_is_heard_when_the_next_end
     assert proxy.counts["late wills"] == 1
 
 
+async def test_a_line_that_is_gone_refuses_at_once_and_comes_back_at_its_port(proxy: ChaosProxy) -> None:
+    proxy.be_gone()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", proxy.port)
+    await proxy.listen()
+    async with client(proxy.port):
+        pass
+
+
 async def test_without_a_broker_the_client_is_hung_up_on(broker: Broker, proxy: ChaosProxy) -> None:
     await broker.kill()
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)

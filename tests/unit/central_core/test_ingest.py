@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from central.errors import BusyError, ConservationError
+from central.ledger.read import open_reader
+from central.ledger.read_api import timeline
 from central.ledger.transaction import Transaction
 from sync_protocol.chain import SessionStart, link
 from sync_protocol.facts import Moment, What
@@ -92,7 +94,9 @@ async def test_two_agents_that_take_one_code_are_both_kept_and_one_is_told(desk:
     assert desk.post.to("cabinet-1", Ack)[0].exceptions == ()
     (verdict,) = desk.post.to("cabinet-2", Ack)[0].exceptions
     assert (verdict.refusals[0].code, verdict.refusals[0].reason) == (code, Reason.WRONG_STATE)
-    assert desk.rows("SELECT count(*) FROM fact_code WHERE code = ?", code) == [(4,)]
+    reader = open_reader(desk.path)
+    assert [event.what for event in await timeline(reader, [code])] == ["announced", "received", "taken", "taken"]
+    await reader.dispose()
     assert desk.rows("SELECT holder FROM item WHERE code = ?", code) == [("n1",)]
     assert desk.rows("SELECT device, code, reason FROM exception") == [("cabinet-2", code, "wrong_state")]
 

@@ -93,6 +93,7 @@ async def busy(desk: Desk) -> None:
     await desk.send(clone, clone.batch(desk.fact(What.COUNTED, piece(1))))
     await desk.usage.record(Usage(id="U-1", codes=(piece(0), piece(2)), patient="P", operator="n1", wall_us=NOON_US))
     await a_recall(desk)
+    await an_early_fact(desk)
     desk.agents.write()
     add = "INSERT INTO backup (file, sha256, taken_us) VALUES ('a', 'b', 1)"
     desk.ledger.write(lambda connection: connection.execute(add))
@@ -109,6 +110,14 @@ async def a_recall(desk: Desk) -> None:
     station = HandAgent("station-2")
     await desk.send(station, station.batch(fact))
     await desk.send(station, Confirm(recall_version=desk.recalls.version))
+
+
+async def an_early_fact(desk: Desk) -> None:
+    """Of a station whose backlog is still on its way."""
+    before = HandAgent("station-3")
+    before.batch(desk.fact(What.COUNTED, piece(1)))
+    station = HandAgent("station-3", parent=before)
+    await desk.send(station, msgspec.structs.replace(station.batch(desk.fact(What.COUNTED, piece(2))), is_early=True))
 
 
 @pytest.fixture

@@ -4,6 +4,9 @@ import datetime as dt
 import string
 import unicodedata
 
+# The codes import these two when they first need them; no example should be the one that waits for that.
+import biip.gs1_application_identifiers  # noqa: F401
+import epcpy.epc_schemes.sgtin  # noqa: F401
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -3,6 +3,8 @@
 import datetime as dt
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from edge_agent.clock import SystemClock, Watch, fresh_session
 from tests.unit.edge_core.shelf import NOON_US, HandClock
 
@@ -30,6 +32,7 @@ def test_the_offset_is_taken_from_the_quickest_answer() -> None:
     assert watch.offset_us == 2_100_000
 
 
+@pytest.mark.fault(15)
 def test_a_clock_that_was_set_is_measured_anew_even_by_a_slow_answer() -> None:
     clock = HandClock()
     watch = Watch(clock, SHANGHAI)
@@ -48,6 +51,7 @@ def test_an_answer_to_nothing_or_from_the_future_measures_nothing() -> None:
     assert watch.offset_us is None
 
 
+@pytest.mark.fault(16)
 def test_a_clock_without_battery_is_not_trusted_and_central_makes_up_for_it() -> None:
     clock = HandClock()
     clock.now_us = 0

@@ -116,6 +116,7 @@ def test_a_session_that_was_cut_out_is_found_at_the_next_start(tmp_path: Path) -
         _open(tmp_path)
 
 
+@pytest.mark.fault(5)
 def test_every_damaged_page_is_found(tmp_path: Path) -> None:
     _filled(tmp_path, 200).close()
     whole = (tmp_path / JOURNAL).read_bytes()
@@ -133,6 +134,7 @@ def test_every_damaged_page_is_found(tmp_path: Path) -> None:
     assert missed == []
 
 
+@pytest.mark.fault(7)
 def test_a_wal_file_that_was_deleted_is_noticed(tmp_path: Path) -> None:
     journal = _filled(tmp_path, 5)
     lost = {name: (tmp_path / name).read_bytes() for name in (JOURNAL, WITNESS)}
@@ -174,7 +176,7 @@ def test_a_journal_of_newer_software_is_not_touched(tmp_path: Path) -> None:
         raw.execute("PRAGMA user_version = 99")
     raw.close()
     before = (tmp_path / JOURNAL).read_bytes()
-    with pytest.raises(JournalNewerError, match="found schema version 99, expected at most 4") as stopped:
+    with pytest.raises(JournalNewerError, match="found schema version 99, expected at most 5") as stopped:
         _open(tmp_path)
     assert stopped.value.exit_status is Exit.NEWER
     assert (tmp_path / JOURNAL).read_bytes() == before
@@ -194,6 +196,7 @@ def test_a_fact_that_was_changed_under_a_running_agent_is_not_sent(tmp_path: Pat
     journal.close()
 
 
+@pytest.mark.fault(11)
 def test_a_second_agent_on_one_folder_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
     held = DataFolder.hold(tmp_path)
     assert folder.is_held(tmp_path)

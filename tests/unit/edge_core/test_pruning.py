@@ -9,14 +9,16 @@ import pytest
 
 from edge_agent.errors import JournalCorruptError
 from edge_agent.store.folder import JOURNAL, WITNESS
-from edge_agent.store.journal import Journal
+from edge_agent.store.journal import Journal, Touched
 from edge_agent.store.outgoing import read_batch, settled_lines, unsent_lines, waiting
+from edge_agent.store.overlay import Overlay
 from edge_agent.store.salvage import salvage
 from edge_agent.sync.pruning import DAY_US, prune
 from sync_protocol.codec import encode_fact
 from sync_protocol.facts import Moment
+from sync_protocol.items import State
 from sync_protocol.machines.uplink import Line
-from tests.unit.edge_core.shelf import DEVICE, NOON_US, taken
+from tests.unit.edge_core.shelf import DEVICE, NOON_US, code, piece, taken
 
 
 def journal_of(path: Path, *days: int) -> Journal:
@@ -157,18 +159,40 @@ def test_another_incarnation_forgets_every_ack_in_one_transaction(tmp_path: Path
     again.close()
 
 
+# As version 1 had it.
+_OLD_OVERLAY = """
+    CREATE TABLE old(
+        code TEXT PRIMARY KEY, item BLOB NOT NULL, product TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
+        location TEXT NOT NULL, order_id TEXT NOT NULL, position INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO old SELECT code, item, product, kind, state, location, order_id, position FROM overlay;
+    DROP TABLE overlay;
+    ALTER TABLE old RENAME TO overlay;
+    CREATE INDEX overlay_position ON overlay(position);
+    CREATE INDEX overlay_order ON overlay(order_id) WHERE order_id <> '';
+"""
+
+
 def test_a_journal_of_the_first_version_is_brought_up_to_this_one(tmp_path: Path) -> None:
     journal = journal_of(tmp_path, 0, 1)
-    acked(journal, 1, 0)
+    first, *others = [piece(number, state=State.TAKEN) for number in (3, 1, 2)]
+    touched = [Touched(item=first, index=0), *(Touched(item=item, index=1) for item in others)]
+    journal.commit([encode_fact(taken(3)), encode_fact(taken(1, 2))], touched)
+    session = acked(journal, 1, 0)
     journal.close()
     with sqlite3.connect(tmp_path / JOURNAL) as raw:
         for column in ("safe", "base", "base_hash"):
             raw.execute(f"ALTER TABLE session DROP COLUMN {column}")
         raw.execute("DROP TABLE recall_set")
         raw.execute("DROP TABLE leased")
+        raw.executescript(_OLD_OVERLAY)
         raw.execute("DELETE FROM _sqlite_migrations WHERE name NOT LIKE '%tables'")
         raw.execute("PRAGMA user_version = 1")
     raw.close()
     again = journal_of(tmp_path)
-    assert (waiting(again).facts, again.incarnation) == (1, 0)
+    assert (waiting(again).facts, again.incarnation) == (3, 0)
+    assert Overlay(again).items(map(code, range(9))) == {item.code: item for item in (first, *others)}
+    assert again.forget_settled(session, 3, limit=9) == 1
+    assert Overlay(again).item(first.code) is None
+    assert Overlay(again).item(others[0].code) == others[0]
     again.close()

@@ -163,6 +163,7 @@ async def test_everyone_who_waits_is_told_when_the_journal_is_damaged_and_the_ag
         await watching
 
 
+@pytest.mark.fault(8)
 async def test_running_out_of_memory_in_a_commit_leaves_nothing_half_done(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

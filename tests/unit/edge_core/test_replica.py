@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edge_agent.errors import StoreError
-from edge_agent.store import replica as replica_module
+from edge_agent.store.folder import sync
 from edge_agent.store.replica import Replica
 from sync_protocol.messages import Delta, Rows
 from tests.unit.edge_core.shelf import NOON_US, Shelf, code, piece
@@ -66,6 +66,7 @@ async def test_a_delta_that_was_interrupted_is_not_there_at_all(tmp_path: Path) 
     replica.close()
 
 
+@pytest.mark.fault(6)
 @pytest.mark.parametrize("page", [0, 1, 5, 20])
 async def test_a_damaged_replica_is_emptied_at_the_start(tmp_path: Path, page: int) -> None:
     path = tmp_path / "replica.db"
@@ -168,7 +169,7 @@ async def test_a_crash_at_any_moment_of_the_swap_leaves_one_of_the_two_whole(
             return real(path, *arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr("edge_agent.store.replica._sync", partial(dying, real=replica_module._sync))
+            patch.setattr("edge_agent.store.replica.sync", partial(dying, real=sync))
             patch.setattr(Path, "replace", partialmethod(dying, real=Path.replace))
             patch.setattr(Replica, "_reopen", lambda _self: None)
             with contextlib.suppress(_PowerCutError):

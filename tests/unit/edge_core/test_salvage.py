@@ -61,6 +61,7 @@ async def test_facts_larger_than_a_page_are_saved(tmp_path: Path) -> None:
     assert len(decode_fact(base64.b64decode(saved[0]["body"])).codes) == 1000
 
 
+@pytest.mark.fault(5)
 async def test_every_fact_outside_a_destroyed_page_is_saved(tmp_path: Path) -> None:
     await _journal(tmp_path, facts=120)
     path = tmp_path / JOURNAL

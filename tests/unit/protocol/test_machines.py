@@ -10,10 +10,11 @@ from sync_protocol.machines import downlink, uplink
 from sync_protocol.machines.incarnation import Mark, wake
 from sync_protocol.machines.ingest import SessionState, admit, begin
 from sync_protocol.machines.lineage import Finding, Judgement, Past, judge
-from sync_protocol.machines.uplink import Alarm, Line, SendBatch, SendHello, Settle, Uplink
+from sync_protocol.machines.sending import MOST_SETTLED
+from sync_protocol.machines.uplink import Alarm, Line, OpenSession, SendBatch, SendHello, Settle, Uplink
 from sync_protocol.messages import Ack, Batch, Delta, Position, Rows, Welcome
 
-OLDER, OLD, NOW = b"p" * 16, b"o" * 16, b"n" * 16
+OLDER, OLD, NOW, NEXT = b"p" * 16, b"o" * 16, b"n" * 16, b"x" * 16
 START = SessionStart(device="d", session=NOW)
 
 
@@ -133,7 +134,7 @@ class TestUplink:
 
     def test_a_backlog_fills_the_window_and_no_more(self) -> None:
         machine = welcomed()
-        [send] = machine.handle(uplink.Committed(session=NOW, through=10_000, now_us=0))
+        [send] = machine.handle(uplink.Committed(session=NOW, through=2_000, now_us=0))
         sent = 0
         for _ in range(uplink.WINDOW):
             assert send == SendBatch(session=NOW, after=sent, limit=500)
@@ -141,6 +142,43 @@ class TestUplink:
             answer = machine.handle(uplink.Sent(session=NOW, through=sent, now_us=0))
             send = answer[0] if answer else None  # type: ignore[assignment]  # None: the window is full
         assert send is None
+
+    def test_a_session_that_has_grown_to_a_backlog_is_closed_and_what_happens_now_passes_it(self) -> None:
+        machine = welcomed()
+        assert machine.handle(uplink.Committed(session=NOW, through=10_000, now_us=0)) == [OpenSession()]
+        assert machine.handle(uplink.Opened(session=NEXT, now_us=0)) == [SendBatch(session=NOW, after=0, limit=500)]
+        answer: list[object] = [None]
+        for sent in (500, 1_000, 1_500):
+            answer = list(machine.handle(uplink.Sent(session=NOW, through=sent, now_us=0)))
+        assert answer == [], "one place of the window is for what happens now"
+        [live] = machine.handle(uplink.Committed(session=NEXT, through=2, now_us=0))
+        assert live == SendBatch(session=NEXT, after=0, limit=500, is_early=True)
+        machine.handle(uplink.Sent(session=NEXT, through=2, now_us=0))
+        machine.handle(uplink.Committed(session=NEXT, through=3, now_us=0))
+        held = Ack(session=NEXT, through=0, version=2, held=2, incarnation=0)
+        effects = machine.handle(uplink.Acked(ack=held, now_us=0))
+        assert effects[-1] == SendBatch(session=NEXT, after=2, limit=500, is_early=True)
+        assert effects[0] == Settle(session=NEXT, through=0, version=2), "what is held is not committed"
+
+    def test_what_is_held_is_not_sent_again_while_something_comes_before_it_and_is_afterwards(self) -> None:
+        machine = Uplink(NEXT, [Line(session=NOW, head=3), Line(session=NEXT, head=2)])
+        machine.handle(uplink.Connected(now_us=0))
+        positions = (Position(session=NOW, through=0), Position(session=NEXT, through=0, held=2))
+        effects = machine.handle(uplink.Welcomed(welcome=Welcome(positions=positions, version=1), now_us=0))
+        assert effects[-1] == SendBatch(session=NOW, after=0, limit=500)
+        assert machine.handle(uplink.Sent(session=NOW, through=3, now_us=0)) == []
+        effects = machine.handle(ack(NOW, 3))
+        assert [effect for effect in effects if isinstance(effect, SendBatch)] == []
+        assert machine.wake_us is not None, "the ack of what is held may be lost"
+        assert machine.handle(uplink.Tick(now_us=machine.wake_us)) == [SendBatch(session=NEXT, after=0, limit=500)]
+
+    def test_no_more_is_in_flight_than_central_has_given_credit_for(self) -> None:
+        machine = welcomed(head=2_000)
+        machine.handle(uplink.Sent(session=NOW, through=500, now_us=0))
+        small = Ack(session=NOW, through=500, version=2, credit=50)
+        effects = machine.handle(uplink.Acked(ack=small, now_us=0))
+        assert effects[-1] == SendBatch(session=NOW, after=500, limit=50)
+        assert machine.handle(uplink.Sent(session=NOW, through=550, now_us=0)) == []
 
     def test_older_sessions_drain_first_and_in_order(self) -> None:
         machine = Uplink(NOW, [Line(session=OLD, head=3, acked=1), Line(session=NOW, head=0)])
@@ -152,29 +190,25 @@ class TestUplink:
         effects = machine.handle(ack(OLD, 3))
         assert effects[-1] == SendBatch(session=NOW, after=0, limit=500)
 
-    def test_a_central_that_speaks_again_gets_at_once_what_a_silent_one_was_to_wait_for(self) -> None:
+    def test_a_central_that_says_it_is_there_gets_at_once_what_a_silent_one_was_to_wait_for(self) -> None:
         machine = welcomed()
-        machine.handle(uplink.Committed(session=NOW, through=1, now_us=0))
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
-        news = uplink.Told(incarnation=0, now_us=1)
-        assert machine.handle(news) == []
-        late_us = uplink.RESEND_AFTER_US
-        machine.handle(uplink.Tick(now_us=late_us))
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=late_us))
-        [again] = machine.handle(uplink.Told(incarnation=0, now_us=late_us + 1))
-        assert again == uplink.SendBatch(session=NOW, after=0, limit=uplink.BATCH_FACTS)
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=late_us + 1))
-        assert machine.wake_us == late_us + 1 + uplink.RESEND_AFTER_US
-        assert machine.handle(uplink.Told(incarnation=0, now_us=late_us + 2)) == []
-
-    def test_a_central_that_says_it_is_there_is_not_waited_for_at_all(self) -> None:
-        machine = welcomed()
-        ring = uplink.Told(incarnation=0, now_us=1, is_empty=True)
+        ring = uplink.Told(incarnation=0, now_us=uplink.RESEND_AFTER_US + 1, is_empty=True)
         assert machine.handle(ring) == []
         machine.handle(uplink.Committed(session=NOW, through=1, now_us=0))
         machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
+        machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=uplink.RESEND_AFTER_US))
         [again] = machine.handle(ring)
         assert again == uplink.SendBatch(session=NOW, after=0, limit=uplink.BATCH_FACTS)
+        assert machine.wake_us == ring.now_us + uplink.RESEND_AFTER_US
+
+    def test_the_news_of_a_busy_central_do_not_make_it_busier(self) -> None:
+        machine = welcomed()
+        machine.handle(uplink.Committed(session=NOW, through=1, now_us=0))
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
+        machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=uplink.RESEND_AFTER_US))
+        assert machine.handle(uplink.Told(incarnation=0, now_us=uplink.RESEND_AFTER_US + 1)) == []
 
     def test_what_was_not_acked_is_sent_again_with_growing_patience(self) -> None:
         machine = welcomed(head=1)
@@ -424,7 +458,7 @@ class TestSafe:
         [hello] = machine.handle(uplink.Connected(now_us=0))
         assert isinstance(hello, SendHello)
         asked = [position.session for position in hello.pending]
-        assert asked == [*names[: uplink.MOST_SETTLED - 1], names[-1], NOW]
+        assert asked == [*names[: MOST_SETTLED - 1], names[-1], NOW]
 
     def test_an_older_central_is_refused_with_an_alarm(self) -> None:
         machine = Uplink(NOW, incarnation=7)

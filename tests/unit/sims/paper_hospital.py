@@ -31,7 +31,7 @@ INSERT INTO meta VALUES ('version', '12');
 REPLICA_TABLES = """
 CREATE TABLE cursor(version INTEGER);
 INSERT INTO cursor VALUES (12);
-CREATE TABLE item(code TEXT, kind TEXT, product TEXT, state TEXT, location TEXT, order_id TEXT);
+CREATE TABLE shown(code TEXT, kind TEXT, product TEXT, state TEXT, location TEXT, order_id TEXT);
 """
 
 
@@ -90,7 +90,7 @@ class Hospital:
             ledger.execute("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
         with writing(self.folder / "station-1/replica.db") as replica:
             replica.execute(
-                "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?)", (code, kind, product, state, "pharmacy", order)
+                "INSERT INTO shown VALUES (?, ?, ?, ?, ?, ?)", (code, kind, product, state, "pharmacy", order)
             )
 
 

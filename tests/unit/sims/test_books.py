@@ -129,7 +129,7 @@ FRAUDS = {
     "an order was never placed": ("central/ledger.db", "INSERT INTO orders VALUES ('YZ9', 'YP-1', 1, 'waiting')"),
     "an order is open though handed out": ("central/ledger.db", "UPDATE orders SET state = 'locked' WHERE id = 'YZ2'"),
     "a replica stayed behind": ("station-1/replica.db", "UPDATE cursor SET version = 11"),
-    "a replica drifted": ("station-1/replica.db", "DELETE FROM item WHERE code LIKE '%#002'"),
+    "a replica drifted": ("station-1/replica.db", "DELETE FROM shown WHERE code LIKE '%#002'"),
     "an exception that no fact explains": ("central/ledger.db", "INSERT INTO exception VALUES ('expired')"),
 }
 NAMED = {
