@@ -65,6 +65,9 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="bat
     previous_hash: bytes
     """Hash of the fact before the first one; of the session start if the first seq is 1."""
     bodies: tuple[bytes, ...]
+    incarnation: int = 0
+    """REQ-03: of the central that it is sent to. A copy that was on its way to another life of the ledger is not taken:
+    its device sends that ledger what it lacks, in order."""
 
     @property
     def last_seq(self) -> int:

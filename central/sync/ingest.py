@@ -19,7 +19,7 @@ from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.sync.agents import Agents
 from central.sync.greeting import Greeting, read_position
-from central.sync.lineage import Heard, register
+from central.sync.lineage import Heard, compare_children, register
 from central.sync.link import Letter
 from central.sync.publish import Publisher
 from central.sync.verdicts import read_verdicts
@@ -64,7 +64,7 @@ class Ingest:
     async def take(self, letters: Iterable[Letter]) -> None:
         """Commit all batches among the letters, then answer each letter."""
         read = [(letter.device, message) for letter in letters if (message := self._read(letter)) is not None]
-        batches = [message for _, message in read if isinstance(message, Batch)]
+        batches = [message for _, message in read if isinstance(message, Batch) and self._is_meant(message)]
         before = {batch.start.device: self._agents.before(batch.start.device) for batch in batches}
         for batch in batches:
             self._agents.sent(batch.start.device, batch)
@@ -77,8 +77,14 @@ class Ingest:
                 case Pull():
                     self._agents.pulled(device, message.after, message.incarnation)
                     self._publisher.answer(device, message)
+                case Batch() if not self._is_meant(message):
+                    self._publisher.introduce(device)
                 case Batch():
                     pass  # answered by session, once for all its batches
+
+    def _is_meant(self, batch: Batch) -> bool:
+        """Whether it was sent to this life of the ledger (REQ-03)."""
+        return batch.incarnation in {0, self._ledger.incarnation}
 
     def _read(self, letter: Letter) -> Up | None:
         try:
@@ -160,6 +166,17 @@ def _append_some(
     transaction: Transaction, waiting: deque[Batch], before: Mapping[str, Heard]
 ) -> list[tuple[SessionStart, str]]:
     """Append batches from the front until the budget is spent; leave the rest. Returns chains that cannot be true."""
+    grown: dict[bytes, int] = {}
+    conflicts = _append_batches(transaction, waiting, before, grown)
+    for session, through in grown.items():
+        compare_children(transaction, session, after=through)
+    return conflicts
+
+
+def _append_batches(
+    transaction: Transaction, waiting: deque[Batch], before: Mapping[str, Heard], grown: dict[bytes, int]
+) -> list[tuple[SessionStart, str]]:
+    """``grown``: filled with the sessions that got facts, and how far each was before."""
     conflicts = []
     while waiting and transaction.size < BUDGET:
         batch = waiting[0]
@@ -171,6 +188,7 @@ def _append_some(
         elif admission.facts:
             if committed is None:
                 register(transaction, batch.start, {}, before[batch.start.device])
+            grown.setdefault(batch.start.session, committed.through if committed else 0)
             if transaction.append(batch.start, admission.facts, budget=BUDGET) < len(admission.facts):
                 return conflicts
         waiting.popleft()
@@ -200,7 +218,7 @@ def _flaw(device: str, message: Up) -> str:
         case Batch():
             if message.first_seq < 1 or not message.bodies:
                 return f"batch from fact {message.first_seq} with {len(message.bodies)} facts"
-            return _flaw_of(device, message.start, message.first_seq)
+            return _flaw_of(device, message.start, message.first_seq, message.incarnation)
         case _:
             return ""
 

@@ -39,6 +39,20 @@ def register(transaction: Transaction, start: SessionStart, held: Mapping[bytes,
         _raise(transaction, start, judgement, before.at)
 
 
+def compare_children(transaction: Transaction, session: bytes, *, after: int) -> None:
+    """The session grew from ``after``: a start that follows one of its facts before the new last one is a fork.
+
+    That is how a copy of a computer is found whose original goes on without a restart.
+    """
+    state = transaction.session(session)
+    assert state is not None, "only asked of sessions that grew"
+    for (child,) in transaction.select(statements.CHILD_SESSIONS, (session, after, state.through)):
+        fork = transaction.session(child)
+        assert fork is not None, "it was just found"
+        beyond = state.through - fork.start.parent_seq
+        _raise(transaction, fork.start, Judgement(finding=Finding.FORKED, beyond=beyond), "")
+
+
 def _past(transaction: Transaction, start: SessionStart, heads: Mapping[bytes, int]) -> Past:
     parent = transaction.session(start.parent_session) if start.parent_session else None
     ((siblings,),) = transaction.select(statements.SIBLING_SESSIONS, (start.parent_session, start.session))

@@ -40,11 +40,17 @@ class Publisher:
         version = self._ledger.version
         self._outbox.send(topics.BROADCAST, encode(self._delta(version, version, Rows(), latest=version)))
 
+    def introduce(self, device: str) -> None:
+        """Tell an agent that speaks to another life of the ledger which one this is: no broadcast may come for long."""
+        version = self._ledger.version
+        self.tell(device, self._delta(version, version, Rows(), latest=version))
+
     def answer(self, device: str, pull: Pull) -> None:
         """Answer a pull of this incarnation's rows; silence while the ledger is being refilled: it is pulled again."""
-        if self._ledger.is_refilling or pull.incarnation not in {0, self._ledger.incarnation}:
-            return
-        self.tell(device, self.delta(max(0, min(pull.after, self._ledger.version))))
+        if pull.incarnation not in {0, self._ledger.incarnation}:
+            self.introduce(device)
+        elif not self._ledger.is_refilling:
+            self.tell(device, self.delta(max(0, min(pull.after, self._ledger.version))))
 
     def delta(self, after: int) -> Delta:
         """The rows that follow ``after``, cut between two commits."""

@@ -56,14 +56,14 @@ def read_batch(journal: Journal, session: bytes, *, after: int, limit: int, max_
         for offset, (position, body, digest) in enumerate(rows):
             size += len(body)
             if bodies and size > max_bytes:
-                return _batch(line, after, first_hash, bodies)
+                return _batch(journal, line, after, first_hash, bodies)
             previous = link(previous, body)
             if position != line.position(from_seq + offset) or digest != previous:
                 raise corrupt(journal.path, f"fact {from_seq + offset} of session {line.number} was changed")
             bodies.append(body)
         if len(rows) < at_once:
             break
-    return _batch(line, after, first_hash, bodies)
+    return _batch(journal, line, after, first_hash, bodies)
 
 
 def waiting(journal: Journal) -> Waiting:
@@ -77,8 +77,14 @@ def waiting(journal: Journal) -> Waiting:
     return Waiting(facts=0, since_us=None)
 
 
-def _batch(line: Line, after: int, first_hash: bytes, bodies: list[bytes]) -> Batch:
-    return Batch(start=line.start, first_seq=after + 1, previous_hash=first_hash, bodies=tuple(bodies))
+def _batch(journal: Journal, line: Line, after: int, first_hash: bytes, bodies: list[bytes]) -> Batch:
+    return Batch(
+        start=line.start,
+        first_seq=after + 1,
+        previous_hash=first_hash,
+        bodies=tuple(bodies),
+        incarnation=journal.incarnation,
+    )
 
 
 def _hash_of(journal: Journal, line: Line, seq: int) -> bytes:

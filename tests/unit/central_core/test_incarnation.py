@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from central.errors import LedgerCorruptError
@@ -183,7 +184,7 @@ async def test_nothing_is_pulled_broadcast_or_allocated_until_all_have_given_bac
         agent.seq, agent.head = 1, agent.head
         (welcome,) = again.post.to(agent.device, Welcome)
         assert [position.through for position in welcome.positions] == [1]
-        await again.send(agent, Pull(after=0), Pull(after=0, incarnation=incarnation - 1))
+        await again.send(agent, Pull(after=0))
         assert again.post.to(agent.device, Delta) == []
     assert again.refill.waiting_for == ("cabinet-1", "cabinet-2")
     for agent in (one, other):
@@ -194,6 +195,36 @@ async def test_nothing_is_pulled_broadcast_or_allocated_until_all_have_given_bac
     assert again.post.broadcast[-1].latest == again.ledger.version
     await again.send(one, Pull(after=0, incarnation=incarnation))
     assert again.post.to("cabinet-1", Delta)
+    again.close()
+
+
+async def test_who_speaks_to_another_life_of_the_ledger_is_told_which_one_this_is(desk: Desk, tmp_path: Path) -> None:
+    """What was broadcast when it woke may be lost, and nothing may be committed for long."""
+    await with_pieces(desk)
+    (agent,) = await met(desk, "cabinet-1")
+    before = desk.ledger.incarnation
+    again = await restored(desk, tmp_path, agent)
+    batch = agent.batch(desk.fact(What.TAKEN, piece(3)))
+    await again.send(agent, Pull(after=0, incarnation=before), msgspec.structs.replace(batch, incarnation=before))
+    deltas = again.post.to("cabinet-1", Delta)
+    assert [(delta.rows.count, delta.incarnation) for delta in deltas] == [(0, again.ledger.incarnation)] * 2
+    again.close()
+
+
+async def test_a_batch_that_was_on_its_way_to_another_life_of_the_ledger_is_not_taken(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """A late copy of it would come before the facts that the restored ledger lacks of an earlier start."""
+    await with_pieces(desk)
+    (first,) = await met(desk, "cabinet-1")
+    before = desk.ledger.incarnation
+    again = await restored(desk, tmp_path, first)
+    second = HandAgent("cabinet-1", parent=first)
+    late = msgspec.structs.replace(second.batch(desk.fact(What.TAKEN, piece(3))), incarnation=before)
+    assert await again.send(second, late) == []
+    assert again.rows("SELECT count(*) FROM fact WHERE session = ?", second.start.session) == [(0,)]
+    (ack,) = await again.send(second, msgspec.structs.replace(late, incarnation=again.ledger.incarnation))
+    assert ack.through == 1
     again.close()
 
 
@@ -310,6 +341,23 @@ class TestJournals:
             assert len(desk.rows("SELECT 1 FROM exception WHERE reason = 'session_fork'")) == number - 1
             await desk.send(child, child.batch(desk.fact(What.TAKEN, piece(number))))
         assert desk.rows("SELECT count(*) FROM fact WHERE device = 'cabinet-1'") == [(3,)]
+
+    async def test_a_clone_is_found_when_its_original_goes_on_without_a_restart(self, desk: Desk) -> None:
+        """Fault 13: the copy follows a fact that was the last one when it said HELLO."""
+        await with_pieces(desk)
+        original = HandAgent("cabinet-1")
+        await desk.send(original, original.batch(desk.fact(What.TAKEN, piece(0))))
+        clone = HandAgent("cabinet-1", parent=original)
+        await desk.send(clone, hello(clone, desk))
+        await desk.send(clone, clone.batch(desk.fact(What.TAKEN, piece(1))))
+        assert desk.rows("SELECT reason FROM exception") == []
+        for number in (2, 3):
+            await desk.send(original, original.batch(desk.fact(What.TAKEN, piece(number))))
+        counts = "facts that the ledger has and this journal has not: 1, facts that it told of and that are lost: 0"
+        assert desk.rows("SELECT session, reason, found FROM exception") == [
+            (clone.start.session, "session_fork", counts)
+        ]
+        assert desk.rows("SELECT count(*) FROM fact WHERE device = 'cabinet-1'") == [(4,)]
 
     async def test_a_deleted_journal_is_counted_from_the_last_hello(self, desk: Desk) -> None:
         """Fault 14."""
