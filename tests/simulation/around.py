@@ -20,6 +20,8 @@ class Around:
     truth: Truth
     folder: Path
     """For stores that are files."""
+    keep_us: int = 0
+    """How long agents keep facts that are in a backup; 0: for ever."""
     is_strict: bool = False
     """Also faults that are known not to be survived yet (``plan.OPEN``)."""
 

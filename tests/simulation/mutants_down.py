@@ -5,7 +5,7 @@ import msgspec
 from sync_protocol.machines import downlink
 from sync_protocol.machines.downlink import Applied, Apply, Arrived, Downlink, Effect
 from sync_protocol.messages import Delta
-from tests.simulation.dict_ledger import DictPublisher
+from tests.simulation.dict_books import DictPublisher
 from tests.simulation.dict_stores import DictReplica
 from tests.simulation.disk import Write
 from tests.simulation.mutant import Mutant
