@@ -151,8 +151,10 @@ def misfolded(ledger: Ledger, story: Story) -> Iterator[str]:
             found, expected = getattr(row, name), getattr(thing, name)
             if found != expected:
                 yield f"{code}: {name} is {found!r} in the ledger, its facts say {expected!r}"
-    if sum(ledger.exceptions.values()) != len(story.misfits):
-        yield f"exceptions: found {sum(ledger.exceptions.values())}, the facts say {len(story.misfits)}"
+    # What left although it was recalled did fit: it is on the work list so that the patient is found.
+    misfits = sum(count for reason, count in ledger.exceptions.items() if reason != "recalled")
+    if misfits != len(story.misfits):
+        yield f"exceptions: found {misfits}, the facts say {len(story.misfits)}"
 
 
 def behind(replica: Replica, ledger: Ledger) -> Iterator[str]:

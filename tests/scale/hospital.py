@@ -19,7 +19,7 @@ from hardware_sims.broker import Brand, Broker
 from hardware_sims.process import ManagedProcess, ProcessDiedError
 from sync_protocol import envelope
 from sync_protocol.codec import decode_down
-from sync_protocol.messages import Ack
+from sync_protocol.messages import Ack, Welcome
 from tests.benchmarks.office import secret_of
 from tests.benchmarks.workplace import Workplace
 
@@ -69,11 +69,15 @@ async def hospital(folder: Path) -> AsyncIterator[Hospital]:
 
 
 class Agent:
-    """One agent. ``on_ack`` hears of acks with the time at which they came, before the agent reads them."""
+    """One agent. ``on_ack`` hears of acks with the time at which they came, ``on_welcome`` of answers to its HELLO.
+
+    Both before the agent reads them.
+    """
 
     def __init__(self, folder: Path, port: int, device: str, *, replica: Path | None = None) -> None:
         self.here = Workplace(folder, replica or folder / "replica.db", device=device)
         self.on_ack: Callable[[Ack, float], None] = lambda _ack, _at_s: None
+        self.on_welcome: Callable[[Welcome], None] = lambda _welcome: None
         self.largest_batch = 0
         self.shell = SyncShell(
             link=_Watched(MqttLink(host="127.0.0.1", port=port, device=device, random=Random(device)), self),
@@ -123,6 +127,8 @@ class _Watched:
                 message = decode_down(envelope.read(event.data).message)
                 if isinstance(message, Ack):
                     self._agent.on_ack(message, time.perf_counter())
+                elif isinstance(message, Welcome):
+                    self._agent.on_welcome(message)
             await hear(event)
 
         await self._link.run(note)

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from sync_protocol.facts import What
-from sync_protocol.messages import Ack
+from sync_protocol.messages import Welcome
 from tests.benchmarks import office
 from tests.benchmarks.measuring import Bench
 from tests.benchmarks.office import Office
@@ -24,7 +24,7 @@ A_DAY = 2_000
 
 
 class Figures(msgspec.Struct, kw_only=True):
-    """``cut_at``: facts in the ledger when the broker was killed; ``after_cut``: the first watermark heard after it."""
+    """``cut_at``: facts in the ledger when the broker was killed; ``after_cut``: what central said then that it has."""
 
     facts: int
     sessions: int
@@ -55,7 +55,7 @@ async def measure(folder: Path, days: int) -> Figures:
                 await until(lambda: agent.waiting <= facts // 2, running)
                 await there.broker.kill()
                 cut_at, heard = facts - agent.waiting, list[int]()
-                agent.on_ack = lambda ack, _at_s: heard.append(_reached(agent, ack))
+                agent.on_welcome = lambda welcome: heard.append(_reached(agent, welcome))
                 await there.broker.start()
                 await until(lambda: agent.waiting == 0, running)
             drain_s = time.perf_counter() - began_s
@@ -76,14 +76,10 @@ async def measure(folder: Path, days: int) -> Figures:
     )
 
 
-def _reached(agent: Agent, ack: Ack) -> int:
-    """How many facts of this journal are in the ledger by an ack, whose session's earlier ones are whole."""
-    reached = 0
-    for session, line in agent.here.journal.lines.items():
-        if session == ack.session:
-            return reached + ack.through
-        reached += line.head
-    return 0
+def _reached(agent: Agent, welcome: Welcome) -> int:
+    """How many facts of this journal central has by its answer; sessions that were not asked for, it has whole."""
+    through = {position.session: position.through for position in welcome.positions}
+    return sum(through.get(session, line.head) for session, line in agent.here.journal.lines.items())
 
 
 def main() -> None:

@@ -66,12 +66,22 @@ def test_a_clean_soak_is_clean(clean: Path) -> None:
     assert finding.facts == 6
 
 
+def test_what_left_although_it_was_recalled_is_no_misfit(clean: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(clean, tmp_path / "copy")
+    with writing(folder / LEDGER) as connection:
+        connection.execute(DOUBTED.format(reason="recalled"))
+    finding = found(folder)
+    assert finding.is_clean, finding
+    assert finding.exceptions == {"recalled": 1}
+
+
 def of_agent(what: str, seq: int) -> str:
     return f"{what} WHERE device = '{AGENT}' AND seq = {seq}"
 
 
 AGAIN = """INSERT INTO fact(device, session, seq, body, hash)
     SELECT device, session, {seq}, CAST({body} AS BLOB), hash FROM fact WHERE device = 'station-1' AND seq = {of}"""
+DOUBTED = "INSERT INTO exception(reason) VALUES ('{reason}')"
 RECALLED = "CREATE TABLE recall_set(version INTEGER); INSERT INTO recall_set VALUES ({version})"
 PLANTED: dict[str, tuple[tuple[tuple[str, str], ...], str, str]] = {
     "a fact never arrived": (((LEDGER, of_agent("DELETE FROM fact", 6)),), "lost", "fact 6"),
@@ -92,6 +102,11 @@ PLANTED: dict[str, tuple[tuple[tuple[str, str], ...], str, str]] = {
         ((LEDGER, f"UPDATE item SET state = 'locked' WHERE code = '{UNITS[1]}'"),),
         "state",
         "state is 'locked' in the ledger, its facts say 'in_stock'",
+    ),
+    "an exception was made up": (
+        ((LEDGER, DOUBTED.format(reason="wrong_state")),),
+        "state",
+        "exceptions: found 1, the facts say 0",
     ),
     "a fact's bytes were edited": (
         ((LEDGER, of_agent("UPDATE fact SET body = CAST(body || x'00' AS BLOB)", 3)),),
