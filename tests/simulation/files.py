@@ -24,6 +24,7 @@ from central.changes import Changes
 from central.clock import HospitalTime
 from central.ledger import rows, statements, store
 from central.ledger.write import Ledger
+from central.sync.comparing import Comparing
 from central.sync.link import Outbox
 from central.sync.publish import Publisher
 from edge_agent.check import Stock
@@ -39,16 +40,18 @@ from sync_protocol.envelope import Voice
 from sync_protocol.facts import FactId, SealedFact
 from sync_protocol.items import Item
 from sync_protocol.machines.ingest import SessionState
-from sync_protocol.messages import Delta
+from sync_protocol.messages import Bucket, Delta
 from tests.simulation.books import Entry, Misfit
 from tests.simulation.clocks import SUMMER_2026_US, SimClock
 from tests.simulation.perils import Perils
 
 _ZONE = ZoneInfo("Asia/Shanghai")
 _decode_item = msgspec.msgpack.Decoder(Item).decode
+_encode_item = msgspec.msgpack.Encoder().encode
 
 _OVERLAY = "SELECT code, position FROM overlay"
 _TOUCHED = "SELECT position FROM overlay WHERE code = ?"
+_DRIFTED = "SELECT DISTINCT device FROM drift"
 _SHOWN = "SELECT code, body FROM item"
 _ENTRIES = "SELECT position, session, seq, device, body, hash, version FROM fact WHERE position > ? ORDER BY position"
 _MISFITS = "SELECT position, device, session, seq, code, reason FROM exception ORDER BY id LIMIT -1 OFFSET ?"
@@ -105,6 +108,11 @@ class PerilousReplica(Replica):
             await super().apply(delta, as_of_us=as_of_us)
         self.perils.point("replica.written")
 
+    async def repair(self, bucket: Bucket) -> int:
+        self.perils.point("repair.write")
+        with mock.patch.object(replicas, "_on_a_thread", _at_once):
+            return await super().repair(bucket)
+
     async def build_on(self, delta: Delta, *, as_of_us: int) -> None:
         self.perils.point("rebuild.write")
         with _no_threads():
@@ -121,6 +129,10 @@ class PerilousReplica(Replica):
 
 async def _take_in(writer: sqlite3.Connection, delta: Delta, as_of_us: int) -> None:
     replicas._write(writer, delta, as_of_us, threading.Event())
+
+
+async def _at_once(work: Callable[[threading.Event], int]) -> int:
+    return work(threading.Event())
 
 
 def _no_threads() -> contextlib.AbstractContextManager[object]:
@@ -150,6 +162,14 @@ class FileStores:
             self._shown = {code: _decode_item(body) for code, body in self.replica.query(_SHOWN)}
             self._shown_at = self.replica.version
         return self._shown
+
+    def drift(self, code: str, item: Item | None) -> None:
+        with closing(sqlite3.connect(self.replica.path)) as behind, behind:
+            if item is None:
+                behind.execute("DELETE FROM item WHERE code = ?", (code,))
+            else:
+                behind.execute("UPDATE item SET body = ? WHERE code = ?", (_encode_item(item), code))
+        self._shown_at = -1
 
     def close(self) -> None:
         self.replica.close()
@@ -201,6 +221,9 @@ class FileBooks:
     def publisher(self, ledger: Ledger, outbox: Outbox, voice: Voice, key: bytes) -> Publisher:
         return Publisher(ledger, outbox, voice, key=key)
 
+    def comparing(self, ledger: Ledger, publisher: Publisher) -> Comparing:
+        return Comparing(ledger, publisher, every_s=0.0, random=Random(0))
+
     def close(self) -> None:
         if self._ledger is not None:
             self._ledger.close()
@@ -247,6 +270,9 @@ class FileBooks:
             )
             for device, session, parent, parent_seq, parent_hash, started_us, through, head in self._ask(_SESSIONS)
         }
+
+    def drifted(self) -> set[str]:
+        return {device for (device,) in self._ask(_DRIFTED)}
 
     def items(self) -> Mapping[str, Item]:
         return {code: item for code, (item, _) in self.changed(0).items()}
