@@ -101,6 +101,7 @@ class PerilousReplica(Replica):
     """As shipped, but in the turn of whoever asks: the simulation has no threads."""
 
     perils: Perils
+    repairs = 0
 
     async def apply(self, delta: Delta, *, as_of_us: int) -> None:
         self.perils.point("replica.write")
@@ -109,6 +110,7 @@ class PerilousReplica(Replica):
         self.perils.point("replica.written")
 
     async def repair(self, bucket: Bucket) -> int:
+        self.repairs += 1
         self.perils.point("repair.write")
         with mock.patch.object(replicas, "_on_a_thread", _at_once):
             return await super().repair(bucket)
@@ -143,9 +145,10 @@ class FileStores:
     def __init__(self, journal: PerilousJournal, replica: PerilousReplica) -> None:
         self.journal: Journal = journal
         self.replica: Replica = replica
+        self._replica = replica
         self._stock = Stock(Overlay(journal), replica, lambda: SUMMER_2026_US)
         self._shown: dict[str, Item] = {}
-        self._shown_at = -1
+        self._shown_at = (-1, 0)
 
     def item(self, code: str) -> Item | None:
         return self._stock.item(code)
@@ -158,9 +161,10 @@ class FileStores:
         return int(found[0][0]) if found else None
 
     def shown(self) -> Mapping[str, Item]:
-        if self._shown_at != self.replica.version:
+        at = (self._replica.version, self._replica.repairs)
+        if self._shown_at != at:
             self._shown = {code: _decode_item(body) for code, body in self.replica.query(_SHOWN)}
-            self._shown_at = self.replica.version
+            self._shown_at = at
         return self._shown
 
     def drift(self, code: str, item: Item | None) -> None:
@@ -169,7 +173,7 @@ class FileStores:
                 behind.execute("DELETE FROM item WHERE code = ?", (code,))
             else:
                 behind.execute("UPDATE item SET body = ? WHERE code = ?", (_encode_item(item), code))
-        self._shown_at = -1
+        self._shown_at = (-1, 0)
 
     def close(self) -> None:
         self.replica.close()
