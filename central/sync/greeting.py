@@ -48,17 +48,14 @@ class Greeting:
             return
         try:
             self._look_back(device, hello)
-            if read_session(self._ledger.connection, hello.start.session) is None:
-                held, before = heads_of(hello), self._agents.before(device)
-                self._ledger.commit(lambda transaction: register(transaction, hello.start, held, before))
+            is_new = self._register(device, hello)
         except BusyError as error:
             _log.error("hello not answered, the agent says it again", device=device, cause=error.cause)
             return
         named = dict.fromkeys([*(position.session for position in hello.pending), hello.start.session])
         positions = tuple(self.positions(named))
-        committed = {position.session: position.through for position in positions}
         if is_news:
-            self._agents.said_hello(device, hello, committed)
+            self._agents.said_hello(device, hello, self._committed(device, named), is_new=is_new)
         welcome = Welcome(
             positions=positions,
             version=self._ledger.version,
@@ -76,6 +73,23 @@ class Greeting:
         for session in sessions:
             through, safe = read_position(self._ledger, session)
             yield Position(session=session, through=through, safe=safe, held=self._early.through(session))
+
+    def _register(self, device: str, hello: Hello) -> bool:
+        """File the session of an agent that has said all it holds, unless it is known. Raises BusyError.
+
+        Who has not met this life of the ledger yet leaves out what the life before had; it says HELLO again at once.
+        """
+        is_met = hello.incarnation == self._ledger.incarnation
+        if not is_met or read_session(self._ledger.connection, hello.start.session) is not None:
+            return False
+        held, before = heads_of(hello), self._agents.before(device)
+        self._ledger.commit(lambda transaction: register(transaction, hello.start, held, before))
+        return True
+
+    def _committed(self, device: str, named: Iterable[bytes]) -> dict[bytes, int]:
+        """How far the ledger has the sessions of a HELLO, and those that the device told of before."""
+        sessions = dict.fromkeys([*named, *self._agents.before(device).heads])
+        return {position.session: position.through for position in self.positions(sessions)}
 
     def _look_back(self, device: str, hello: Hello) -> None:
         """What this incarnation told the agent must be there. Raises BusyError."""
