@@ -58,6 +58,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last one did not come."""
     drift: Drift | None = None
     """Items of the replica that were silently wrong, and are put right."""
+    late_refusals: tuple[Refusal, ...] = ()
+    """X02: what was recorded here and does not fit the ledger: another place was first."""
     failing: tuple[Failing, ...] = ()
     """Parts that safe mode goes on without."""
 
@@ -115,8 +117,13 @@ class Health:
             snapshot=sync.snapshot,
             snapshot_trouble=sync.snapshot_trouble,
             drift=sync.drift,
+            late_refusals=sync.late,
             failing=tuple(self._safe_mode.failing.values()),
         )
+
+    def seen(self) -> None:
+        """Somebody has read the late refusals."""
+        self._sync.late = ()
 
     def _sentence(self, facts: int) -> Sentence:
         sync = self._sync

@@ -264,6 +264,7 @@ class SyncShell:
                 self._settling.add(effect, now_us=self._now_us())
                 for verdict in effect.exceptions:
                     _log.warning("exception_at_central", seq=verdict.seq, refusals=[str(r) for r in verdict.refusals])
+                    self.state.judged(verdict.refusals)
             case uplink.Adopt():
                 await self._adopt(effect.incarnation)
             case uplink.Refilled():

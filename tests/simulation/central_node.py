@@ -9,6 +9,7 @@ from central.ledger.write import Committed, Ledger
 from central.stock.recalls import Recalls
 from central.sync import inbox, ingest
 from central.sync.agents import Agents
+from central.sync.comparing import Comparing
 from central.sync.early import Early
 from central.sync.gate import Gate
 from central.sync.greeting import Greeting
@@ -35,6 +36,7 @@ _WELCOME, _TAG_WITHIN = b"welcome", 12
 REDIAL_US = 3 * SECOND_US
 TICK_US = SECOND_US
 REFILL_S = 300.0
+COMPARE_US = 120 * SECOND_US
 _Append = Callable[[Ingest, list[Batch]], Coroutine[Any, Any, set[bytes]]]
 
 
@@ -52,6 +54,9 @@ class Process:
     agents: Agents
     refill: Refill
     early: Early
+    comparing: Comparing
+    round_us: int
+    """When replicas are compared with the ledger next."""
 
 
 class CentralNode:
@@ -143,13 +148,29 @@ class CentralNode:
         refill = Refill(ledger, agents, limit_s=REFILL_S, on_end=publisher.ring)
         recalls = RecallLane(ledger, cast("Recalls", RecallOffice()), agents, publisher)
         early = Early(ledger)
+        comparing = self.books.comparing(ledger, publisher)
         greeting = Greeting(ledger, publisher, agents, refill, recalls, early=early, inbox=self.inbox)
         gate = Gate(ledger, self._keys, agents, publisher.refuse)
         taking = UntiringIngest(
-            ledger, self.inbox, publisher, agents, greeting, recalls=recalls, gate=gate, early=early
+            ledger,
+            self.inbox,
+            publisher,
+            agents,
+            greeting,
+            recalls=recalls,
+            gate=gate,
+            early=early,
+            comparing=comparing,
         )
         self.process = Process(
-            ledger=ledger, publisher=publisher, ingest=taking, agents=agents, refill=refill, early=early
+            ledger=ledger,
+            publisher=publisher,
+            ingest=taking,
+            agents=agents,
+            refill=refill,
+            early=early,
+            comparing=comparing,
+            round_us=self.around.scheduler.now_us + COMPARE_US,
         )
         self.around.scheduler.after(0, self, "dial")
         self.around.scheduler.after(TICK_US, self, "tick", self.process)
@@ -170,6 +191,15 @@ class CentralNode:
         if process.refill.is_on:
             process.refill._end_if_due()
         process.ledger.keep_witnesses()
+        self._compare(process)
+
+    def _compare(self, process: Process) -> None:
+        asked = process.comparing._asked
+        while not asked.empty():
+            drive(process.comparing.reply(*asked.get_nowait()))
+        if self.around.scheduler.now_us >= process.round_us:
+            process.round_us += COMPARE_US
+            drive(process.comparing.hold_round())
 
     def _hear(self, letter: Letter) -> None:
         if letter.line is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from central.ledger import statements
 from central.ledger.staging import UNREADABLE
 from central.ledger.write import DEVICE
+from central.sync import comparing
 from central.sync.safe import _OF_SESSION
 from sync_protocol.facts import Fact, SealedFact
 from sync_protocol.items import Item
@@ -39,6 +40,7 @@ TABLES = (
     "early",
     "agent",
     "backup",
+    "drift",
     "meta",
 )
 
@@ -150,6 +152,7 @@ class Writer:
             statements.WRITE_AGENT: lambda *row: ("agent", row[0], row),
             statements.SAFE_SESSION: lambda safe, session: ("safe", session, safe),
             statements.ADD_BACKUP: lambda *row: ("backup", row[0], row),
+            comparing._NOTE: lambda *row: ("drift", row[:2], row),
         }
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Answer:
