@@ -26,6 +26,7 @@ from central.site import SiteSettings, build_site
 from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
 from central.stock.fulfilment import settle_orders
+from central.stock.handouts import follow_hand_outs
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
@@ -74,7 +75,7 @@ class Central:
         path = store.prepare(config.data, now_us=time.now_us())
         changes = Changes()
         self.ledger = Ledger(path, time, changes, new_session)
-        self.ledger.prepare(believe)
+        self.ledger.prepare(believe, follow_hand_outs)
         self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
         self.recalls = Recalls(self.ledger, open_key(config.data))
         self.ledger.listen(self.recalls.committed)

@@ -105,9 +105,9 @@ def _allocate(transaction: Transaction, touched: set[str]) -> None:
         for order in read_orders(transaction, touched):
             if order.state not in _ENDED and _count(transaction, order, _HELD | {State.DISPENSED}) < order.quantity:
                 places.add((order.product, order.location))
-                if any(transaction.stock[code].state is State.FROZEN for code in order.codes):
-                    # It has lost them to a recall, and waits for others from now on.
-                    transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order)))
+                state = _state(transaction, order)
+                if state is not order.state:  # it has lost some, and waits for others from now on
+                    transaction.settle(msgspec.structs.replace(order, state=state))
     for product in find_products(transaction, sorted({product for product, _ in places})):
         if product.kind is Kind.BOX:
             locations = {location for one, location in places if one == product.id}
