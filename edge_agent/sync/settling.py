@@ -38,7 +38,7 @@ class Settling:
             self._due_us = now_us + LINGER_US
 
     def forget(self) -> None:
-        """Another central is spoken to: what the one before acked says nothing of its ledger, but for what is pruned."""
+        """Another central is spoken to: what the one before acked says nothing of it, but for what is pruned."""
         self._acks.clear()
         self._hidden = _hidden(self._journal)
         self._due_us = None

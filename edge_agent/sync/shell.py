@@ -115,10 +115,13 @@ class SyncShell:
 
     async def run(self) -> None:
         """Serve until cancelled. Raises JournalCorruptError."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._link.run(self._hear), name="sync: link")
-            tasks.create_task(self._serve(), name="sync: machines")
-            tasks.create_task(self._copy.run(self._inbox.put), name="sync: replica")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._link.run(self._hear), name="sync: link")
+                tasks.create_task(self._serve(), name="sync: machines")
+                tasks.create_task(self._copy.run(self._inbox.put), name="sync: replica")
+        finally:
+            self._lost("the synchronisation of this agent has stopped")
 
     async def _hear(self, event: LinkEvent) -> None:
         if isinstance(event, Heard) and event.is_urgent:
@@ -261,6 +264,7 @@ class SyncShell:
                 self._settling.add(effect, now_us=self._now_us())
                 for verdict in effect.exceptions:
                     _log.warning("exception_at_central", seq=verdict.seq, refusals=[str(r) for r in verdict.refusals])
+                    self.state.judged(verdict.refusals)
             case uplink.Adopt():
                 await self._adopt(effect.incarnation)
             case uplink.Refilled():
