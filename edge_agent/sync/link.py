@@ -129,8 +129,11 @@ class MqttLink:
         topic = topics.up(self._device)
         while True:
             data = await outgoing.get()
-            async with asyncio.timeout(ANSWER_S):
-                await client.publish(topic, data, qos=1, timeout=math.inf)
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await client.publish(topic, data, qos=1, timeout=math.inf)
+            except TimeoutError as error:
+                raise TimeoutError(f"the broker has confirmed nothing for {ANSWER_S:.0f} s") from error
 
 
 class _RecallsFirst(asyncio.Queue[aiomqtt.Message]):
