@@ -117,7 +117,7 @@ class Central:
             comparing=self.comparing,
             pulled=self.pulls.ask,
         )
-        self.safe = Safe(self.ledger, self.publisher, config.data)
+        self.safe = Safe(self.ledger, self.ingest.tell, config.data)
         self.insurer = self._insurer(changes, time)
         people = People(self.ledger)
         self.services = Services(

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
+import msgspec
 import structlog
 import tenacity
 
@@ -176,24 +177,31 @@ class Ingest:
         for session, (device, first, last) in spans.items():
             self._answer(session, device, first, last)
 
-    def _answer(self, session: bytes, device: str, first: int, last: int) -> None:
-        """What the ledger has of a session, with its verdicts on some of the facts."""
+    def tell(self, device: str, session: bytes) -> None:
+        """Say how far the ledger and its backups have a session."""
+        self._publisher.tell(device, self._ack(session))
+
+    def _ack(self, session: bytes) -> Ack:
         through, safe = read_position(self._ledger, session)
-        if through >= last:
-            self.stuck.pop(device, None)
-        ack = Ack(
+        return Ack(
             session=session,
             through=through,
             version=self._ledger.version,
-            exceptions=read_verdicts(self._ledger.connection, session, first, min(last, through)),
             incarnation=self._ledger.incarnation,
             safe=safe,
             recall_version=self._recalls.version,
             credit=self._inbox.credit,
             held=self._early.through(session),
         )
-        self._publisher.tell(device, ack)
-        self._agents.committed(device, session, through)
+
+    def _answer(self, session: bytes, device: str, first: int, last: int) -> None:
+        """What the ledger has of a session, with its verdicts on some of the facts."""
+        ack = self._ack(session)
+        if ack.through >= last:
+            self.stuck.pop(device, None)
+        exceptions = read_verdicts(self._ledger.connection, session, first, min(last, ack.through))
+        self._publisher.tell(device, msgspec.structs.replace(ack, exceptions=exceptions))
+        self._agents.committed(device, session, ack.through)
 
     def let_in(self) -> None:
         """Let early facts into the ledger, a slice of them, if what they waited for is there."""

@@ -7,6 +7,7 @@ so that one of another life of the ledger says nothing wrong.
 import asyncio
 import pathlib
 import sqlite3
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -15,8 +16,6 @@ from central.backup import INBOX, Manifest, read_manifest
 from central.errors import BusyError
 from central.ledger import statements
 from central.ledger.write import Ledger
-from central.sync.publish import Publisher
-from sync_protocol.messages import Ack
 
 LOOK_EVERY_S = 1.0
 TOLD_AT_ONCE = 200
@@ -24,14 +23,16 @@ TOLD_AT_ONCE = 200
 _OF_SESSION = "SELECT device, through, safe FROM session WHERE session = ?"
 _log = structlog.get_logger("central.safe")
 
-Moved = tuple[str, bytes, int, int]
-"""Device, session, through, safe."""
+Moved = tuple[str, bytes]
+"""Device, session."""
 
 
 class Safe:
-    def __init__(self, ledger: Ledger, publisher: Publisher, folder: pathlib.Path) -> None:
+    """``tell``: a device how far the ledger and its backups have a session."""
+
+    def __init__(self, ledger: Ledger, tell: Callable[[str, bytes], None], folder: pathlib.Path) -> None:
         self._ledger = ledger
-        self._publisher = publisher
+        self._tell = tell
         self._inbox = folder / INBOX
 
     async def run(self) -> None:
@@ -60,13 +61,8 @@ class Safe:
                 continue
             path.unlink()
             _log.info("backup verified", file=manifest.file, facts=manifest.facts, sessions=len(moved))
-            self._tell(moved)
-
-    def _tell(self, moved: list[Moved]) -> None:
-        for device, session, through, safe in moved[:TOLD_AT_ONCE]:
-            version, incarnation = self._ledger.version, self._ledger.incarnation
-            ack = Ack(session=session, through=through, version=version, incarnation=incarnation, safe=safe)
-            self._publisher.tell(device, ack)
+            for device, session in moved[:TOLD_AT_ONCE]:
+                self._tell(device, session)
 
 
 def _settle(connection: sqlite3.Connection, manifest: Manifest) -> list[Moved]:
@@ -79,7 +75,7 @@ def _settle(connection: sqlite3.Connection, manifest: Manifest) -> list[Moved]:
             continue
         if connection.execute(statements.HASH_OF, (session, held)).fetchone() == (bytes.fromhex(digest),):
             connection.execute(statements.SAFE_SESSION, (held, session))
-            moved.append((row[0], session, row[1], held))
+            moved.append((row[0], session))
     told = (manifest.file, manifest.sha256, manifest.taken_us, manifest.version, manifest.facts, manifest.incarnation)
     connection.execute(statements.ADD_BACKUP, (*told, manifest.bytes))
     return moved[::-1]

@@ -56,6 +56,9 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
     what: Any
 
 
+Tell = Callable[[str, bytes], None]
+
+
 class Books(Protocol):
     """The ledger's disk. What it tells is committed state, also while no process runs on it."""
 
@@ -65,7 +68,7 @@ class Books(Protocol):
 
     def comparing(self, ledger: Ledger, publisher: Publisher) -> Comparing: ...
 
-    def safe(self, ledger: Ledger, publisher: Publisher) -> Safe: ...
+    def safe(self, ledger: Ledger, tell: Tell) -> Safe: ...
 
     def back_up(self, now_us: int) -> Backup:
         """Copy the ledger. Nobody is told of it before ``tell``."""

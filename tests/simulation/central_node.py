@@ -2,11 +2,10 @@
 
 import dataclasses
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import Any
 
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
-from central.stock.recalls import Recalls
 from central.sync import inbox, ingest
 from central.sync.agents import Agents
 from central.sync.comparing import Comparing
@@ -57,6 +56,8 @@ class Process:
     ingest: Ingest
     agents: Agents
     refill: Refill
+    recalls: RecallLane
+    office: RecallOffice
     early: Early
     comparing: Comparing
     safe: Safe
@@ -95,7 +96,9 @@ class CentralNode:
 
     def send(self, topic: str, data: bytes) -> None:
         self.perils.point("central.answer")
-        if topic == topics.BROADCAST:
+        if topic == topics.RECALLS:
+            self.around.network.publish(self, "recalls", "", data)
+        elif topic == topics.BROADCAST:
             self.around.network.publish(self, "all", "", data)
         else:
             is_doubled = self.around.is_strict or _WELCOME not in envelope.read(data).message[:_TAG_WITHIN]
@@ -109,9 +112,14 @@ class CentralNode:
 
     def act(self, work: Callable[[Transaction], None]) -> None:
         """One of central's own acts."""
-        assert self.process is not None, "asked of a running central only"
+        ledger = self.process.ledger if self.process is not None else None
+        assert ledger is not None, "asked of a running central only"
+        self.does(lambda: ledger.commit(work))
+
+    def does(self, act: Callable[[], object]) -> None:
+        """It may die of it."""
         try:
-            self.process.ledger.commit(work)
+            act()
         except Killed:
             self.die(is_power=self.death[0], down_us=self.death[1])
 
@@ -156,6 +164,8 @@ class CentralNode:
         ledger = self.books.open(clock, lambda: session_of(self._sessions), self.perils)
         self.watch.catch_up(self.books.version())  # a commit may have outlived the process that nobody heard it from
         ledger.listen(self.watch.saw)
+        office = RecallOffice(ledger, self.around.truth)
+        ledger.listen(office.committed)
         ledger.listen(lambda _committed: self.perils.point("ledger.synced"))
         secret = SimSecret(CENTRAL)
         voice = Voice(session_of(self._sessions), secret.sign, suite=secret.suite)
@@ -163,7 +173,7 @@ class CentralNode:
         ledger.listen(publisher.broadcast)
         agents = Agents(ledger)
         refill = Refill(ledger, agents, limit_s=REFILL_S, on_end=publisher.ring)
-        recalls = RecallLane(ledger, cast("Recalls", RecallOffice()), agents, publisher)
+        recalls = RecallLane(ledger, office, agents, publisher)
         early = Early(ledger)
         comparing = self.books.comparing(ledger, publisher)
         greeting = Greeting(ledger, publisher, agents, refill, recalls, early=early, inbox=self.inbox)
@@ -185,9 +195,11 @@ class CentralNode:
             ingest=taking,
             agents=agents,
             refill=refill,
+            recalls=recalls,
+            office=office,
             early=early,
             comparing=comparing,
-            safe=self.books.safe(ledger, publisher),
+            safe=self.books.safe(ledger, taking.tell),
             round_us=self.around.scheduler.now_us + COMPARE_US,
         )
         self._told = {device: dict(heads) for device, heads in self.watch.life.told.items()}
@@ -198,6 +210,7 @@ class CentralNode:
         if self.line is not None:
             return
         if self.around.network.connect(self):
+            process.recalls.ring()
             process.publisher.ring()
         else:
             self.around.scheduler.after(REDIAL_US, self, "dial")

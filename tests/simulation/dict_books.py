@@ -19,7 +19,7 @@ from sync_protocol.items import Item
 from sync_protocol.machines.incarnation import Mark
 from sync_protocol.machines.ingest import SessionState
 from sync_protocol.messages import Delta, Rows
-from tests.simulation.books import Backup, Entry, Misfit, Way
+from tests.simulation.books import Backup, Entry, Misfit, Tell, Way
 from tests.simulation.clocks import SimClock
 from tests.simulation.dict_comparing import DictComparing
 from tests.simulation.dict_ledger import DictLedger
@@ -49,8 +49,8 @@ class DictPublisher(Publisher):
 class DictSafe(Safe):
     """The shipped one; its folder is a tray."""
 
-    def __init__(self, ledger: Ledger, publisher: Publisher, tray: "Tray") -> None:
-        super().__init__(ledger, publisher, Path())
+    def __init__(self, ledger: Ledger, tell: Tell, tray: "Tray") -> None:
+        super().__init__(ledger, tell, Path())
         self._inbox = cast("Path", tray)
 
 
@@ -102,8 +102,8 @@ class DictBooks:
     def comparing(self, ledger: Ledger, publisher: Publisher) -> Comparing:
         return DictComparing(ledger, publisher)
 
-    def safe(self, ledger: Ledger, publisher: Publisher) -> Safe:
-        return DictSafe(ledger, publisher, self._tray)
+    def safe(self, ledger: Ledger, tell: Tell) -> Safe:
+        return DictSafe(ledger, tell, self._tray)
 
     def back_up(self, now_us: int) -> Backup:
         states = {session: state for session, state in self.sessions().items() if state.through}

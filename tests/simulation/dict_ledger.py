@@ -16,6 +16,7 @@ from sync_protocol.facts import Moment
 from sync_protocol.machines.incarnation import Mark, mint, wake
 from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Rows
+from sync_protocol.recalls import InForce
 from tests.simulation.clocks import SimClock
 from tests.simulation.dict_tables import Tables, Writer
 from tests.simulation.dict_transaction import DictTransaction
@@ -34,6 +35,7 @@ class DictLedger:
         self.tables = Tables(disk)
         self.time = _Time(clock)
         self.is_refilling = False
+        self.recalls = InForce()
         self._disk = disk
         self._outside = outside
         self._perils = perils
@@ -95,6 +97,7 @@ class DictLedger:
         for session, state in staged.sessions.items():
             writes += [("session", session, state), ("received", session, transaction.now_us)]
         writes += staged.early
+        writes += [*(("recall", row[0], row) for row in staged.recalls.values()), *staged.recall_set]
         writes += [("exception", first + n, misfit) for n, misfit in enumerate(staged.misfits)]
         writes += [("change", version, tuple(staged.items)), ("meta", "own", transaction.own)]
         self._put(writes)

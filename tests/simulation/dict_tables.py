@@ -7,7 +7,8 @@ from typing import Any
 from central.ledger import statements
 from central.ledger.staging import UNREADABLE
 from central.ledger.write import DEVICE
-from central.sync import comparing
+from central.stock import recall_rows
+from central.sync import comparing, recalls
 from central.sync.safe import _OF_SESSION
 from sync_protocol.facts import Fact, SealedFact
 from sync_protocol.items import Item
@@ -29,6 +30,11 @@ class Answer(list[Row]):
         return self
 
 
+def in_order(recalls: dict[str, Row]) -> list[Row]:
+    """Rows of the recall table, as central reads them: by when they were issued, and their name."""
+    return sorted(recalls.values(), key=lambda row: (row[6], row[0]))
+
+
 TABLES = (
     "session",
     "received",
@@ -41,6 +47,9 @@ TABLES = (
     "agent",
     "backup",
     "drift",
+    "recall",
+    "recall_set",
+    "recall_confirm",
     "meta",
 )
 
@@ -77,6 +86,9 @@ class Tables:
             statements.AGENTS: lambda: list(disk.tables["agent"].values()),
             statements.LAST_HEARD: self._last_heard,
             statements.EARLY_HEADS: self._early_heads,
+            recall_rows.READ_SET: lambda: list(disk.tables["recall_set"].values()),
+            recall_rows.ALL: lambda: in_order(disk.tables["recall"]),
+            recall_rows.UNSETTLED: lambda: [row for row in in_order(disk.tables["recall"]) if not row[-1]],
         }
 
     @property
@@ -152,6 +164,8 @@ class Writer:
             statements.WRITE_AGENT: lambda *row: ("agent", row[0], row),
             statements.SAFE_SESSION: lambda safe, session: ("safe", session, safe),
             statements.ADD_BACKUP: lambda *row: ("backup", row[0], row),
+            recalls._FORGET: lambda *row: ("recall_confirm", row[0], row[1]),
+            recalls._CONFIRM: lambda *row: ("recall_confirm", row[0], row[1]),
             comparing._NOTE: lambda *row: ("drift", row[:2], row),
         }
 
@@ -176,6 +190,8 @@ class DictStaging:
         self.items: dict[str, Item] = {}
         self.sessions: dict[bytes, SessionState] = {}
         self.early: list[Write] = []
+        self.recalls: dict[str, Row] = {}
+        self.recall_set: list[Write] = []
         self._version = version
 
     def add_fact(self, position: int, sealed: SealedFact, fact: Fact, before: str) -> None:  # noqa: ARG002 -- the shape it stands in for

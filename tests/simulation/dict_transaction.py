@@ -7,14 +7,17 @@ from central.errors import ConservationError
 from central.ledger import statements
 from central.ledger.staging import Staging
 from central.ledger.transaction import Transaction
+from central.stock import recall_rows
 from sync_protocol.chain import SessionStart
 from sync_protocol.conservation import imbalance
 from sync_protocol.facts import Moment
 from sync_protocol.items import Kind
 from sync_protocol.machines.ingest import SessionState
 from sync_protocol.recalls import InForce
-from tests.simulation.dict_tables import DictStaging, Row, Tables
+from tests.simulation.dict_tables import DictStaging, Row, Tables, in_order
 from tests.simulation.disk import GONE
+
+_OF_RECALLS = {recall_rows._WRITE, recall_rows._SETTLE, recall_rows.WRITE_SET}
 
 
 class DictTransaction(Transaction):
@@ -43,6 +46,7 @@ class DictTransaction(Transaction):
             statements.UNMET_PRODUCTS: list,
             statements.EARLY_OF: self._early_of,
             statements.EARLY_HASH: self._early_hash,
+            recall_rows.ALL: lambda: in_order(self._recalls()),
         }
 
     def load(self, codes: Iterable[str]) -> None:
@@ -61,9 +65,12 @@ class DictTransaction(Transaction):
         return self._selects[statement](*values)
 
     def execute(self, statement: str, values: Iterable[Row]) -> None:
-        """Facts that wait for older ones come and go."""
+        """Facts that wait for older ones come and go; recalls are said."""
         self.has_work = True
         for row in values:
+            if statement in _OF_RECALLS:
+                self._write_recall(statement, row)
+                continue
             if statement == statements.ADD_EARLY:
                 self.staged.early.append(("early", row[:2], row[2:]))
             else:
@@ -71,6 +78,18 @@ class DictTransaction(Transaction):
                 session, through = row
                 gone = [key for key in self._tables.early if key[0] == session and key[1] <= through]
                 self.staged.early += [("early", key, GONE) for key in gone]
+
+    def _write_recall(self, statement: str, row: Row) -> None:
+        known = self._recalls()
+        if statement == recall_rows._SETTLE:
+            self.staged.recalls[row[0]] = (*known[row[0]][:-1], True)
+        elif statement == recall_rows.WRITE_SET:
+            self.staged.recall_set = [("recall_set", 1, row)]
+        else:
+            self.staged.recalls[row[0]] = row
+
+    def _recalls(self) -> dict[str, Row]:
+        return self._tables.disk.tables["recall"] | self.staged.recalls
 
     def select_in(self, statement: str, keys: Iterable[str]) -> Iterator[Row]:
         assert not list(keys), f"no answer here to: {statement}"

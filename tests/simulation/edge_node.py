@@ -23,14 +23,18 @@ from sync_protocol.machines.bootstrap import Fetched
 from sync_protocol.machines.comparing import Place
 from sync_protocol.machines.sending import sendings
 from sync_protocol.messages import Offer, Up
+from sync_protocol.recalls import NO_RECALLS
 from tests.simulation import scanning
 from tests.simulation.around import Around, session_of, spoken
 from tests.simulation.clocks import SimClock
 from tests.simulation.dict_stores import DictReplica, DictStores
 from tests.simulation.driving import drive
+from tests.simulation.ledger_watch import Violation
 from tests.simulation.media import Medium, Stores
 from tests.simulation.network import CENTRAL, Letter
 from tests.simulation.perils import Killed, Perils
+from tests.simulation.recall_office import PUBLIC
+from tests.simulation.recall_words import Held, forbidden
 from tests.simulation.scheduler import SECOND_US
 from tests.simulation.signing import SimSecret
 from tests.simulation.snapshots import SimFetcher
@@ -54,6 +58,7 @@ class Process:
     watch: Watch
     clock: SimClock
     fetcher: SimFetcher
+    held: HeldRecalls
 
     @property
     def wake_us(self) -> int | None:
@@ -78,6 +83,7 @@ class EdgeNode:
         self.written: list[FactId] = []
         self.drifted: set[str] = set()
         """Items of the replica that were changed behind its back, until they are seen to be right again."""
+        self.recalls = Held()
         self.touched: dict[str, FactId] = {}
         """By item, the last fact of this device that changed it, until the ledger is seen to show it."""
         self.acked: dict[bytes, int] = {}
@@ -169,9 +175,12 @@ class EdgeNode:
         """
         process = self.process
         assert process is not None, "asked of a running agent only"
-        checked = scanning.check(process.stores, facts)
+        held = process.held.in_force
+        checked = scanning.check(process.stores, facts, held if held and not is_physical else NO_RECALLS)
         if not checked.fits and not is_physical:
             return False
+        if not is_physical:
+            self._check_recalls(facts)
         try:
             self._commit(process, checked, bodies)
             process.shell.committed()
@@ -180,6 +189,25 @@ class EdgeNode:
             self.die(is_power=self.death[0], down_us=self.death[1])
         self._set_timer()
         return True
+
+    def _check_recalls(self, facts: Sequence[Fact]) -> None:
+        """I5: what it is permitted to do is nothing that a recall on its disk forbids. Raises Violation."""
+        for fact in facts:
+            is_drifted = self.drifted.intersection(fact.codes)
+            recall_id = "" if is_drifted else forbidden(fact, self.recalls.words, self.around.world.lots)
+            if recall_id:
+                raise Violation("I5", f"{self.name} holds recall {recall_id}, and lets {fact.codes} be {fact.what}")
+
+    def _note_recalls(self, process: Process) -> None:
+        """The version that it names is on its disk. Raises Violation."""
+        version = process.shell._recalls.version
+        if version < self.recalls.version:
+            raise Violation("I5", f"{self.name} held recall set {self.recalls.version}, and now {version}")
+        if version > self.recalls.version:
+            recalls = self.around.truth.recall_sets.get(version)
+            if recalls is None:
+                raise Violation("I5", f"{self.name} holds recall set {version}, which nobody made")
+            self.recalls.add(recalls)
 
     def moment(self) -> Moment:
         assert self.process is not None, "asked of a running agent only"
@@ -260,11 +288,13 @@ class EdgeNode:
         self.remember_touched()
         watch = Watch(clock, ZONE)
         fetcher = SimFetcher(self, self.around.scheduler, clock, self.around.random(f"fetches/{self.name}/{now_us}"))
+        held = HeldRecalls(stores.journal)
         shell = SyncShell(
             link=self,
             journal=stores.journal,
             replica=stores.replica,
-            recalls=HeldRecalls(stores.journal),
+            recalls=held,
+            recall_keys=(PUBLIC,),
             watch=watch,
             tell=lambda _rows: None,
             software="simulation",
@@ -276,7 +306,8 @@ class EdgeNode:
         if self.is_resumed_next:
             _remember(shell, stores.journal.current)
         self.is_resumed_next = False
-        self.process = Process(stores=stores, shell=shell, watch=watch, clock=clock, fetcher=fetcher)
+        self.process = Process(stores=stores, shell=shell, watch=watch, clock=clock, fetcher=fetcher, held=held)
+        self._note_recalls(self.process)
         self._timer_us, self._wait_s, self._has_dial = None, _FIRST_WAIT_S, False
         self._dial_later()
         if self.around.keep_us:
@@ -328,6 +359,10 @@ class EdgeNode:
         self._taken(letter)
         if self.line is None or (letter.line is not None and letter.line != self.line):
             return
+        if letter.lane == "recalls":
+            process.shell._recalls.hear(letter.data)
+            self._note_recalls(process)
+            return
         topic = topics.BROADCAST if letter.lane == "all" else topics.down(self.client_id)
         self._step(process, Heard(data=letter.data, topic=topic))
 
@@ -339,6 +374,7 @@ class EdgeNode:
         drive(process.shell._handle(event))
         drive(process.shell._keep_house())
         self._drain(process)
+        self._note_recalls(process)
         self._sum_up(process)
 
     def _beside(self, process: Process, kind: str, by: Process | SimFetcher, what: Any) -> None:

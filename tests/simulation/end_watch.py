@@ -11,10 +11,12 @@ from sync_protocol.items import Item, State
 from tests.simulation import world
 from tests.simulation.around import Around, spoken
 from tests.simulation.books import Books
+from tests.simulation.central_node import Process
 from tests.simulation.centrals import Centrals
 from tests.simulation.edge_node import EdgeNode
 from tests.simulation.fleet_watch import FleetWatch
 from tests.simulation.ledger_watch import LedgerWatch, Violation
+from tests.simulation.recall_words import last_words
 
 _LOST = re.compile(rf"{lineage.LOST}: (\d+)")
 _FORKS = {"session_fork", "journal_restored", "journal_lost", "chain_conflict"}
@@ -49,6 +51,27 @@ class EndWatch:
             found = self._missing_at(node, ledger)
             if found:
                 return f"{node.name} {found}"
+        return self._missing_recalls(central.process)
+
+    def _missing_recalls(self, central: Process) -> str:
+        """I5: every word that any disk or the ledger holds is held everywhere, and central knows it."""
+        version = central.office.version
+        own = self._around.truth.recall_sets.get(version)
+        sets = [own] if own is not None else []
+        words = last_words([*sets, *(one for node in self._nodes for one in node.recalls.sets.values())])
+        if last_words(sets) != words:
+            return f"central's recall set {version} lacks some of {sorted(words)}"
+        for node in self._nodes:
+            if node.recalls.version != version:
+                return f"{node.name} holds recall set {node.recalls.version} of {version}"
+            process = node.process
+            held = {recall.id for recall in process.held.active} if process is not None else set()
+            if held != {word.id for word in words.values() if word.is_active}:
+                return f"{node.name} has {sorted(held)} in force of {sorted(words)}"
+            if not self._has_twin(node) and node.client_id not in self._around.truth.resumed:
+                known = central.agents._agents[node.client_id].recall_version
+                if known != version:
+                    return f"{node.name} holds recall set {version}, by central's knowledge {known}"
         return ""
 
     def _missing_at(self, node: EdgeNode, ledger: Ledger) -> str:

@@ -25,7 +25,7 @@ from sync_protocol.envelope import Voice
 from sync_protocol.facts import FactId, SealedFact
 from sync_protocol.items import Item
 from sync_protocol.machines.ingest import SessionState
-from tests.simulation.books import Backup, Entry, Misfit, Way
+from tests.simulation.books import Backup, Entry, Misfit, Tell, Way
 from tests.simulation.clocks import SUMMER_2026_US, SimClock
 from tests.simulation.folders import Folders, copy
 from tests.simulation.perils import Perils
@@ -67,8 +67,8 @@ class FileBooks:
     def comparing(self, ledger: Ledger, publisher: Publisher) -> Comparing:
         return Comparing(ledger, publisher, every_s=0.0, random=Random(0))
 
-    def safe(self, ledger: Ledger, publisher: Publisher) -> Safe:
-        return Safe(ledger, publisher, self._folders.current)
+    def safe(self, ledger: Ledger, tell: Tell) -> Safe:
+        return Safe(ledger, tell, self._folders.current)
 
     def back_up(self, now_us: int) -> Backup:
         """With the shipped command, but that what it tells central is held back."""

@@ -8,6 +8,7 @@ from sync_protocol import envelope, topics
 from sync_protocol.codec import decode_down, decode_up
 from sync_protocol.envelope import Voice
 from sync_protocol.messages import Ack, Batch, Delta, Down, Hello, Rows, Up, Welcome
+from sync_protocol.recalls import RecallSet, SignedRecalls, encode_recalls
 from tests.simulation.signing import SUITE, SimSecret
 
 _AHEAD = 50
@@ -40,5 +41,8 @@ def _lie(message: Up | Down) -> Up | Down:
             return replace(message, to=message.to + 1, latest=message.latest + 1, rows=Rows())
         case Hello():
             return replace(message, replica_version=message.replica_version + _AHEAD, pending=())
+        case SignedRecalls():
+            body = encode_recalls(RecallSet(version=message.version + _AHEAD, recalls=()))
+            return replace(message, version=message.version + _AHEAD, body=body)
         case _:
             return message

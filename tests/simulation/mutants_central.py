@@ -102,6 +102,11 @@ def _ack_old_version(taking: Ingest, batches: list[Batch]) -> None:
         taking._publisher.tell(batch.start.device, msgspec.structs.replace(_ack(taking, session, through), version=1))
 
 
+def _bare(taking: Ingest, device: str, session: bytes) -> None:
+    ack = taking._ack(session)
+    taking._publisher.tell(device, msgspec.structs.replace(ack, credit=0, recall_version=0))
+
+
 _positions = Greeting.positions
 
 
@@ -235,6 +240,11 @@ CENTRAL = (
         name="exception_blocks_ack",
         wrong="a fact that does not fit is not acked",
         patches=((Ingest, "_acknowledge", _ack_without_exceptions),),
+    ),
+    Mutant(
+        name="backup_told_barely",
+        wrong="the ack that tells of a backup names no credit and no recalls",
+        patches=((Ingest, "tell", _bare),),
     ),
     Mutant(
         name="welcome_with_hopes",

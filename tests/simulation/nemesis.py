@@ -13,6 +13,7 @@ from tests.simulation.clocks import SUMMER_2026_US
 from tests.simulation.edge_node import EdgeNode
 from tests.simulation.media import Medium
 from tests.simulation.plan import Decision
+from tests.simulation.recall_words import Held
 
 HOUR_US = 3_600_000_000
 CENTURY_US = 100 * 365 * 24 * HOUR_US
@@ -37,6 +38,8 @@ RARE_EDGE_POINTS = (
     "rebuild.write",
     "swap.write",
     "swap.written",
+    "recalls.write",
+    "recalls.synced",
 )
 """Where it comes seldom: they stay armed until then."""
 CENTRAL_POINTS = ("ledger.write", "ledger.sync", "ledger.synced", "central.answer")
@@ -60,7 +63,7 @@ class Nemesis:
         self._scheduler = around.scheduler
         self._truth = around.truth
         self._add = add
-        self._images: dict[str, tuple[Medium, list[FactId], set[str]]] = {}
+        self._images: dict[str, tuple[Medium, list[FactId], set[str], Held]] = {}
 
     def do(self, decision: Decision) -> None:
         act: Callable[[EdgeNode, Decision], None] = getattr(self, f"_{decision.what}")
@@ -143,7 +146,8 @@ class Nemesis:
 
     def _image(self, node: EdgeNode, decision: Decision) -> None:
         folder = self._around.folder / f"image-{node.name}-{decision.at_us}"
-        self._images[node.name] = (node.medium.image(folder), list(node.written), set(node.drifted))
+        medium = node.medium.image(folder)
+        self._images[node.name] = (medium, list(node.written), set(node.drifted), node.recalls.image())
 
     def _restore(self, node: EdgeNode, decision: Decision) -> None:
         self._put_back(node, decision, is_resumed=False)
@@ -161,7 +165,7 @@ class Nemesis:
         folder = self._around.folder / f"fresh-{node.name}-{decision.at_us}"
         self._truth.wiped.add(node.client_id)
         self._truth.lost.update(node.written)
-        node.drifted = set()
+        node.drifted, node.recalls = set(), Held()
         node.put_in(node.medium.fresh(folder), [], is_resumed=False)
 
     def _spoil_replica(self, node: EdgeNode, _decision: Decision) -> None:
@@ -175,7 +179,7 @@ class Nemesis:
             return
         if node.process is not None:
             node.die(is_power=False, down_us=decision.long_us)
-        medium, written, node.drifted = image
+        medium, written, node.drifted, node.recalls = image
         self._truth.copied.add(node.client_id)
         self._truth.lost.update(set(node.written) - set(written))
         node.put_in(medium, written, is_resumed=is_resumed)

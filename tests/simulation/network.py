@@ -77,6 +77,8 @@ class Network:
         self._nodes: dict[str, Client] = {}
         self._centrals: set[str] = set()
         self._lines = 0
+        self._retained: Letter | None = None
+        """The recall set that a client is given when it comes."""
         self._down_us = 0
         self._generation = 0
         self.weather = FAIR
@@ -100,6 +102,8 @@ class Network:
         self._lines += 1
         node.line = self._lines
         self._clients[node.client_id] = node
+        if self._retained is not None and node.client_id not in self._centrals:
+            self._queue(node, self._retained)
         return True
 
     def cut(self, node: Client) -> None:
@@ -132,6 +136,7 @@ class Network:
     def kill(self, until_us: int) -> None:
         """Kill the broker: whatever it had in memory is gone."""
         self._generation += 1
+        self._retained = None
         self._down_us = until_us
         self.waiting.clear()
         for node in list(self._clients.values()):
@@ -144,7 +149,10 @@ class Network:
             path.blocked_us = path.clogged_us = 0
 
     def publish(self, sender: Client, lane: str, to: str, data: bytes, *, is_doubled: bool = True) -> None:
-        """``lane``: up to every central, down to the agent ``to``, or to all agents. ``is_doubled``: may come twice."""
+        """``lane``: up to every central, down to the agent ``to``, all agents, or recalls, which are kept for these.
+
+        ``is_doubled``: it may come twice.
+        """
         self.largest = max(self.largest, len(data))
         if sender.line is None:
             return
@@ -185,6 +193,8 @@ class Network:
             if client is not None and letter.to not in self._centrals:
                 self._queue(client, letter)
             return
+        if letter.lane == "recalls":
+            self._retained = letter
         for client_id, client in list(self._clients.items()):
             if (client_id in self._centrals) == (letter.lane == "up"):
                 self._queue(client, letter)

@@ -12,6 +12,7 @@ from tests.simulation.plan import Decision
 from tests.simulation.workplace import pick
 from tests.simulation.world import Order, World
 
+LOTS = 7
 EXPIRY = dt.date(2090, 12, 31)
 _LIVE = {State.IN_STOCK, State.LOCKED, State.TAKEN, State.IN_TRANSIT, State.OPENED}
 
@@ -37,6 +38,8 @@ class Office:
         codes = tuple(f"8100042000000{self._boxes + n:07d}" for n in range(count))
         self._boxes += count
         note = f"n{self._boxes}"
+        lot = f"L{self._boxes % LOTS}"
+        self._world.lots.update(dict.fromkeys(codes, lot))
         self._world.announce(note, location, codes, units=2 + int(decision.more * 97) % 7)
         self._record(
             What.ANNOUNCED,
@@ -44,7 +47,7 @@ class Office:
             document=note,
             location=location,
             product="aspirin",
-            lot="L1",
+            lot=lot,
             expiry=EXPIRY,
             kind=Kind.BOX,
             how=How.MESSAGE,

@@ -8,6 +8,7 @@ from edge_agent.store.journal import Touched
 from sync_protocol.facts import Fact, FactId
 from sync_protocol.items import Item
 from sync_protocol.lifecycle import fold
+from sync_protocol.recalls import NO_RECALLS, Recalled
 from tests.simulation.media import Stores
 from tests.simulation.truth import Known, Truth
 
@@ -24,7 +25,8 @@ class Checked(msgspec.Struct, kw_only=True):
         return not any(self.unfit)
 
 
-def check(stores: Stores, facts: Sequence[Fact]) -> Checked:
+def check(stores: Stores, facts: Sequence[Fact], recalls: Recalled = NO_RECALLS) -> Checked:
+    """``recalls``: those that forbid it; none where the thing has moved already."""
     checked = Checked(facts=[], unfit=[], touched={})
     version = stores.replica.version
     for index, fact in enumerate(facts):
@@ -34,7 +36,7 @@ def check(stores: Stores, facts: Sequence[Fact]) -> Checked:
             item = mine.item if mine else stores.item(code)
             if item is not None:
                 known[code] = item
-        outcome = fold(fact, known)
+        outcome = fold(fact, known, recalls)
         checked.facts.append(msgspec.structs.replace(fact, checked_at=version))
         checked.unfit.append(frozenset(refusal.code for refusal in outcome.refusals))
         checked.touched.update((item.code, Touched(item=item, index=index)) for item in outcome.items)

@@ -33,6 +33,7 @@ from tests.simulation.nemesis import Nemesis
 from tests.simulation.network import CENTRAL, Network
 from tests.simulation.office import Office
 from tests.simulation.plan import Bounds, Decision, Plan
+from tests.simulation.recalling import Recalling
 from tests.simulation.scheduler import MINUTE_US, SECOND_US, Scheduler
 from tests.simulation.truth import Truth
 from tests.simulation.workplace import Workplaces
@@ -100,6 +101,7 @@ class Simulation:
         self._end_watch = EndWatch(self.around, self.nodes, self.centrals, self._fleet_watch)
         self._workplaces = Workplaces(self.nodes, locations, self.around.world)
         self._office = Office(self.centrals, locations, self.around.world)
+        self._recalling = Recalling(self.centrals)
         self._nemesis = Nemesis(self.nodes, self.centrals, self.around, self._add_clone)
         self._central_nemesis = CentralNemesis(self.centrals, self.around, lives, is_pruned=plan.keep_us > 0)
         self._next_look = LOOK_EVERY
@@ -149,6 +151,8 @@ class Simulation:
             self._workplaces.do(decision)
         elif self._office.knows(decision):
             self._office.do(decision)
+        elif self._recalling.knows(decision):
+            self._recalling.do(decision)
         elif self._central_nemesis.knows(decision):
             self._central_nemesis.do(decision)
         else:
@@ -169,7 +173,7 @@ class Simulation:
 
     def _add_clone(self, of: EdgeNode, medium: Medium, written: list[FactId]) -> None:
         clone = self._add(f"{of.client_id}-copy-{len(self.nodes)}", of.client_id, of.location, medium)
-        clone.written, clone.drifted = written, set(of.drifted)
+        clone.written, clone.drifted, clone.recalls = written, set(of.drifted), of.recalls.image()
 
     def _look_now_and_then(self) -> bool:
         if self.scheduler.events >= self._next_look:

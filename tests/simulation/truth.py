@@ -3,6 +3,7 @@
 import msgspec
 
 from sync_protocol.facts import Fact, FactId
+from sync_protocol.recalls import RecallSet
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,8 @@ class Truth:
         """Devices whose disk was replaced by an empty one."""
         self.safe: dict[bytes, int] = {}
         """By session, how far a backup holds it that was verified."""
+        self.recall_sets: dict[int, RecallSet] = {}
+        """By version, what central signed."""
         self.resumed: set[str] = set()
         """Devices that were woken from a snapshot and go on in a session whose facts they gave before."""
 

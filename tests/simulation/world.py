@@ -73,6 +73,8 @@ class World:
         self.things: dict[str, Thing] = {}
         self.places: dict[str, dict[str, None]] = {}
         self.notes: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.lots: dict[str, str] = {}
+        """Of boxes."""
         self.orders: dict[str, Order] = {}
         self.acts: list[Fact] = []
         self.doubtful: set[str] = set()

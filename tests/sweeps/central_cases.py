@@ -303,7 +303,7 @@ async def _prepare_saved(folder: Path) -> None:
 async def _safe(folder: Path, ready: Ready, say: Say) -> None:
     desk = _desk(folder)
     ready()
-    safe = Safe(desk.ledger, desk.publisher, folder / DATA)
+    safe = Safe(desk.ledger, desk.ingest.tell, folder / DATA)
     for _ in range(2):
         try:
             safe.take_in()
@@ -319,7 +319,7 @@ async def _check_safe(folder: Path, told: Told) -> float:
     _stands(desk, folder)
     ((safe,),) = desk.rows("SELECT safe FROM session WHERE device = 'cabinet-1'")
     assert safe >= max((int(each) for each in told.said), default=0), "said to be safe, and not so"
-    Safe(desk.ledger, desk.publisher, folder / DATA).take_in()
+    Safe(desk.ledger, desk.ingest.tell, folder / DATA).take_in()
     assert desk.rows("SELECT safe FROM session WHERE device = 'cabinet-1'") == [(1,)]
     await _ended(desk)
     return took
@@ -368,7 +368,7 @@ async def _check_backup(folder: Path, told: Told) -> float:
         assert (saved / f"{name}.json").exists(), "a backup that was told is gone"
         assert (inbox / f"{name}.json").exists()
     desk, took = await _recovered(folder)
-    Safe(desk.ledger, desk.publisher, folder / DATA).take_in()
+    Safe(desk.ledger, desk.ingest.tell, folder / DATA).take_in()
     _stands(desk, folder)
     backup.backup(folder / DATA, folder / SAVED, now_us=NOON_US + 60_000_000, bars=QUIET)
     await _ended(desk)

@@ -87,9 +87,10 @@ class TestSafe:
         saved(desk, tmp_path / "to")
         (ack,) = await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(2))))
         assert (ack.through, ack.safe) == (3, 0), "a manifest that was not read proves nothing"
-        Safe(desk.ledger, desk.publisher, desk.path.parent).take_in()
+        Safe(desk.ledger, desk.ingest.tell, desk.path.parent).take_in()
         told = desk.post.to("cabinet-1", Ack)[-1]
         assert (told.session, told.through, told.safe) == (agent.start.session, 3, 2)
+        assert told.credit > 0, "0 would mean as many as its window holds"
         (ack,) = await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(3))))
         assert (ack.through, ack.safe) == (4, 2)
         asked = (Position(session=agent.start.session, through=0),)
@@ -106,7 +107,7 @@ class TestSafe:
         desk.close()
         saved(desk, tmp_path / "to")
         again = Desk(tmp_path / "data")
-        Safe(again.ledger, again.publisher, tmp_path / "data").take_in()
+        Safe(again.ledger, again.ingest.tell, tmp_path / "data").take_in()
         assert again.rows("SELECT safe FROM session WHERE device = 'cabinet-1'") == [(1,)]
         again.close()
 
@@ -114,7 +115,7 @@ class TestSafe:
         """I8."""
         await desk.in_stock(STENT, [piece(0), piece(1)], note="N-P")
         agent = HandAgent("cabinet-1")
-        safe = Safe(desk.ledger, desk.publisher, desk.path.parent)
+        safe = Safe(desk.ledger, desk.ingest.tell, desk.path.parent)
         for number in range(2):
             await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(number))))
             backup.backup(desk.path.parent, tmp_path / "to", now_us=NOON_US + number * 1_000_000, bars=QUIET)
@@ -135,14 +136,14 @@ class TestSafe:
         other = {name: (through, os.urandom(32).hex()) for name, (through, _) in manifest.sessions.items()}
         (path,) = (desk.path.parent / backup.INBOX).iterdir()
         backup._write(path, msgspec.structs.replace(manifest, sessions=other))
-        Safe(desk.ledger, desk.publisher, desk.path.parent).take_in()
+        Safe(desk.ledger, desk.ingest.tell, desk.path.parent).take_in()
         assert desk.rows("SELECT max(safe) FROM session") == [(0,)]
 
     async def test_what_is_no_manifest_is_set_aside(self, desk: Desk) -> None:
         inbox = desk.path.parent / backup.INBOX
         inbox.mkdir()
         (inbox / "a.json").write_text("{}")
-        Safe(desk.ledger, desk.publisher, desk.path.parent).take_in()
+        Safe(desk.ledger, desk.ingest.tell, desk.path.parent).take_in()
         assert [path.name for path in inbox.iterdir()] == ["a.bad"]
 
 
