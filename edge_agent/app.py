@@ -106,6 +106,7 @@ class Agent:
             data=data,
             location=config.agent.location,
             device=config.agent.device,
+            policy=config.policy,
         )
         self.people = People(journal=journal, stock=self.stock, now_us=clock.wall_us)
         host, port = config.central.broker

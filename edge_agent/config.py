@@ -4,6 +4,7 @@ Its sections are the structs below. Devices are built, not started: so a driver'
 """
 
 import base64
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,11 +19,13 @@ from drivers.abilities import Device, LockBoard, Packager, Scanner, TagReader
 from drivers.errors import DriverConfigError
 from edge_agent.errors import ConfigError, ConfigUnreadableError, Mistake
 from edge_agent.settings import read_section, said, unknown
+from sync_protocol.degraded import DEFAULT_POLICY, Class, Limits, Policy
 from sync_protocol.topics import MAX_DEVICE
 
 Name = Annotated[str, msgspec.Meta(pattern=rf"\A[a-z0-9-]{{1,{MAX_DEVICE}}}\Z", description="1 to 64 of a-z, 0-9, -")]
 Place = Annotated[str, msgspec.Meta(min_length=1, max_length=64, description="a text of 1 to 64 characters")]
 Key = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9+/]{43}=\Z")]
+Hours = Annotated[float, msgspec.Meta(ge=0, le=8_760, description="0 to 8760 hours", examples=[24])]
 Workplace = Literal["station", "cabinet", "packager"]
 
 
@@ -89,6 +92,26 @@ class ScreenConfig(msgspec.Struct, frozen=True, kw_only=True):
     language: Annotated[Literal["zh-CN", "en"], msgspec.Meta(description="zh-CN or en", examples=["zh-CN"])] = "zh-CN"
 
 
+class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """X09: hours since the copy of the ledger was known to be up to date; what is left out never comes."""
+
+    mark_after_h: Hours = math.inf
+    witness_after_h: Hours = math.inf
+    block_after_h: Hours = math.inf
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            mark_s=_seconds(self.mark_after_h),
+            witness_s=_seconds(self.witness_after_h),
+            block_s=_seconds(self.block_after_h),
+        )
+
+
+def _seconds(hours: float) -> float | None:
+    return None if math.isinf(hours) else hours * 3_600
+
+
 class DeviceHead(msgspec.Struct, frozen=True, kw_only=True):
     """What each of [[devices]] has; the rest of the table are its driver's options."""
 
@@ -125,7 +148,7 @@ _ROLES: Mapping[str, tuple[type, str]] = {
     "lockboard": (LockBoard, "a lock board"),
     "packager": (Packager, "a packager"),
 }
-_SECTIONS = ("agent", "central", "screen", "devices", *_WORKPLACES)
+_SECTIONS = ("agent", "central", "screen", "devices", "degraded", *_WORKPLACES)
 _Create = Callable[..., Device]
 
 
@@ -138,6 +161,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     workplace: WorkplaceConfig
     devices: Mapping[str, Device]
     zone: ZoneInfo
+    policy: Policy
 
 
 def load(path: Path, *, create: _Create = registry.create) -> Config:
@@ -150,6 +174,7 @@ def load(path: Path, *, create: _Create = registry.create) -> Config:
     devices = _devices(tables.get("devices", []), create, mistakes)
     workplace = _workplace(tables, agent, devices, mistakes) if agent else None
     zone = _zone(agent.zone, mistakes) if agent else None
+    policy = _policy(tables.get("degraded", {}), mistakes)
     if central:
         _check_broker(central.mqtt, mistakes)
         _check_site(central.url, mistakes)
@@ -161,7 +186,22 @@ def load(path: Path, *, create: _Create = registry.create) -> Config:
     assert workplace, "a section without mistakes is there"
     assert zone, "a zone without mistakes is there"
     built = {name: device for name, device in devices.items() if device is not None}
-    return Config(agent=agent, central=central, screen=screen, workplace=workplace, devices=built, zone=zone)
+    return Config(
+        agent=agent, central=central, screen=screen, workplace=workplace, devices=built, zone=zone, policy=policy
+    )
+
+
+def _policy(tables: object, mistakes: list[Mistake]) -> Policy:
+    """A class that the file has a table of follows it alone, the others the default."""
+    if not isinstance(tables, Mapping):
+        advice = "write [degraded.drug] and below it mark_after_h = 1"
+        mistakes.append(Mistake(field="degraded", found=said(tables), expected="tables", advice=advice))
+        return DEFAULT_POLICY
+    names = [str(each) for each in Class]
+    mistakes += [unknown(f"degraded.{key}", key, names) for key in tables if key not in names]
+    written = [name for name in names if name in tables]
+    read = {name: read_section(f"degraded.{name}", tables[name], LimitsConfig, mistakes) for name in written}
+    return msgspec.structs.replace(DEFAULT_POLICY, **{name: limits.limits for name, limits in read.items() if limits})
 
 
 def _read_tables(path: Path) -> dict[str, object]:

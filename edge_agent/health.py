@@ -14,6 +14,7 @@ from edge_agent.safe_mode import Failing, SafeMode
 from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import waiting
 from edge_agent.sync.state import Download, Drift, RecallTrouble, SyncState
+from sync_protocol.degraded import Allowance, Class
 from sync_protocol.lifecycle import Refusal
 
 
@@ -58,6 +59,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last one did not come."""
     drift: Drift | None = None
     """Items of the replica that were silently wrong, and are put right."""
+    degraded: dict[Class, Allowance] = {}
+    """X09: classes of products that may not be issued as ever, because the replica is old."""
     late_refusals: tuple[Refusal, ...] = ()
     """X02: what was recorded here and does not fit the ledger: another place was first."""
     failing: tuple[Failing, ...] = ()
@@ -117,6 +120,7 @@ class Health:
             snapshot=sync.snapshot,
             snapshot_trouble=sync.snapshot_trouble,
             drift=sync.drift,
+            degraded=self._recorder.degraded.now(),
             late_refusals=sync.late,
             failing=tuple(self._safe_mode.failing.values()),
         )

@@ -14,12 +14,14 @@ import structlog
 
 from edge_agent.check import Stock
 from edge_agent.clock import Watch
+from edge_agent.degraded import Degraded
 from edge_agent.errors import JournalCorruptError, Refused, StoreError, StoreFullError
 from edge_agent.store.folder import DataFolder
 from edge_agent.store.journal import Journal, Touched
 from edge_agent.store.recalls import HeldRecalls
 from sync_protocol.codec import encode_fact
 from sync_protocol.conservation import imbalance
+from sync_protocol.degraded import DEFAULT_POLICY, Policy
 from sync_protocol.facts import Fact, FactId, Moment, What
 from sync_protocol.items import Item, State
 from sync_protocol.lifecycle import Refusal, fold, recalled
@@ -59,11 +61,20 @@ class _Staged(msgspec.Struct, kw_only=True):
 
 class Recorder:
     def __init__(
-        self, *, journal: Journal, stock: Stock, watch: Watch, data: DataFolder, location: str, device: str
+        self,
+        *,
+        journal: Journal,
+        stock: Stock,
+        watch: Watch,
+        data: DataFolder,
+        location: str,
+        device: str,
+        policy: Policy = DEFAULT_POLICY,
     ) -> None:
         self._journal = journal
         self.recalls = HeldRecalls(journal)
         """In force in every check, from the first one on (REQ-07)."""
+        self.degraded = Degraded(policy, stock)
         self._stock = stock
         self._watch = watch
         self._data = data
@@ -161,7 +172,7 @@ class Recorder:
         """Fold the call's facts over what this agent's stores and earlier calls of the group say."""
         staged = _Staged(call=call, facts=[], touched={}, refusals=[])
         own: dict[str, Item] = {}
-        version = self._stock.version
+        version, degraded = self._stock.version, self.degraded.now()
         for position, fact in enumerate(call.facts, index):
             known = ChainMap(own, believed) if own else believed
             in_force = self.recalls.in_force
@@ -170,7 +181,11 @@ class Recorder:
                 staged.refusals.extend(_recalled(fact, known, in_force))
             else:
                 outcome = fold(fact, known, in_force)
-            staged.facts.append(_stamped(fact, version))
+            stale_s = 0
+            if degraded:
+                stale_s, too_old = self.degraded.judge(fact, known, degraded)
+                staged.refusals.extend(() if call.is_physical else too_old)
+            staged.facts.append(_stamped(fact, version, stale_s))
             staged.refusals += outcome.refusals
             for item in outcome.items:
                 own[item.code] = item
@@ -199,10 +214,15 @@ class Recorder:
             listener(changed)
 
 
-def _stamped(fact: Fact, version: int) -> Fact:
-    """The fact with the replica version of its check. A copy: validating all of it again costs more than the check."""
+def _stamped(fact: Fact, version: int, stale_s: int) -> Fact:
+    """The fact with the replica version of its check, and the mark of an old one.
+
+    A copy: validating all of it again costs more than the check.
+    """
     stamped = copy.copy(fact)
     msgspec.structs.force_setattr(stamped, "checked_at", version)
+    if stale_s:
+        msgspec.structs.force_setattr(stamped, "stale_s", stale_s)
     return stamped
 
 

@@ -118,6 +118,9 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True)
     certificate: Certificate | None = None
     kind: Kind | None = None
     """Announced: whether the codes are boxes or pieces."""
+    stale_s: int = 0
+    """X09: seconds since the replica of the check was known to be up to date, where that is more than the policy lets
+    pass unmarked; 0: it is not."""
 
     def __post_init__(self) -> None:
         codes = self.codes

@@ -38,6 +38,9 @@ class Reason(StrEnum):
     NOT_BOUND = "not_bound"
     SECOND_PERSON = "second_person"
     RECALLED = "recalled"
+    OLD_COPY = "old_copy"
+    """X09: the agent's copy of the ledger is too old for this class of product. Said by an agent only."""
+    OLD_COPY_SECOND_PERSON = "old_copy_second_person"
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):

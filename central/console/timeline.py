@@ -9,6 +9,7 @@ from central.api.documents import CodeText, Place
 from central.console.visit import View, Visit
 from central.ledger import read_api, read_console
 from sync_protocol.codes import Code, CodeRefused, Entry, parse_scan
+from sync_protocol.degraded import NEVER_S
 from sync_protocol.items import Item, Kind
 
 PAGE = 200
@@ -27,6 +28,7 @@ async def show(visit: Visit) -> View:
         "item": None,
         "refusal": "",
         "events": [],
+        "never_s": NEVER_S,
         "units": [],
         "unit_states": {},
         "next": "",
@@ -50,6 +52,7 @@ async def _life(visit: Visit, query: Query, found: Item) -> dict[str, object]:
     return {
         "item": found,
         "events": events,
+        "never_s": NEVER_S,
         "next": events[-1].position if len(events) == PAGE else "",
         "units": units,
         "unit_states": Counter(unit.state for unit in units),

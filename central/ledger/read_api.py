@@ -180,7 +180,7 @@ def _event(row: RowMapping, misfits: tuple[Misfit, ...]) -> Event:
         said = decode_fact(row["body"])
     except ProtocolError as error:
         return Event(**common, at_us=row["wall_us"], reason=str(error), misfits=misfits)
-    names = ("operator", "witness", "location", "document", "order", "source", "reason", "pouch")
+    names = ("operator", "witness", "location", "document", "order", "source", "reason", "pouch", "stale_s")
     return Event(
         **common,
         **{name: getattr(said, name) for name in names},

@@ -3,6 +3,7 @@
 It adds new texts to each ``edge.po`` for a person to translate, drops those that are gone and compiles ``edge.mo``.
 """
 
+import datetime as dt
 import sys
 from collections.abc import Iterator
 from io import BytesIO
@@ -65,6 +66,9 @@ def main() -> int:
         catalogue = read(path)
         catalogue.update(extract(), no_fuzzy_matching=True)
         catalogue.obsolete.clear()
+        # When this ran last is of no use to anybody, and differs in every branch.
+        assert isinstance(catalogue.revision_date, dt.datetime), "read from the file"
+        catalogue.creation_date = catalogue.revision_date
         with path.open("wb") as file:
             write_po(file, catalogue, width=110, no_location=True, omit_header=False, sort_output=True)
         path.with_suffix(".mo").write_bytes(compiled(catalogue))

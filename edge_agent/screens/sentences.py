@@ -68,6 +68,14 @@ _LIFECYCLE: Mapping[Reason, Say] = {
         mark("Put it into quarantine, whatever the order says, and tell the pharmacist in charge."),
         About.RECALL,
     ),
+    Reason.OLD_COPY: Say(
+        mark("Not now: this computer's copy of the ledger is too old for this product"),
+        mark("Ask the pharmacist in charge. It is possible again as soon as this place is connected."),
+    ),
+    Reason.OLD_COPY_SECOND_PERSON: Say(
+        mark("This computer's copy of the ledger is old: a second person must confirm"),
+        mark("Ask a colleague to enter their own number and PIN at the order, then confirm."),
+    ),
     Reason.OUT_FOR_GOOD: Say(
         mark("Out of circulation for good"),
         mark("Do not use it. Put it into quarantine and tell the pharmacist in charge."),

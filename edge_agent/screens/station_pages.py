@@ -15,7 +15,6 @@ from edge_agent.workflows.orders import Need, Ticket
 from edge_agent.workflows.station import Station
 from edge_agent.workflows.verdicts import Refuse, Step, StepReason, Verdict
 from sync_protocol.documents import Person, Product
-from sync_protocol.lifecycle import Reason
 
 LAST_SHOWN = 8
 ORDERS_SHOWN = 60
@@ -169,7 +168,7 @@ def _values(site: Site, desk: Desk) -> Mapping[str, Any]:
         "verdict": present,
         "last": [verdict for verdict in verdicts[: LAST_SHOWN + 1] if verdict is not present][:LAST_SHOWN],
         "products": _named(site, present),
-        "second_person": Reason.SECOND_PERSON,
+        "handout": steps.handout,
     }
 
 

@@ -10,6 +10,7 @@ from edge_agent.workflows.contents import StrayKind
 from edge_agent.workflows.door import Trouble
 from edge_agent.workflows.packaging import PouchState
 from edge_agent.workflows.verdicts import Result, Step
+from sync_protocol.degraded import Allowance, Class
 from sync_protocol.documents import OrderKind
 from sync_protocol.items import Kind, State
 
@@ -39,6 +40,12 @@ WORDS: Mapping[str, str] = {
     OrderKind.STAT: mark("Stat"),
     OrderKind.DISCHARGE: mark("Discharge"),
     OrderKind.LONG_TERM: mark("Long-term"),
+    Class.CONTROLLED: mark("Controlled drugs"),
+    Class.DRUG: mark("Other drugs"),
+    Class.CONSUMABLE: mark("Consumables"),
+    Allowance.MARK: mark("handed out as ever, recorded with a mark"),
+    Allowance.WITNESS: mark("a second person must confirm"),
+    Allowance.BLOCK: mark("not until this place is connected again"),
     Step.RECEIVE: mark("Receive"),
     Step.PRESCAN: mark("Pre-scan"),
     Step.HAND_OUT: mark("Hand out"),

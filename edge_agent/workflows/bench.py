@@ -9,6 +9,7 @@ from edge_agent.notify import Notifier
 from edge_agent.recorder import Recorder
 from edge_agent.workflows.verdicts import Refuse, StepReason
 from sync_protocol.codes import Code
+from sync_protocol.degraded import Allowance
 from sync_protocol.documents import Product
 from sync_protocol.facts import Certificate, Fact, How, What
 from sync_protocol.items import Item
@@ -81,6 +82,10 @@ class Bench:
 
     def is_recalled(self, item: Item) -> bool:
         return self.recorder.recalls.in_force.of(item) is not None
+
+    def allowance(self, product: Product) -> Allowance:
+        """X09: what the age of the replica leaves of the right to issue a product."""
+        return self.recorder.degraded.of(product)
 
     def refuse_recalled(self, item: Item) -> None:
         """Raises Refuse for an item that may not be used, whatever its order says."""

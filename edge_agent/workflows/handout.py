@@ -10,6 +10,7 @@ from edge_agent.workflows.bench import Act, Bench
 from edge_agent.workflows.orders import Need, Orders, Ticket
 from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason, Verdict
 from sync_protocol.codes import Code
+from sync_protocol.degraded import Allowance
 from sync_protocol.facts import Fact, How, What
 from sync_protocol.items import Item, Kind, State
 from sync_protocol.lifecycle import Reason, check
@@ -59,6 +60,7 @@ class HandOut:
             raise Refuse(StepReason.NEEDS_NO_SCAN, found=order_id)
         item = self._bench.item_here(code)
         self._bench.refuse_recalled(item)
+        self._refuse_blocked(ticket)
         tray = self._open(order_id)
         is_repeat = item.code in tray
         if not is_repeat:
@@ -77,13 +79,23 @@ class HandOut:
         if not self._is_complete(ticket):
             done, total = self.progress(ticket)
             raise Refuse(StepReason.SCAN_MISSING, found=f"{done} / {total}", expected=", ".join(self._missing(ticket)))
-        if ticket.product.is_controlled and act.witness in {"", act.operator}:
-            raise Refuse(Reason.SECOND_PERSON, found=act.witness)
+        self._refuse_blocked(ticket)
+        if act.witness in {"", act.operator} and self.needs_witness(ticket):
+            reason = Reason.SECOND_PERSON if ticket.product.is_controlled else Reason.OLD_COPY_SECOND_PERSON
+            raise Refuse(reason, found=act.witness)
         await self._bench.recorder.record(*_facts_of(self._bench, ticket, self.tray(ticket), act))
         self._trays.pop(order_id, None)
         self._bench.notifier.publish(Change.ORDERS, Change.STOCK)
         verdict = self._verdict(ticket, Result.DONE)
         return msgspec.structs.replace(verdict, units=len(ticket.locked) + ticket.short, missing=(), done=verdict.total)
+
+    def needs_witness(self, ticket: Ticket) -> bool:
+        """A controlled drug always; any other while the copy of the ledger is so old that two people must answer."""
+        return ticket.product.is_controlled or self._bench.allowance(ticket.product) is Allowance.WITNESS
+
+    def _refuse_blocked(self, ticket: Ticket) -> None:
+        if self._bench.allowance(ticket.product) is Allowance.BLOCK:
+            raise Refuse(Reason.OLD_COPY)
 
     def _check(self, ticket: Ticket, item: Item, source: str) -> None:
         """Object, code and order must agree; the first of them that does not is named."""

@@ -21,8 +21,10 @@ from edge_agent.recorder import Recorded
 from edge_agent.workflows.bench import Act, Bench
 from edge_agent.workflows.orders import Need, Orders, Ticket
 from edge_agent.workflows.verdicts import Refuse, StepReason
+from sync_protocol.degraded import Allowance
 from sync_protocol.facts import Fact, How, What
 from sync_protocol.items import Item
+from sync_protocol.lifecycle import Reason
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.packaging")
 ATTEMPTS_BY_ITSELF = 2
@@ -93,7 +95,7 @@ class Packaging:
             Batch(
                 ticket=ticket,
                 pouches=tuple(self._pouch(ticket, item) for item in ticket.locked),
-                cause=self._held.get(ticket.order.id, ""),
+                cause=self._held.get(ticket.order.id, "") or self._too_old(ticket),
             )
             for ticket in self._orders.queue()
             if ticket.need is Need.NOTHING
@@ -136,9 +138,11 @@ class Packaging:
         now_s = asyncio.get_running_loop().time()
         for batch in batches:
             if batch.made == len(batch.pouches):
-                if not batch.cause:
+                if batch.ticket.order.id not in self._held:
                     await self._write_off(batch.ticket)
                 continue
+            if self._too_old(batch.ticket):
+                continue  # nobody stands at the machine who could confirm
             recalled = {item.code for item in batch.ticket.locked if self._bench.is_recalled(item)}
             for pouch in batch.pouches:
                 if pouch.code in recalled:
@@ -146,6 +150,11 @@ class Packaging:
                 if self._is_due(pouch, now_s) and not await self._submit(batch.ticket, pouch):
                     return
         self._say("")
+
+    def _too_old(self, ticket: Ticket) -> str:
+        """X09: why no pouch is made for the order now; empty: it may be."""
+        allowance = self._bench.allowance(ticket.product)
+        return Reason.OLD_COPY if allowance in {Allowance.WITNESS, Allowance.BLOCK} else ""
 
     async def _submit(self, ticket: Ticket, pouch: Pouch) -> bool:
         """Hand one job over; False while the machine is not there."""

@@ -12,6 +12,7 @@ from central.ledger import read_api, read_console, statements
 from central.stock.services import Condition, Life
 from central.sync.lineage import EXPECTED, LOST
 from sync_protocol.chain import SessionStart
+from sync_protocol.degraded import NEVER_S
 from sync_protocol.documents import Order, OrderKind, OrderState, Route
 from sync_protocol.facts import What
 from sync_protocol.items import Kind
@@ -271,6 +272,20 @@ async def test_timeline_tells_who_where_and_for_whom(hospital: Hospital, nurse: 
     assert html.count("%23") == SPLIT.units
     assert "card empty" in await page(nurse, "/timeline?code=83000000000000000009")
     assert "UNKNOWN_FORM" in (await page(nurse, "/timeline?code=???")).upper()
+
+
+@pytest.mark.covers("X09")
+async def test_timeline_marks_what_was_handed_out_by_an_old_copy(
+    hospital: Hospital, nurse: aiohttp.ClientSession
+) -> None:
+    await hospital.services.orders.place(order("o-1"))
+    codes = hospital.services.orders.get("o-1").codes
+    for code, stale_s in zip(codes, (0, 7_260, NEVER_S), strict=False):
+        hospital.record("station-2", hospital.fact(What.DISPENSED, code, order="o-1", stale_s=stale_s))
+    pages = [await page(nurse, f"/timeline?lang=en&code={code.replace('#', '%23')}") for code in codes]
+    assert "copy of the ledger" not in pages[0]
+    assert "copy of the ledger 121 min old" in pages[1]
+    assert "without a copy of the ledger" in pages[2]
 
 
 async def test_timeline_reads_a_code_as_it_is_scanned(nurse: aiohttp.ClientSession) -> None:

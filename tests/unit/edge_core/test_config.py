@@ -6,6 +6,7 @@ import pytest
 
 from edge_agent.config import CabinetConfig, StationConfig, load
 from edge_agent.errors import ConfigError, ConfigUnreadableError, Exit
+from sync_protocol.degraded import DEFAULT_POLICY, Limits
 
 GOOD = """\
 [agent]
@@ -66,6 +67,14 @@ def test_a_whole_configuration_is_read_with_its_defaults(tmp_path: Path) -> None
     assert CabinetConfig(reader="r", lockboard="l").quiet_rounds == 2
 
 
+def test_a_class_follows_what_is_written_for_it_and_the_others_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_text(GOOD + "[degraded.drug]\nwitness_after_h = 2\nblock_after_h = 8.5\n", encoding="utf-8")
+    policy = load(path).policy
+    assert policy.drug == Limits(witness_s=7_200, block_s=30_600)
+    assert (policy.controlled, policy.consumable) == (DEFAULT_POLICY.controlled, DEFAULT_POLICY.consumable)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -88,6 +97,13 @@ def test_a_whole_configuration_is_read_with_its_defaults(tmp_path: Path) -> None
         ('scanner = "scanner-1"', 'scanner = "scanner-2"', ["station.scanner", "'scanner-2'", "expected 'scanner-1'"]),
         ("[station]\n", "[statoin]\n", ["statoin", "did you mean 'station'?"]),
         ('name = "scanner-1"\n', "", ["devices[1].name", "found nothing"]),
+        ("[station]\n", "[degraded.drgu]\n[station]\n", ["degraded.drgu", "did you mean 'drug'?"]),
+        (
+            "[station]\n",
+            "[degraded.drug]\nmark_after_h = -1\n[station]\n",
+            ["degraded.drug.mark_after_h", "found -1", "0 to 8760 hours"],
+        ),
+        ("[agent]\n", "degraded = 3\n[agent]\n", ["degraded", "found 3", "[degraded.drug]"]),
     ],
 )
 def test_one_mistake_is_named(tmp_path: Path, old: str, new: str, said: list[str]) -> None:
