@@ -1,11 +1,11 @@
 """``codepool-central`` as a process, and an agent made by hand that speaks to it over the broker."""
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -142,15 +142,15 @@ class WireAgent:
                     return ack
 
     async def pull_of(self, incarnation: int) -> Delta:
-        """Ask for everything, as an agent that has given back all it holds, until it is answered."""
+        """Ask for everything, as an agent that has given back all it holds, until that central answers."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 await self.say(Pull(after=0, incarnation=incarnation))
-                try:
+                with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(1):
-                        return await self.hear(Delta)
-                except TimeoutError:
-                    continue
+                        while (delta := await self.hear(Delta)).incarnation != incarnation:
+                            pass  # of two centrals alive the older one answers, too
+                        return delta
 
     async def pull(self, after: int) -> Delta:
         await self.say(Pull(after=after))
@@ -166,7 +166,7 @@ async def until(is_so: Callable[[], Awaitable[bool]], *, within_s: float = PATIE
             await asyncio.sleep(0.01)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def connected(agent: HandAgent, port: int, *, is_known: bool = False) -> AsyncIterator[WireAgent]:
     """``is_known``: central has its key; else it says HELLO before its first word."""
     async with aiomqtt.Client(
