@@ -15,6 +15,7 @@ import structlog
 from edge_agent.check import Stock
 from edge_agent.clock import Watch
 from edge_agent.errors import JournalCorruptError, Refused, StoreError, StoreFullError
+from edge_agent.rights import Rights, needed, opened_by
 from edge_agent.store.folder import DataFolder
 from edge_agent.store.journal import Journal, Touched
 from edge_agent.store.recalls import HeldRecalls
@@ -59,7 +60,15 @@ class _Staged(msgspec.Struct, kw_only=True):
 
 class Recorder:
     def __init__(
-        self, *, journal: Journal, stock: Stock, watch: Watch, data: DataFolder, location: str, device: str
+        self,
+        *,
+        journal: Journal,
+        stock: Stock,
+        watch: Watch,
+        data: DataFolder,
+        rights: Rights,
+        location: str,
+        device: str,
     ) -> None:
         self._journal = journal
         self.recalls = HeldRecalls(journal)
@@ -67,6 +76,7 @@ class Recorder:
         self._stock = stock
         self._watch = watch
         self._data = data
+        self.rights = rights
         self.location = location
         self.device = device
         self._waiting: deque[_Call] = deque()
@@ -85,8 +95,11 @@ class Recorder:
     async def record(self, *facts: Fact) -> Recorded:
         """Write facts that fit, all or nothing. Returns once they are on the disk.
 
+        What this agent may not issue without asking is asked for first (REQ-08).
+
         Raises Refused if one does not fit, StoreError if the disk did not take them: then nothing counts as recorded.
         """
+        await self.rights.obtain(needed(facts, self._stock.items({code for fact in facts for code in fact.codes})))
         return await self._enqueue(facts, is_physical=False)
 
     async def observe(self, *facts: Fact) -> Recorded:
@@ -162,6 +175,7 @@ class Recorder:
         staged = _Staged(call=call, facts=[], touched={}, refusals=[])
         own: dict[str, Item] = {}
         version = self._stock.version
+        opened: dict[str, str] = {}
         for position, fact in enumerate(call.facts, index):
             known = ChainMap(own, believed) if own else believed
             in_force = self.recalls.in_force
@@ -169,6 +183,7 @@ class Recorder:
                 outcome = fold(fact, known)
                 staged.refusals.extend(_recalled(fact, known, in_force))
             else:
+                staged.refusals.extend(self.rights.refusals(fact, known, opened))
                 outcome = fold(fact, known, in_force)
             staged.facts.append(_stamped(fact, version))
             staged.refusals += outcome.refusals
@@ -177,6 +192,7 @@ class Recorder:
                 staged.touched[item.code] = Touched(item=item, index=position)
             if fact.what is What.PRESCANNED:
                 _require_balance(outcome.items)
+                opened |= opened_by(fact)
         return staged
 
     def _commit(self, group: Sequence[_Staged]) -> None:
@@ -184,7 +200,9 @@ class Recorder:
         for staged in group:
             touched |= staged.touched
         bodies = [encode_fact(fact) for staged in group for fact in staged.facts]
-        ids = self._journal.commit(bodies, touched.values())
+        facts = [fact for staged in group for fact in staged.facts]
+        ids = self._journal.commit(bodies, touched.values(), self.rights.change_by(facts))
+        self.rights.used(facts)
         first = 0
         for staged in group:
             after = first + len(staged.facts)

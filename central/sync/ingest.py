@@ -23,13 +23,26 @@ from central.sync.gate import Gate
 from central.sync.gate import Heard as Opened
 from central.sync.greeting import Greeting, read_position
 from central.sync.inbox import Inbox, Letter
+from central.sync.leases import Leases
 from central.sync.lineage import Heard, register
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.verdicts import read_verdicts
 from sync_protocol.chain import SessionStart
 from sync_protocol.machines.ingest import admit
-from sync_protocol.messages import Ack, AskBucket, AskRecalls, Batch, Confirm, Digest, Hello, Mended, Pull
+from sync_protocol.messages import (
+    Ack,
+    Ask,
+    AskBucket,
+    AskRecalls,
+    Batch,
+    Confirm,
+    Digest,
+    Hello,
+    Holds,
+    Mended,
+    Pull,
+)
 from sync_protocol.recalls import SignedRecalls
 
 COALESCED = 16
@@ -58,6 +71,7 @@ class Ingest:
         recalls: RecallLane,
         gate: Gate,
         early: Early,
+        leases: Leases,
         comparing: Comparing | None = None,
     ) -> None:
         self.stuck: dict[str, str] = {}
@@ -69,6 +83,7 @@ class Ingest:
         self._recalls = recalls
         self._gate = gate
         self._early = early
+        self._leases = leases
         self._comparing = comparing
 
     async def run(self) -> None:
@@ -104,12 +119,24 @@ class Ingest:
                 if one.is_news:
                     self._agents.pulled(one.device, one.message.after, one.message.incarnation)
                 self._publisher.answer(one.device, one.message)
+            case Holds() | Ask():
+                if one.is_news:
+                    self._lease(one.device, one.message)
             case Digest() | AskBucket() | Mended():
                 if one.is_news and self._comparing is not None:
                     self._agents.heard(one.device)
                     self._comparing.take(one.device, one.message)
             case Batch() | AskRecalls() | Confirm() | SignedRecalls():
                 pass  # answered by session, once for all its batches; the recall lane was first
+
+    def _lease(self, device: str, message: Holds | Ask) -> None:
+        try:
+            if isinstance(message, Holds):
+                self._leases.stated(device, message)
+            else:
+                self._leases.asked(device, message)
+        except BusyError as error:
+            _log.error("lease not answered, the agent says it again", device=device, cause=error.cause)
 
     async def _commit(self, batches: list[Batch], before: Mapping[str, Heard]) -> None:
         try:

@@ -1,6 +1,7 @@
 """How the agent stands with broker and central, for whoever shows it."""
 
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 
@@ -50,3 +51,15 @@ class SyncState(msgspec.Struct, kw_only=True):
     recall_trouble: RecallTrouble | None = None
     unverified: RecallSet = NO_RECALLS
     """Recalls that nobody here can verify: shown, and not applied."""
+
+
+class Identity(Protocol):
+    """The key of this device."""
+
+    @property
+    def public(self) -> bytes: ...
+
+    @property
+    def suite(self) -> int: ...
+
+    def sign(self, content: bytes) -> bytes: ...

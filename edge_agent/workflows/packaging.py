@@ -23,6 +23,7 @@ from edge_agent.workflows.orders import Need, Orders, Ticket
 from edge_agent.workflows.verdicts import Refuse, StepReason
 from sync_protocol.facts import Fact, How, What
 from sync_protocol.items import Item
+from sync_protocol.lifecycle import Reason
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.packaging")
 ATTEMPTS_BY_ITSELF = 2
@@ -84,6 +85,8 @@ class Packaging:
         self._packager = packager
         self._pouches: dict[tuple[str, str], Pouch] = {}
         self._held: dict[str, str] = {}
+        self._not_granted: set[str] = set()
+        """Orders that another machine may be making."""
         self.trouble = ""
         """Why the machine takes no jobs right now."""
 
@@ -93,7 +96,7 @@ class Packaging:
             Batch(
                 ticket=ticket,
                 pouches=tuple(self._pouch(ticket, item) for item in ticket.locked),
-                cause=self._held.get(ticket.order.id, ""),
+                cause=self._held.get(ticket.order.id, "") or self._why_not(ticket.order.id),
             )
             for ticket in self._orders.queue()
             if ticket.need is Need.NOTHING
@@ -135,8 +138,10 @@ class Packaging:
         self._pouches = {key: pouch for key, pouch in self._pouches.items() if key[0] in live}
         now_s = asyncio.get_running_loop().time()
         for batch in batches:
+            if not await self._is_granted(batch.ticket):
+                continue
             if batch.made == len(batch.pouches):
-                if not batch.cause:
+                if batch.ticket.order.id not in self._held:
                     await self._write_off(batch.ticket)
                 continue
             recalled = {item.code for item in batch.ticket.locked if self._bench.is_recalled(item)}
@@ -146,6 +151,20 @@ class Packaging:
                 if self._is_due(pouch, now_s) and not await self._submit(batch.ticket, pouch):
                     return
         self._say("")
+
+    async def _is_granted(self, ticket: Ticket) -> bool:
+        """A pouch that two machines make is two doses: only who holds the units begins (REQ-08)."""
+        order = ticket.order.id
+        before = order in self._not_granted
+        self._not_granted.discard(order)
+        if not await self._bench.recorder.rights.obtain([item.code for item in ticket.locked]):
+            self._not_granted.add(order)
+        if before != (order in self._not_granted):
+            self._bench.notifier.publish(Change.PACKAGER)
+        return order not in self._not_granted
+
+    def _why_not(self, order: str) -> str:
+        return Reason.NOT_LEASED if order in self._not_granted else ""
 
     async def _submit(self, ticket: Ticket, pouch: Pouch) -> bool:
         """Hand one job over; False while the machine is not there."""

@@ -3,12 +3,19 @@
 import dataclasses
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
-from sync_protocol.facts import SESSION_BYTES, FactId
+from sync_protocol.facts import SESSION_BYTES, Fact, FactId
 from tests.simulation.network import Network
 from tests.simulation.scheduler import Scheduler, stream
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
+
+
+class Recorded(Protocol):
+    """Told of a fact that is on a disk. ``is_physical``: it happened whatever the screen said."""
+
+    def __call__(self, identity: FactId, fact: Fact, *, is_physical: bool) -> None: ...
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -22,6 +29,8 @@ class Around:
     """For stores that are files."""
     is_strict: bool = False
     """Also faults that are known not to be survived yet (``plan.OPEN``)."""
+
+    on_recorded: list[Recorded] = dataclasses.field(default_factory=list)
 
     def random(self, name: str) -> Random:
         return stream(self.seed, name)

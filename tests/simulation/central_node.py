@@ -14,6 +14,7 @@ from central.sync.gate import Gate
 from central.sync.greeting import Greeting
 from central.sync.inbox import Inbox
 from central.sync.ingest import Ingest
+from central.sync.leases import Leases
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
@@ -29,12 +30,16 @@ from tests.simulation.perils import Killed, Perils
 from tests.simulation.recall_office import RecallOffice
 from tests.simulation.scheduler import SECOND_US
 from tests.simulation.signing import ListedKeys, SimSecret
+from tests.simulation.world import shelf
 
 _WELCOME, _TAG_WITHIN = b"welcome", 12
 """How a welcome begins."""
 REDIAL_US = 3 * SECOND_US
 TICK_US = SECOND_US
 REFILL_S = 300.0
+LEASE_S, MARGIN_S = 60.0, 2.0
+COUNTED = 0.05
+"""How likely it is in each second that people count what is in doubt."""
 _Append = Callable[[Ingest, list[Batch]], Coroutine[Any, Any, set[bytes]]]
 
 
@@ -51,6 +56,7 @@ class Process:
     ingest: Ingest
     agents: Agents
     refill: Refill
+    leases: Leases
     early: Early
 
 
@@ -145,11 +151,26 @@ class CentralNode:
         early = Early(ledger)
         greeting = Greeting(ledger, publisher, agents, refill, recalls, early=early, inbox=self.inbox)
         gate = Gate(ledger, self._keys, agents, publisher.refuse)
+        leases = Leases(ledger, publisher, agents, early, term_s=LEASE_S, margin_s=MARGIN_S)
         taking = UntiringIngest(
-            ledger, self.inbox, publisher, agents, greeting, recalls=recalls, gate=gate, early=early
+            ledger,
+            self.inbox,
+            publisher,
+            agents,
+            greeting,
+            recalls=recalls,
+            gate=gate,
+            early=early,
+            leases=leases,
         )
         self.process = Process(
-            ledger=ledger, publisher=publisher, ingest=taking, agents=agents, refill=refill, early=early
+            ledger=ledger,
+            publisher=publisher,
+            ingest=taking,
+            agents=agents,
+            refill=refill,
+            early=early,
+            leases=leases,
         )
         self.around.scheduler.after(0, self, "dial")
         self.around.scheduler.after(TICK_US, self, "tick", self.process)
@@ -169,7 +190,18 @@ class CentralNode:
         process.agents.write()
         if process.refill.is_on:
             process.refill._end_if_due()
+        process.leases.turn()
+        self._count(process.leases)
         process.ledger.keep_witnesses()
+
+    def _count(self, leases: Leases) -> None:
+        """Two people go and count what a silent agent, or one with an old disk, may not issue any more."""
+        things = self.around.world.things
+        for device, lease in list(leases.grants.leases.items()):
+            counted = leases.grants.countable(device, leases._ledger.time.steady_us())
+            there = {code for code in counted if code in things and things[code].place == shelf(lease.location)}
+            if there and self._chance.random() < COUNTED:
+                leases.end(device, tuple(sorted(there)))
 
     def _hear(self, letter: Letter) -> None:
         if letter.line is not None:
@@ -188,5 +220,6 @@ class CentralNode:
         self._is_working = False
         drive(process.ingest.take(self.inbox.take_now(ingest.COALESCED)))
         process.ingest.let_in()
+        process.leases.turn()
         if self.inbox.has_any or process.early.ready() is not None:
             self._work_later()

@@ -13,6 +13,7 @@ from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
 from sync_protocol.machines.ingest import SessionState
 from tests.simulation.books import Entry, Misfit
+from tests.simulation.dict_leases import leasable, lease_answers
 from tests.simulation.disk import GONE, Disk, Write
 
 Row = tuple[Any, ...]
@@ -39,6 +40,8 @@ TABLES = (
     "early",
     "agent",
     "backup",
+    "lease",
+    "leased",
     "meta",
 )
 
@@ -66,6 +69,7 @@ class Tables:
         for entry in self.facts.values():
             self.index_fact(entry)
         self._answers: dict[str, Callable[..., list[Row]]] = {
+            **lease_answers(self),
             statements.READ_META: self._read_meta,
             statements.READ_SESSION: self._read_session,
             statements.READ_THROUGH: self._read_through,
@@ -95,6 +99,8 @@ class Tables:
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Answer:
         """The statements that central asks a connection, by name; a new one needs its answer here."""
+        if statement == statements.marks(statements.LEASABLE, len(values)):
+            return Answer(leasable(self, values))
         return Answer(self._answers[statement](*values))
 
     def _read_meta(self, key: str) -> list[Row]:
@@ -150,6 +156,10 @@ class Writer:
             statements.WRITE_AGENT: lambda *row: ("agent", row[0], row),
             statements.SAFE_SESSION: lambda safe, session: ("safe", session, safe),
             statements.ADD_BACKUP: lambda *row: ("backup", row[0], row),
+            statements.WRITE_LEASE: lambda *row: ("lease", row[0], row),
+            statements.DELETE_LEASE: lambda device: ("lease", device, GONE),
+            statements.WRITE_LEASED: lambda *row: ("leased", row[0], row),
+            statements.FREE_LEASED: lambda code: ("leased", code, GONE),
         }
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Answer:

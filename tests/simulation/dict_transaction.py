@@ -14,7 +14,7 @@ from sync_protocol.items import Kind
 from sync_protocol.machines.ingest import SessionState
 from sync_protocol.recalls import InForce
 from tests.simulation.dict_tables import DictStaging, Row, Tables
-from tests.simulation.disk import GONE
+from tests.simulation.disk import GONE, Write
 
 
 class DictTransaction(Transaction):
@@ -32,6 +32,8 @@ class DictTransaction(Transaction):
             is_refilling=is_refilling,
         )
         self._tables = tables
+        self.besides: list[Write] = []
+        """Rows of other tables that this commit writes."""
         self.staged = DictStaging(version)
         self._staging = cast("Staging", self.staged)
         self._selects: dict[str, Callable[..., list[Row]]] = {
@@ -60,10 +62,14 @@ class DictTransaction(Transaction):
         return self._selects[statement](*values)
 
     def execute(self, statement: str, values: Iterable[Row]) -> None:
-        """Facts that wait for older ones come and go."""
+        """Facts that wait for older ones come and go, and leases are fenced."""
         self.has_work = True
         for row in values:
-            if statement == statements.ADD_EARLY:
+            if statement == statements.FENCE_LEASE:
+                lease = self._tables.disk.tables["lease"].get(row[0])
+                if lease is not None:
+                    self.besides.append(("lease", row[0], (*lease[:-2], "fenced", lease[-1])))
+            elif statement == statements.ADD_EARLY:
                 self.staged.early.append(("early", row[:2], row[2:]))
             else:
                 assert statement == statements.DROP_EARLY, f"no answer here to: {statement}"

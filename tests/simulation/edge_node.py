@@ -1,19 +1,25 @@
 """One agent: a disk, a line to the broker, and, while it runs, the shipped shell with its machines."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+from edge_agent.check import Stock
 from edge_agent.clock import Watch
 from edge_agent.errors import LinkDownError
+from edge_agent.rights import Rights, needed
 from edge_agent.store.recalls import HeldRecalls
+from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import Heard, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.shell import SyncShell
 from sync_protocol import topics
 from sync_protocol.codec import encode_fact
+from sync_protocol.documents import Route
 from sync_protocol.facts import Fact, FactId, Moment
+from sync_protocol.items import Item
+from sync_protocol.machines.holding import Holding
 from tests.simulation import scanning
 from tests.simulation.around import Around, session_of, spoken
 from tests.simulation.clocks import SimClock
@@ -24,6 +30,7 @@ from tests.simulation.perils import Killed, Perils
 from tests.simulation.scheduler import SECOND_US
 from tests.simulation.signing import SimSecret
 
+WANT = 8
 ZONE = ZoneInfo("Asia/Shanghai")
 _CENTRAL_KEYS = (SimSecret(CENTRAL).public,)
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _SETTLED_S = 0.2, 10.0, 5.0
@@ -38,14 +45,26 @@ class Process:
     shell: SyncShell
     watch: Watch
     clock: SimClock
+    rights: Rights
 
     @property
     def wake_us(self) -> int | None:
         """When, by its own clock, the shell wants to be woken: what ``SyncShell._next`` waits for."""
         shell = self.shell
-        parts = (shell._uplink, shell._copy, shell._settling, shell._recalls)
+        parts = (shell._uplink, shell._copy, shell._settling, shell._recalls, shell._leasing)
         due = [us for us in (part.wake_us for part in parts) if us is not None]
         return min(due) if due else None
+
+
+class Believed:
+    """What the agent believes, for the part of the shell that asks for many items."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def items(self, codes: Collection[str]) -> dict[str, Item]:
+        found = {code: self._stores.item(code) for code in sorted(codes)}
+        return {code: item for code, item in found.items() if item is not None}
 
 
 class EdgeNode:
@@ -74,6 +93,8 @@ class EdgeNode:
         self.is_resumed_next = False
         self.around = around
         self._attempts: list[FactId] = []
+        self._forced: set[FactId] = set()
+        """Those of the attempts that happened whatever the screen said."""
         self._sessions = around.random(f"sessions/{name}")
         self._disk = around.random(f"disk/{name}")
         self._waits: Random = around.random(f"waits/{name}")
@@ -139,14 +160,30 @@ class EdgeNode:
         checked = scanning.check(process.stores, facts)
         if not checked.fits and not is_physical:
             return False
+        if not is_physical and not self._has_right(process, facts):
+            return False
         try:
-            self._commit(process, checked, bodies)
+            self._commit(process, checked, bodies, is_physical=is_physical)
             process.shell.committed()
             self._drain(process)
         except Killed:
             self.die(is_power=self.death[0], down_us=self.death[1])
         self._set_timer()
         return True
+
+    def _has_right(self, process: Process, facts: Sequence[Fact]) -> bool:
+        """What ``Rights.obtain`` does, but nobody waits: who is refused now tries again another time."""
+        rights, believed = process.rights, Believed(process.stores)
+        codes = sorted(needed(facts, believed.items({code for fact in facts for code in fact.codes})))
+        if rights.may_issue(codes):
+            return True
+        try:
+            process.shell._want(tuple(codes))
+            self._drain(process)
+        except Killed:
+            self.die(is_power=self.death[0], down_us=self.death[1])
+        self._set_timer()
+        return False
 
     def moment(self) -> Moment:
         assert self.process is not None, "asked of a running agent only"
@@ -161,13 +198,17 @@ class EdgeNode:
     async def run(self, hear: object) -> None:
         """Nobody waits for it here: events come from the scheduler."""
 
-    def _commit(self, process: Process, checked: scanning.Checked, bodies: Sequence[bytes]) -> None:
+    def _commit(
+        self, process: Process, checked: scanning.Checked, bodies: Sequence[bytes], *, is_physical: bool
+    ) -> None:
         is_readable = not bodies
         bodies = bodies or [encode_fact(fact) for fact in checked.facts]
         truth = self.around.truth
         identities = scanning.attempt(truth, process.stores, checked, bodies, is_readable=is_readable)
         self._attempts = identities
-        process.stores.journal.commit(bodies, checked.touched.values())
+        self._forced = set(identities) if is_physical else set()
+        process.stores.journal.commit(bodies, checked.touched.values(), process.rights.change_by(checked.facts))
+        process.rights.used(checked.facts)
         self._confirm(len(identities))
 
     def _confirm(self, count: int) -> None:
@@ -179,6 +220,8 @@ class EdgeNode:
             self.touched.update(dict.fromkeys(known.touched, identity))
             self.around.scheduler.note(f"{self.name} records {spoken(identity)} {known.fact and known.fact.what}")
             if known.fact is not None:
+                for tell in self.around.on_recorded:
+                    tell(identity, known.fact, is_physical=identity in self._forced)
                 self.around.world.happened(known.fact, self.location)
         for identity in self._attempts[count:]:
             truth.deny(identity)
@@ -218,6 +261,11 @@ class EdgeNode:
         self._find_attempts(stores)
         self._remember_touched()
         watch = Watch(clock, ZONE)
+        granted_by, codes = stores.journal.leased()
+        holding = Holding(
+            stores.journal.start.session, codes, incarnation=granted_by, spoken_to=stores.journal.incarnation
+        )
+        rights = Rights(holding, clock.mono_us)
         shell = SyncShell(
             link=self,
             journal=stores.journal,
@@ -226,11 +274,14 @@ class EdgeNode:
             watch=watch,
             tell=lambda _rows: None,
             software="simulation",
+            rights=rights,
+            stock=cast("Stock", Believed(stores)),
+            share=Share(location=self.location, route=Route.STATION, want=WANT),
             identity=SimSecret(self.client_id),
             new_session=lambda: session_of(self._sessions),
             central_keys=_CENTRAL_KEYS,
         )
-        self.process = Process(stores=stores, shell=shell, watch=watch, clock=clock)
+        self.process = Process(stores=stores, shell=shell, watch=watch, clock=clock, rights=rights)
         self._timer_us, self._wait_s, self._has_dial = None, _FIRST_WAIT_S, False
         self._dial_later()
 

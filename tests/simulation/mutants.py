@@ -5,11 +5,12 @@ import msgspec
 from tests.simulation.mutant import Mutant
 from tests.simulation.mutants_central import CENTRAL
 from tests.simulation.mutants_down import DOWN
+from tests.simulation.mutants_lease import LEASES
 from tests.simulation.mutants_up import UP
 from tests.simulation.plan import make_plan
 from tests.simulation.simulation import run_plan
 
-MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in (*UP, *DOWN, *CENTRAL)}
+MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in (*UP, *DOWN, *CENTRAL, *LEASES)}
 MOST_SEEDS = 200
 
 

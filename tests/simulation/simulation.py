@@ -22,6 +22,7 @@ from tests.simulation.dict_stores import DictMedium
 from tests.simulation.edge_node import EdgeNode
 from tests.simulation.end_watch import EndWatch
 from tests.simulation.fleet_watch import FleetWatch
+from tests.simulation.lease_watch import LeaseWatch
 from tests.simulation.ledger_watch import LedgerWatch, Violation
 from tests.simulation.media import Medium
 from tests.simulation.nemesis import Nemesis
@@ -91,6 +92,8 @@ class Simulation:
             self._add(f"edge-{n}", f"edge-{n}", locations[n % len(locations)], self._medium(n))
         self._fleet_watch = FleetWatch(self.around, self.nodes, self.central, books, self.ledger_watch)
         self._end_watch = EndWatch(self.around, self.nodes, self.central, self.ledger_watch, self._fleet_watch)
+        self.lease_watch = LeaseWatch(self.around.truth)
+        self.around.on_recorded.append(self.lease_watch.recorded)
         self._workplaces = Workplaces(self.nodes, locations, self.around.world)
         self._office = Office(self.central, locations, self.around.world)
         self._nemesis = Nemesis(self.nodes, self.central, self.around, self._add_clone)
@@ -110,6 +113,7 @@ class Simulation:
         if missing:
             raise Violation("liveness", f"{HEAL_US // MINUTE_US} minutes after everything healed {missing}")
         self._end_watch.look()
+        self.lease_watch.look(self.ledger_watch.excepted, self.ledger_watch.where)
 
     def close(self) -> None:
         for node in self.nodes:
