@@ -4,7 +4,7 @@ import asyncio
 import errno
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from edge_agent.notify import Change, Notifier
 from edge_agent.people import People
 from edge_agent.recorder import Recorder
 from edge_agent.rights import build_rights
+from edge_agent.safe_mode import Part, SafeMode, Starts
 from edge_agent.screens import routes
 from edge_agent.store import folder
 from edge_agent.store.folder import DataFolder
@@ -60,6 +61,8 @@ async def run(config: Config, *, clock: Clock, session: bytes, random: Random, s
     with ExitStack() as stack:
         data = DataFolder.hold(path, reserve_bytes=config.agent.reserve_mb << 20)
         stack.callback(data.release)
+        starts = Starts(path / folder.STARTS)
+        is_safe = starts.begin(clock.wall_us())
         identity = open_identity(path)
         listening = stack.enter_context(closing(_listen(config.screen)))
         journal = Journal.open(
@@ -79,8 +82,12 @@ async def run(config: Config, *, clock: Clock, session: bytes, random: Random, s
             identity=identity,
         )
         async with _serving(agent.application(), listening) as url:
-            _log.info("ready", url=url, device=config.agent.device, waiting=agent.health.snapshot().facts_waiting)
-            await _run_until(stop, agent.tasks(), agent.leave)
+            waiting = agent.health.snapshot().facts_waiting
+            _log.info("ready", url=url, device=config.agent.device, waiting=waiting)
+            if is_safe:
+                _log.warning("safe_mode", cause="several starts ended unasked within ten minutes")
+            await _run_until(stop, agent.parts(), agent.leave, agent.safe_mode if is_safe else None)
+        starts.ended()
     _log.info("stopped", device=config.agent.device)
 
 
@@ -105,6 +112,7 @@ class Agent:
         self._now_us = clock.wall_us
         watch = Watch(clock, config.zone, known_us=replica.as_of_us)
         self.notifier = Notifier()
+        self.safe_mode = SafeMode(tell=lambda: self.notifier.publish(Change.SYNC))
         self.stock = Stock(Overlay(journal), replica, clock.wall_us)
         rights = build_rights(journal, pocket, clock)
         self.recorder = Recorder(
@@ -142,6 +150,7 @@ class Agent:
             sync=self._shell.state,
             devices=tuple(config.devices.values()),
             now_us=clock.wall_us,
+            safe_mode=self.safe_mode,
         )
 
         self._bench = Bench(recorder=self.recorder, stock=self.stock, notifier=self.notifier)
@@ -159,11 +168,11 @@ class Agent:
         )
         return routes.build(parts)
 
-    def tasks(self) -> dict[str, Coroutine[None, None, None]]:
+    def parts(self) -> dict[str, Part]:
         """What runs until the agent is stopped, by name."""
-        devices = {f"device {device.name}": device.run() for device in self._config.devices.values()}
-        own = {"sync": self._shell.run(), "journal": self.recorder.watch_journal(), "reserve": self._keep_reserve()}
-        return devices | own | {"workplace": self.workplace.run(), "pruning": self._keep_pruned()}
+        devices: dict[str, Part] = {f"device {device.name}": device.run for device in self._config.devices.values()}
+        own = {"sync": self._shell.run, "journal": self.recorder.watch_journal, "reserve": self._keep_reserve}
+        return devices | own | {"workplace": self.workplace.run, "pruning": self._keep_pruned}
 
     async def leave(self) -> None:
         """Give back what is held, as far as it can be said now."""
@@ -264,11 +273,14 @@ def _share_of(config: Config) -> Share:
 
 
 async def _run_until(
-    stop: asyncio.Event, tasks: Mapping[str, Coroutine[None, None, None]], leave: Callable[[], Awaitable[None]]
+    stop: asyncio.Event, parts: Mapping[str, Part], leave: Callable[[], Awaitable[None]], safe_mode: SafeMode | None
 ) -> None:
-    """Run tasks for ever; the first that fails ends all of them."""
+    """Run parts for ever; the first that fails ends all of them, except in safe mode."""
     async with asyncio.TaskGroup() as group:
-        running = [group.create_task(task, name=name) for name, task in tasks.items()]
+        running = [
+            group.create_task(safe_mode.keep(name, part) if safe_mode else part(), name=name)
+            for name, part in parts.items()
+        ]
         await stop.wait()
         await leave()
         for task in running:

@@ -10,6 +10,7 @@ from drivers.readings import DeviceHealth
 from edge_agent.check import Stock
 from edge_agent.recall_notice import RecalledHere, RecallNotices
 from edge_agent.recorder import Recorder
+from edge_agent.safe_mode import Failing, SafeMode
 from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import waiting
 from edge_agent.sync.state import Download, Drift, RecallTrouble, SyncState
@@ -57,6 +58,10 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last one did not come."""
     drift: Drift | None = None
     """Items of the replica that were silently wrong, and are put right."""
+    late_refusals: tuple[Refusal, ...] = ()
+    """X02: what was recorded here and does not fit the ledger: another place was first."""
+    failing: tuple[Failing, ...] = ()
+    """Parts that safe mode goes on without."""
 
     @property
     def is_recording(self) -> bool:
@@ -73,6 +78,7 @@ class Health:
         sync: SyncState,
         devices: Sequence[Device],
         now_us: Callable[[], int],
+        safe_mode: SafeMode,
     ) -> None:
         self._journal = journal
         self._stock = stock
@@ -80,6 +86,7 @@ class Health:
         self._sync = sync
         self._devices = devices
         self._now_us = now_us
+        self._safe_mode = safe_mode
         self._notices = RecallNotices(recorder.recalls, stock, sync, location=recorder.location, now_us=now_us)
 
     def snapshot(self) -> HealthReport:
@@ -110,7 +117,13 @@ class Health:
             snapshot=sync.snapshot,
             snapshot_trouble=sync.snapshot_trouble,
             drift=sync.drift,
+            late_refusals=sync.late,
+            failing=tuple(self._safe_mode.failing.values()),
         )
+
+    def seen(self) -> None:
+        """Somebody has read the late refusals."""
+        self._sync.late = ()
 
     def _sentence(self, facts: int) -> Sentence:
         sync = self._sync

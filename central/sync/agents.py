@@ -5,6 +5,7 @@ Kept in memory and written every second: a restart of central may lose a second 
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -128,14 +129,16 @@ class Agents:
         return is_news
 
     async def run(self, *, is_link_up: Callable[[], bool]) -> None:
-        """Write what changed, and mark those who fell silent, until cancelled."""
-        while True:
-            await asyncio.sleep(WRITE_EVERY_S)
-            self._mark_silent(is_link_up=is_link_up())
-            try:
+        """Write what changed, and mark those who fell silent, until cancelled; and once more at the end."""
+        try:
+            while True:
+                await asyncio.sleep(WRITE_EVERY_S)
+                self._mark_silent(is_link_up=is_link_up())
+                with suppress(BusyError):  # the ledger says so itself; the next round writes it
+                    self.write()
+        finally:
+            with suppress(BusyError):
                 self.write()
-            except BusyError:
-                continue  # the ledger says so itself; the next round writes it
 
     def write(self) -> None:
         """Raises BusyError."""

@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from edge_agent.errors import SignInRefusedError, StoreError
+from edge_agent.notify import Change
 from edge_agent.screens import answers, cabinet_pages, packager_pages, station_pages
 from edge_agent.screens.language import LANGUAGES
 from edge_agent.screens.site import (
@@ -91,6 +92,14 @@ async def choose_language(request: web.Request) -> web.Response:
 async def status_part(request: web.Request) -> web.Response:
     """GET /part/status."""
     return request.app[SITE].page(request, "part_status.html")
+
+
+async def seen(request: web.Request) -> web.Response:
+    """POST /late-refusals/seen."""
+    site = request.app[SITE]
+    site.parts.health.seen()
+    site.parts.bench.notifier.publish(Change.SYNC)
+    return as_json({}) if wants_json(request) else await status_part(request)
 
 
 async def who_part(request: web.Request) -> web.Response:

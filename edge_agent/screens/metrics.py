@@ -38,6 +38,7 @@ def _families(
         ),
         "codepool_edge_connected": ("1 if broker and central answer.", float(report.is_connected)),
         "codepool_edge_recording": ("1 if facts can be written.", float(report.is_recording)),
+        "codepool_edge_failing_parts": ("Parts that safe mode goes on without.", float(len(report.failing))),
         "codepool_edge_pages": ("Pages that follow live.", float(pages)),
     }
     for name, (text, value) in gauges.items():

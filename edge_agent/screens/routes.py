@@ -12,6 +12,7 @@ GET  /                     the page, or the sign-in page
 POST /sign-in              person, pin[, seat=screen|pda]              {id, name}; 401 with wait_s above 0 if locked out
 POST /sign-out                                                         {}
 POST /language             lang=zh-CN|en                               {lang}
+POST /late-refusals/seen                                               {}
 GET  /events               server-sent events named as ``notify.Change``: which panels went stale
 GET  /healthz              HealthReport as JSON; 503 while nothing can be recorded
 GET  /metrics              Prometheus
@@ -72,6 +73,7 @@ def build(parts: Parts) -> web.Application:
             web.post("/sign-out", entry.sign_out),
             web.post("/language", entry.choose_language),
             web.get("/part/status", entry.status_part),
+            web.post("/late-refusals/seen", entry.seen),
             web.get("/part/who", entry.who_part),
             web.get("/part/heard", entry.heard_part),
             web.get("/events", events.handle),

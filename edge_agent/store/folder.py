@@ -15,6 +15,7 @@ SNAPSHOT = "snapshot"
 WITNESS = "journal.head"
 LOCK = "lock"
 RESERVE = "reserve"
+STARTS = "starts.json"
 
 
 class DataFolder:

@@ -10,7 +10,7 @@ from edge_agent.clock import Watch, fresh_session
 from edge_agent.errors import LinkDownError, StoreError
 from edge_agent.rights import Rights
 from edge_agent.store.journal import Journal
-from edge_agent.store.outgoing import read_batch, settled_lines, unsent_lines
+from edge_agent.store.outgoing import kept_lines, read_batch, settled_lines, unsent_lines
 from edge_agent.store.recalls import HeldRecalls
 from edge_agent.store.replica import Replica
 from edge_agent.sync.comparing import Computed
@@ -121,10 +121,13 @@ class SyncShell:
 
     async def run(self) -> None:
         """Serve until cancelled. Raises JournalCorruptError."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._link.run(self._hear), name="sync: link")
-            tasks.create_task(self._serve(), name="sync: machines")
-            tasks.create_task(self._copy.run(self._inbox.put), name="sync: replica")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._link.run(self._hear), name="sync: link")
+                tasks.create_task(self._serve(), name="sync: machines")
+                tasks.create_task(self._copy.run(self._inbox.put), name="sync: replica")
+        finally:
+            self._lost("the synchronisation of this agent has stopped")
 
     async def _hear(self, event: LinkEvent) -> None:
         if isinstance(event, Heard) and event.is_urgent:
@@ -275,6 +278,7 @@ class SyncShell:
                 self._settling.add(effect, now_us=self._now_us())
                 for verdict in effect.exceptions:
                     _log.warning("exception_at_central", seq=verdict.seq, refusals=[str(r) for r in verdict.refusals])
+                    self.state.judged(verdict.refusals)
             case uplink.Adopt():
                 await self._adopt(effect.incarnation)
             case uplink.Refilled():
@@ -291,12 +295,8 @@ class SyncShell:
         self._ear.forget_asked()
         self._settling.forget()
         self.state.is_welcome, self.state.cause = False, "central was restored and is asked what it lacks"
-        lines = tuple(
-            uplink.Line(session=session, head=line.head, acked=line.base, kept=line.base)
-            for session, line in self._journal.lines.items()
-            if line.head > line.base or line is self._journal.current
-        )
-        adopted = uplink.Adopted(incarnation=incarnation, lines=lines, now_us=self._now_us())
+        lines = kept_lines(self._journal)
+        adopted = uplink.Adopted(incarnation=incarnation, lines=tuple(lines), now_us=self._now_us())
         await self._do(self._uplink.handle(adopted))
 
     async def _open_session(self) -> None:

@@ -5,7 +5,10 @@ from typing import Protocol
 
 import msgspec
 
+from sync_protocol.lifecycle import Refusal
 from sync_protocol.recalls import NO_RECALLS, RecallSet
+
+LATE_AT_MOST = 20
 
 
 class RecallTrouble(StrEnum):
@@ -46,11 +49,17 @@ class SyncState(msgspec.Struct, kw_only=True):
     snapshot_trouble: str = ""
     """Why the last one did not come; the replica is copied by deltas meanwhile."""
     drift: Drift | None = None
+    late: tuple[Refusal, ...] = ()
+    """Recorded here as fitting, and the ledger has it as an exception: newest first, until somebody has seen them."""
     latest: int = 0
     """The highest ledger version heard of."""
     recall_trouble: RecallTrouble | None = None
     unverified: RecallSet = NO_RECALLS
     """Recalls that nobody here can verify: shown, and not applied."""
+
+    def judged(self, refusals: tuple[Refusal, ...]) -> None:
+        """The ledger's verdict on what was recorded here."""
+        self.late = (*refusals, *self.late)[:LATE_AT_MOST]
 
 
 class Identity(Protocol):

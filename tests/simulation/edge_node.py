@@ -86,6 +86,8 @@ class EdgeNode:
         self.flying = 0
         """Facts of earlier sessions that were seen in flight, while this one was written:"""
         self.writing = b""
+        self.credit = 0
+        """The most that it had since somebody looked."""
         self.skew_us = 0
         self.drift = 0.0
         self.death: tuple[bool, int] = (False, SECOND_US)
@@ -120,6 +122,8 @@ class EdgeNode:
             self._serve(kind, arg)
         except Killed:
             self.die(is_power=self.death[0], down_us=self.death[1])
+        if self.process is not None:
+            self.credit = max(self.credit, self.process.shell._uplink._credit)
         self._set_timer()
 
     def put_in(self, medium: Medium, written: list[FactId], *, is_resumed: bool) -> None:

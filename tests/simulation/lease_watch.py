@@ -3,7 +3,7 @@
 By the simulator's own account of who recorded what, in the order in which it happened.
 """
 
-from collections.abc import Container
+from collections.abc import Iterable
 
 from sync_protocol.facts import Fact, FactId, What
 from tests.simulation.around import spoken
@@ -19,6 +19,8 @@ class LeaseWatch:
 
     def __init__(self, truth: Truth) -> None:
         self.doubled: dict[str, tuple[FactId, FactId]] = {}
+        self.ended: dict[str, list[FactId]] = {}
+        """By item, the facts that brought it back."""
         self.emergencies = 0
         self.issues = 0
         self._truth = truth
@@ -28,6 +30,7 @@ class LeaseWatch:
         """Raises Violation."""
         if fact.what in _ENDS:
             for code in fact.codes:
+                self.ended.setdefault(code, []).append(identity)
                 self._out.pop(code, None)
         if fact.what not in _ISSUES or is_physical:
             return
@@ -39,10 +42,18 @@ class LeaseWatch:
             if earlier is not None:
                 self._check(code, earlier, (identity, fact.is_provisional))
 
-    def look(self, excepted: set[str], held: Container[FactId]) -> None:
-        """I3, in the end: both stand, and a person is told. Raises Violation."""
+    def look(self, excepted: set[str], ledger: Iterable[FactId]) -> None:
+        """I3, in the end: both stand, and a person is told. Raises Violation.
+
+        But where the item was brought back from the first before the second one stands in the ledger: both are marked
+        there, and nothing is to be put right.
+        """
+        order = {identity: place for place, identity in enumerate(ledger)}
         for code, facts in self.doubled.items():
-            if code not in excepted and all(identity in held for identity in facts):
+            if code in excepted or not all(identity in order for identity in facts):
+                continue
+            first, second = sorted(order[identity] for identity in facts)
+            if not any(first < order.get(end, first) < second for end in self.ended.get(code, ())):
                 raise Violation("I3", f"{code} was issued twice in an emergency, and nobody was told")
 
     def _check(self, code: str, earlier: tuple[FactId, bool], later: tuple[FactId, bool]) -> None:

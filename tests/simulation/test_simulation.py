@@ -41,6 +41,7 @@ def test_the_shipped_stores_hold_too(seed: int) -> None:
     assert report.facts > 0
 
 
+@pytest.mark.covers("X17")
 def test_a_seed_is_a_run_in_any_process() -> None:
     def run(hash_seed: str) -> Report:
         done = subprocess.run(
@@ -73,6 +74,13 @@ def test_the_few_decisions_of_a_case_still_find_its_mutant(name: str) -> None:
     assert report.rule == case.rule
 
 
+@pytest.mark.fault(31)
+def test_an_ack_before_its_commit_is_found() -> None:
+    kill = hunt("ack_before_commit", first=1, most=20)
+    assert kill.seeds, MUTANTS["ack_before_commit"].wrong
+
+
+@pytest.mark.covers("X17")
 @pytest.mark.parametrize("name", QUICKLY_FOUND)
 def test_a_wrong_protocol_is_found(name: str) -> None:
     kill = hunt(name, first=1, most=5)

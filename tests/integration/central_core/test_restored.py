@@ -123,6 +123,7 @@ async def knows_pieces(agent: Agent) -> None:
     await until(is_there, within_s=40)
 
 
+@pytest.mark.covers("E09")
 async def test_a_ledger_restored_from_an_older_backup_is_whole_again_with_no_command(
     tmp_path: Path, broker: Broker, central: CentralProcess
 ) -> None:

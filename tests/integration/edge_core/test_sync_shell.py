@@ -11,6 +11,7 @@ import pytest
 
 from edge_agent.clock import SystemClock
 from edge_agent.health import Health, Sentence
+from edge_agent.safe_mode import SafeMode
 from edge_agent.store.outgoing import waiting
 from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import MqttLink
@@ -55,6 +56,7 @@ class Agent:
             sync=self.shell.state,
             devices=(),
             now_us=self.shelf.clock.wall_us,
+            safe_mode=SafeMode(tell=lambda: None),
         )
         self._running: asyncio.Task[None] | None = None
 

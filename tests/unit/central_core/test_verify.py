@@ -191,6 +191,7 @@ async def test_a_row_that_central_itself_replaces_leaves_nothing_in_the_seal(who
     assert check(whole / "ledger.db").flaws == ()
 
 
+@pytest.mark.covers("E04", "X06")
 @pytest.mark.fault(39)
 @pytest.mark.parametrize("kind", ["edit", "delete", "insert"])
 @pytest.mark.parametrize("table", TABLES)
@@ -230,6 +231,7 @@ async def test_a_change_is_found_although_central_wrote_on(whole: Path) -> None:
     )
 
 
+@pytest.mark.covers("X06")
 async def test_a_history_rewritten_with_every_hash_no_longer_fits_the_heads(whole: Path, tmp_path: Path) -> None:
     """Somebody with the key writes another history: heads kept elsewhere show it."""
     desk = Desk(whole)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from drivers.readings import DeviceHealth, LinkState
 from edge_agent.health import Health, HealthReport, Sentence
+from edge_agent.safe_mode import SafeMode
 from edge_agent.sync.state import SyncState
 from tests.unit.edge_core.shelf import Shelf, put_back, taken
 
@@ -28,6 +29,7 @@ def _report(shelf: Shelf, state: SyncState, devices: Sequence[Lamp] = ()) -> Hea
         sync=state,
         devices=devices,
         now_us=shelf.clock.wall_us,
+        safe_mode=SafeMode(tell=lambda: None),
     )
     return health.snapshot()
 

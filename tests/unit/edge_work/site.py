@@ -11,6 +11,7 @@ from aiohttp import web
 from drivers.abilities import Device
 from drivers.readings import DeviceHealth, LinkState, Scan
 from edge_agent.health import Health
+from edge_agent.safe_mode import SafeMode
 from edge_agent.screens.routes import Parts, build
 from edge_agent.sync.state import SyncState
 from edge_agent.workflows.cabinet import Cabinet
@@ -54,6 +55,7 @@ async def serve(
     devices: Sequence[Device] = (),
     sync: SyncState | None = None,
     language: str = "zh-CN",
+    safe_mode: SafeMode | None = None,
 ) -> AsyncIterator[str]:
     """Yields the address of the pages while the workplace works."""
     numbers = itertools.count(1)
@@ -64,6 +66,7 @@ async def serve(
         sync=sync or SyncState(is_connected=True, is_welcome=True),
         devices=tuple(devices),
         now_us=ward.clock.wall_us,
+        safe_mode=safe_mode or SafeMode(tell=lambda: None),
     )
     parts = Parts(
         bench=ward.bench,
