@@ -26,6 +26,7 @@ from central.site import SiteSettings, build_site
 from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
 from central.stock.fulfilment import settle_orders
+from central.stock.handouts import follow_hand_outs
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
@@ -46,6 +47,7 @@ from central.sync.lease_desk import LeaseDesk
 from central.sync.leases import Leases
 from central.sync.link import MqttLink
 from central.sync.publish import Publisher
+from central.sync.pulls import Pulls
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
 from central.sync.safe import Safe
@@ -61,6 +63,8 @@ _REFILL_ADVICE = "bring the agents back that are waited for; orders wait meanwhi
 _KEYS_ADVICE = "two people compare each fingerprint with the one that the device shows, and accept it below"
 _REFUSED_ADVICE = "look for a second computer of this name, or for whoever has access to the broker"
 PROBE_EVERY_S = 2.0
+PAGES_ON_THE_WAY = 4
+"""What else waits to leave, an ack among it, has no more rows than these before it."""
 
 
 class Central:
@@ -73,7 +77,7 @@ class Central:
         path = store.prepare(config.data, now_us=time.now_us())
         changes = Changes()
         self.ledger = Ledger(path, time, changes, new_session)
-        self.ledger.prepare(believe)
+        self.ledger.prepare(believe, follow_hand_outs)
         self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
         self.recalls = Recalls(self.ledger, open_key(config.data))
         self.ledger.listen(self.recalls.committed)
@@ -104,6 +108,7 @@ class Central:
         self.leases = Leases(
             self.ledger, self.publisher, self.agents, self.early, term_s=config.lease_s, margin_s=config.lease_margin_s
         )
+        self.pulls = Pulls(self.publisher, has_room=lambda: self.link.waiting < PAGES_ON_THE_WAY)
         self.comparing = Comparing(self.ledger, self.publisher, every_s=config.compare_s, random=SystemRandom())
         self.ingest = Ingest(
             self.ledger,
@@ -116,6 +121,7 @@ class Central:
             early=self.early,
             leases=self.leases,
             comparing=self.comparing,
+            pulled=self.pulls.ask,
         )
         self.safe = Safe(self.ledger, self.publisher, config.data)
         self.insurer = self._insurer(changes, time)
@@ -197,6 +203,7 @@ class Central:
                 tasks.create_task(_until_lost(lost), name="lost ledger"),
                 tasks.create_task(self.link.run(), name="link"),
                 tasks.create_task(self.ingest.run(), name="ingest"),
+                tasks.create_task(self.pulls.run(), name="pulls"),
                 tasks.create_task(self.agents.run(is_link_up=lambda: self.link.is_up), name="agents"),
                 tasks.create_task(self.refill.run(), name="refill"),
                 tasks.create_task(self.leases.run(), name="leases"),

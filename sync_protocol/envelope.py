@@ -66,7 +66,10 @@ class Voice:
 
     def say(self, message: Up | Down, topic: str) -> bytes:
         """The message in its envelope."""
-        content = encode(message)
+        return self.seal(encode(message), topic)
+
+    def seal(self, content: bytes, topic: str) -> bytes:
+        """An encoded message in its envelope: one that many get is encoded once."""
         self._number += 1
         signature = self._sign(_signed(self._suite, self._stream, self._number, topic, content))
         return _head(self._suite, self._stream, self._number) + signature + content

@@ -51,7 +51,8 @@ class Live:
             seen = await self._news(response)
         while True:
             try:
-                await asyncio.wait_for(self._changes.after(seen), BEAT_S)
+                async with asyncio.timeout(BEAT_S):
+                    await self._changes.after(seen)
             except TimeoutError:
                 await response.write(b": here\n\n")
                 continue

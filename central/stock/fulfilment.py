@@ -4,7 +4,7 @@ One consequence, run in every commit: whatever changed an item of an order, or b
 is followed up in the same commit. Urgent orders first, then the oldest.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 import msgspec
@@ -30,12 +30,13 @@ def settle_orders(transaction: Transaction) -> None:
     if touched:
         for order in read_orders(transaction, touched):
             _give_back_surplus(transaction, order)
-    _allocate(transaction, touched)
+    given_back = _given_back(transaction)
+    _allocate(transaction, touched, given_back)
     if len(transaction.folded) > count:
         touched = _touched(transaction)
     if touched:
         for order in read_orders(transaction, touched):
-            transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order)))
+            transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order, given_back)))
 
 
 def allocate_waiting(transaction: Transaction) -> None:
@@ -72,13 +73,20 @@ def _count(transaction: Transaction, order: Order, states: frozenset[State]) -> 
     return sum(transaction.stock[code].state in states for code in order.codes)
 
 
-def _state(transaction: Transaction, order: Order) -> OrderState:
+def _given_back(transaction: Transaction) -> Counter[str]:
+    """Items returned in this commit, by the order that had them: a return does not open an order again."""
+    returned = [code for each in transaction.folded if each.fact.what is What.RETURNED for code in each.fact.codes]
+    before = (transaction.originals[code] for code in returned if code in transaction.changed)
+    return Counter(item.order for item in before if item is not None and item.order)
+
+
+def _state(transaction: Transaction, order: Order, given_back: Counter[str]) -> OrderState:
     if order.state in _ENDED:
         return order.state
-    done = _count(transaction, order, frozenset({State.DISPENSED}))
-    if done >= order.quantity:
+    given = _count(transaction, order, frozenset({State.DISPENSED})) + given_back[order.id]
+    if given >= order.quantity:
         return OrderState.DISPENSED
-    held = done + _count(transaction, order, _HELD)
+    held = given + _count(transaction, order, _HELD)
     if held >= order.quantity:
         return OrderState.LOCKED
     return OrderState.PART_LOCKED if held else OrderState.WAITING
@@ -97,17 +105,18 @@ def _give_back_surplus(transaction: Transaction, order: Order) -> None:
         transaction.record(fact)
 
 
-def _allocate(transaction: Transaction, touched: set[str]) -> None:
+def _allocate(transaction: Transaction, touched: set[str], given_back: Counter[str]) -> None:
     if transaction.is_refilling:  # an agent may hold the fact that it was issued
         return
     places = _restocked(transaction)
     if touched:
         for order in read_orders(transaction, touched):
-            if order.state not in _ENDED and _count(transaction, order, _HELD | {State.DISPENSED}) < order.quantity:
+            has = _count(transaction, order, _HELD | {State.DISPENSED}) + given_back[order.id]
+            if order.state not in _ENDED and has < order.quantity:
                 places.add((order.product, order.location))
-                if any(transaction.stock[code].state is State.FROZEN for code in order.codes):
-                    # It has lost them to a recall, and waits for others from now on.
-                    transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order)))
+                state = _state(transaction, order, given_back)
+                if state is not order.state:  # it has lost some, and waits for others from now on
+                    transaction.settle(msgspec.structs.replace(order, state=state))
     for product in find_products(transaction, sorted({product for product, _ in places})):
         if product.kind is Kind.BOX:
             locations = {location for one, location in places if one == product.id}

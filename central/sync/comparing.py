@@ -81,20 +81,25 @@ class Comparing:
 
     async def hold_round(self) -> None:
         """Name the present version, sum the ledger up as it is now, judge who has answered. Raises sqlite3.Error."""
-        ledger = self._ledger
-        if ledger.is_refilling:
+        if self._ledger.is_refilling:
             return
         async with self._reading() as reading:
-            self._round = Compare(version=ledger.version, incarnation=ledger.incarnation)
-            self._sums, self._told = None, {}
-            self._publisher.announce(self._round)
+            self._open_round()
             sums, after = digests.empty(), ""
             while page := reading.execute(statements.ITEMS_AFTER, (after, STEP)).fetchall():
                 for item in rows.items_of(page):
                     digests.add(sums, item)
                 after = page[-1][0]
                 await asyncio.sleep(_PAUSE_S)
-        self._sums = tuple(sums)
+        self._close_round(tuple(sums))
+
+    def _open_round(self) -> None:
+        self._round = Compare(version=self._ledger.version, incarnation=self._ledger.incarnation)
+        self._sums, self._told = None, {}
+        self._publisher.announce(self._round)
+
+    def _close_round(self, sums: digests.Digests) -> None:
+        self._sums = sums
         self._judge()
 
     async def _hold_rounds(self) -> None:
@@ -121,11 +126,13 @@ class Comparing:
 
     async def _answer(self) -> None:
         while True:
-            device, ask = await self._asked.get()
-            try:
-                self._publisher.tell(device, await self.bucket(ask))
-            except sqlite3.Error as error:
-                _log.warning("bucket not read", device=device, cause=str(error))
+            await self.reply(*await self._asked.get())
+
+    async def reply(self, device: str, ask: AskBucket) -> None:
+        try:
+            self._publisher.tell(device, await self.bucket(ask))
+        except sqlite3.Error as error:
+            _log.warning("bucket not read", device=device, cause=str(error))
 
     async def bucket(self, ask: AskBucket) -> Bucket:
         """What the ledger has of a bucket now. Raises sqlite3.Error."""

@@ -1,15 +1,16 @@
 """The answer to HELLO: where both sides stand, and what of that cannot be (REQ-04)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import structlog
 
 from central.errors import BusyError
 from central.ledger import statements
-from central.ledger.transaction import read_session
+from central.ledger.transaction import Transaction, read_session
 from central.ledger.write import Ledger
 from central.sync.agents import Agents, heads_of
 from central.sync.early import Early
+from central.sync.gate import Heard
 from central.sync.inbox import Inbox
 from central.sync.lineage import register
 from central.sync.publish import Publisher
@@ -40,20 +41,53 @@ class Greeting:
         self._early = early
         self._inbox = inbox
 
-    def greet(self, device: str, hello: Hello, *, is_news: bool) -> None:
-        """Answer, or be silent if the ledger takes no change: the agent says HELLO again."""
-        if hello.schema > SCHEMA:
-            cause = f"the agent writes schema {hello.schema}, central reads up to {SCHEMA}"
-            self._publisher.tell(device, Refused(cause=cause, advice="update central first, then the agents"))
-            return
+    def greet(self, heard: Iterable[Heard]) -> None:
+        """Answer HELLOs, or be silent if the ledger takes no change: the agents say them again.
+
+        Those of many agents are filed together: every commit is told to every agent.
+        """
+        group: dict[str, tuple[Hello, bool]] = {}
+        for one in heard:
+            if isinstance(one.message, Hello) and self._is_readable(one.device, one.message):
+                if one.device in group:  # what it says is judged by what it said before
+                    self._greet(group)
+                    group = {}
+                group[one.device] = (one.message, one.is_news)
+        if group:
+            self._greet(group)
+
+    def _is_readable(self, device: str, hello: Hello) -> bool:
+        if hello.schema <= SCHEMA:
+            return True
+        cause = f"the agent writes schema {hello.schema}, central reads up to {SCHEMA}"
+        self._publisher.tell(device, Refused(cause=cause, advice="update central first, then the agents"))
+        return False
+
+    def _greet(self, group: Mapping[str, tuple[Hello, bool]]) -> None:
+        """One HELLO of each device."""
         try:
-            self._look_back(device, hello)
-            if read_session(self._ledger.connection, hello.start.session) is None:
-                held, before = heads_of(hello), self._agents.before(device)
-                self._ledger.commit(lambda transaction: register(transaction, hello.start, held, before))
+            for device, (hello, _) in group.items():
+                self._look_back(device, hello)
+            self._register({device: hello for device, (hello, _) in group.items()})
         except BusyError as error:
-            _log.error("hello not answered, the agent says it again", device=device, cause=error.cause)
+            _log.error("hello not answered, the agent says it again", devices=[*group], cause=error.cause)
             return
+        for device, (hello, is_news) in group.items():
+            self._welcome(device, hello, is_news=is_news)
+
+    def _register(self, hellos: Mapping[str, Hello]) -> None:
+        """File the sessions that the ledger never heard of. Raises BusyError."""
+        connection = self._ledger.connection
+        new = [pair for pair in hellos.items() if read_session(connection, pair[1].start.session) is None]
+
+        def work(transaction: Transaction) -> None:
+            for device, hello in new:
+                register(transaction, hello.start, heads_of(hello), self._agents.before(device))
+
+        if new:
+            self._ledger.commit(work)
+
+    def _welcome(self, device: str, hello: Hello, *, is_news: bool) -> None:
         named = dict.fromkeys([*(position.session for position in hello.pending), hello.start.session])
         positions = tuple(self.positions(named))
         committed = {position.session: position.through for position in positions}

@@ -6,7 +6,7 @@ not acked is sent again by its agent, so every failure here ends in silence towa
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import structlog
@@ -45,10 +45,12 @@ from sync_protocol.messages import (
 )
 from sync_protocol.recalls import SignedRecalls
 
-COALESCED = 16
-"""Letters taken together: past it a larger commit saves nothing and only makes others wait."""
+COALESCED = 32
+"""Letters taken together: every commit is told to every agent, so that fewer are less to do for all."""
 BUDGET = 10_000
 """Rows that one commit changes, about: it must fit a delta."""
+AT_ONCE = 1_000
+"""Facts after which a commit takes no further batch: a larger one saves little, and everything else waits for it."""
 _TRIES = 5
 _FOR_ANYBODY = (AskRecalls, SignedRecalls)
 """What does no harm when it is said again: a question, and a set that is signed itself."""
@@ -73,7 +75,9 @@ class Ingest:
         early: Early,
         leases: Leases,
         comparing: Comparing | None = None,
+        pulled: Callable[[str, Pull], None] | None = None,
     ) -> None:
+        """``pulled``: who answers pulls in their turn; they are answered at once if nobody does."""
         self.stuck: dict[str, str] = {}
         self._ledger = ledger
         self._inbox = inbox
@@ -85,6 +89,7 @@ class Ingest:
         self._early = early
         self._leases = leases
         self._comparing = comparing
+        self._pulled = pulled or publisher.answer
 
     async def run(self) -> None:
         """Take letters until cancelled."""
@@ -108,17 +113,16 @@ class Ingest:
                 self._agents.sent(one.device, one.message)
         if batches:
             await self._commit(batches, before)
+        self._greeting.greet(heard)
         for one in heard:
             self._reply(one)
 
     def _reply(self, one: Opened) -> None:
         match one.message:
-            case Hello():
-                self._greeting.greet(one.device, one.message, is_news=one.is_news)
             case Pull():
                 if one.is_news:
                     self._agents.pulled(one.device, one.message.after, one.message.incarnation)
-                self._publisher.answer(one.device, one.message)
+                self._pulled(one.device, one.message)
             case Holds() | Ask():
                 if one.is_news:
                     self._lease(one.device, one.message)
@@ -126,8 +130,8 @@ class Ingest:
                 if one.is_news and self._comparing is not None:
                     self._agents.heard(one.device)
                     self._comparing.take(one.device, one.message)
-            case Batch() | AskRecalls() | Confirm() | SignedRecalls():
-                pass  # answered by session, once for all its batches; the recall lane was first
+            case Hello() | Batch() | AskRecalls() | Confirm() | SignedRecalls():
+                pass  # answered together with the others of its kind
 
     def _lease(self, device: str, message: Holds | Ask) -> None:
         try:
@@ -182,6 +186,7 @@ class Ingest:
                 self._publisher.refuse(
                     start.device, f"the chain of this agent's facts cannot be true: {cause}", _ASK_VENDOR
                 )
+            await asyncio.sleep(0)
         return refused
 
     def _acknowledge(self, batches: list[Batch]) -> None:
@@ -236,7 +241,7 @@ def _append_some(
 ) -> list[tuple[SessionStart, str]]:
     """Append batches from the front until the budget is spent; leave the rest. Returns chains that cannot be true."""
     conflicts = []
-    while waiting and transaction.size < BUDGET:
+    while waiting and transaction.size < BUDGET and len(transaction.folded) < AT_ONCE:
         batch = waiting[0]
         committed = transaction.session(batch.start.session)
         if committed is None and batch.is_early:

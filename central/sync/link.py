@@ -2,12 +2,17 @@
 
 MQTT 3.1.1 with a clean session: nothing is asked of the broker's memory, for it is a lossy wire. Both queues are
 bounded; what does not fit is dropped and counted, and the agent that misses an answer sends again.
+
+Letters go straight into the inbox, and several answers are on their way at once: a busy loop comes round seldom, and
+one that takes or gives a single message each time loses the race against agents that send again.
 """
 
 import asyncio
+import math
 import socket
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
@@ -25,8 +30,13 @@ SETTLED_S = 5.0
 """A connection that lasted this long starts the waits anew; a shorter one is one more failure."""
 KEEPALIVE_S = 15
 ANSWER_S = 5.0
-INBOX = 512
-OUTBOX = 512
+OUTBOX = 4_096
+"""Messages that wait to leave."""
+BROADCASTS = 64
+"""Of these, broadcasts: past it the oldest goes, and agents that find the gap pull."""
+ON_THE_WAY = 64
+"""Messages that the broker has not confirmed."""
+STOP_AGAIN_AFTER_S = 0.2
 
 _log = structlog.get_logger("central.link")
 
@@ -60,19 +70,20 @@ class MqttLink:
         self._inbox = inbox
         self._random = random
         self._on_up = on_up
-        self._outgoing: asyncio.Queue[tuple[str, bytes]] | None = None
+        self._outgoing: _Outgoing | None = None
         self._log = _log.bind(broker=f"{broker.host}:{broker.port}")
 
     @property
     def is_up(self) -> bool:
         return self._outgoing is not None
 
+    @property
+    def waiting(self) -> int:
+        """Messages that have not left yet."""
+        return self._outgoing.qsize() if self._outgoing is not None else 0
+
     def send(self, topic: str, data: bytes) -> None:
-        if self._outgoing is None:
-            return
-        try:
-            self._outgoing.put_nowait((topic, data))
-        except asyncio.QueueFull:
+        if self._outgoing is not None and not self._outgoing.add(topic, data):
             self.dropped_out += 1
 
     async def run(self) -> None:
@@ -94,13 +105,14 @@ class MqttLink:
         try:
             async with self._client() as client:
                 await client.subscribe(topics.ALL_UP, qos=1)
-                self._outgoing = _RecallsFirst(OUTBOX)
+                outgoing = self._outgoing = _Outgoing()
                 self.cause = ""
                 self._log.info("link up")
                 self._on_up()
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(_send_all(client, self._outgoing), name="link: send")
-                    tasks.create_task(self._hear_all(client), name="link: hear")
+                    for number in range(ON_THE_WAY):
+                        tasks.create_task(_send_all(client, outgoing), name=f"link: send {number}")
+                    tasks.create_task(_stay(client), name="link: stay")
         except* (aiomqtt.MqttError, OSError, TimeoutError) as losses:
             cause = _first_line(losses)
         finally:
@@ -118,53 +130,96 @@ class MqttLink:
             clean_session=True,
             keepalive=KEEPALIVE_S,
             timeout=ANSWER_S,
-            max_queued_incoming_messages=INBOX,
-            max_queued_outgoing_messages=OUTBOX,
+            queue_type=partial(_Straight, self._hear),  # type: ignore[arg-type]  # whatever makes a queue
+            max_inflight_messages=ON_THE_WAY,
             # Without it a round trip is 44 ms instead of 0.3 (performance.md).
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
 
-    async def _hear_all(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            if isinstance(message.payload, bytes | bytearray):
-                self._hear(str(message.topic), bytes(message.payload))
-
-    def _hear(self, topic: str, data: bytes) -> None:
+    def _hear(self, message: aiomqtt.Message) -> None:
         try:
-            self._inbox.put(Letter(device=topics.device_of(topic), data=data))
+            if isinstance(message.payload, bytes | bytearray):
+                self._inbox.put(Letter(device=topics.device_of(str(message.topic)), data=bytes(message.payload)))
         except ProtocolError as error:
             self._log.warning("letter without a sender", cause=str(error))
 
 
-class _RecallsFirst(asyncio.Queue[tuple[str, bytes]]):
-    """REQ-07: a recall set leaves before everything else that waits."""
+class _Straight(asyncio.Queue[aiomqtt.Message]):
+    """Hands on at once what comes, and keeps nothing."""
 
-    _queue: deque[tuple[str, bytes]]
+    def __init__(self, hear: Callable[[aiomqtt.Message], None], maxsize: int = 0) -> None:
+        super().__init__(maxsize)
+        self._hear = hear
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        self._hear(item)
+
+
+class _Outgoing(asyncio.Queue[tuple[str, bytes]]):
+    """What waits to leave: recalls first (REQ-07), then answers, then broadcasts, for a pull makes up for these."""
+
+    _lanes: tuple[deque[tuple[str, bytes]], ...]
+
+    def add(self, topic: str, data: bytes) -> bool:
+        """False: something was dropped."""
+        broadcasts = self._lanes[-1]
+        is_full = self.qsize() >= OUTBOX
+        if topic == topics.BROADCAST and len(broadcasts) >= BROADCASTS:
+            broadcasts.popleft()
+            is_full = True
+        elif is_full:
+            return False
+        self.put_nowait((topic, data))
+        return not is_full
+
+    def qsize(self) -> int:
+        return sum(map(len, self._lanes))
+
+    def empty(self) -> bool:
+        return not any(self._lanes)
+
+    def _init(self, maxsize: int) -> None:  # noqa: ARG002 - of the queue that this is
+        self._lanes = (deque(), deque(), deque())
 
     def _put(self, item: tuple[str, bytes]) -> None:
-        if item[0] == topics.RECALLS:
-            self._queue.appendleft(item)
-        else:
-            self._queue.append(item)
+        self._lanes[_LANES.get(item[0], 1)].append(item)
+
+    def _get(self) -> tuple[str, bytes]:
+        return next(lane for lane in self._lanes if lane).popleft()
+
+
+_LANES = {topics.RECALLS: 0, topics.BROADCAST: 2}
 
 
 async def _in_a_task_of_its_own(session: Coroutine[Any, Any, str]) -> str:
-    """A task group of Python 3.11 may lose the cancellation of the task that it runs in: so that is never ours."""
+    """A task group of Python 3.11 may lose the cancellation of the task that it runs in: so that is never ours.
+
+    So may its ``wait_for``, by which aiomqtt waits, when the answer comes just then: it is told until it ends, and
+    inside the group, which passes it on once only, ``asyncio.timeout`` waits instead.
+    """
     task = asyncio.create_task(session)
     try:
         return await asyncio.shield(task)
     finally:
-        if not task.done():
+        while not task.done():
             task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # seen: it is being stopped
+            await asyncio.wait([task], timeout=STOP_AGAIN_AFTER_S)
+        if not task.cancelled():
+            task.exception()  # seen: it is being stopped
 
 
-async def _send_all(client: aiomqtt.Client, outgoing: asyncio.Queue[tuple[str, bytes]]) -> None:
+async def _send_all(client: aiomqtt.Client, outgoing: _Outgoing) -> None:
+    """One message after the other; of several such, each begins a message in its turn."""
     while True:
         topic, data = await outgoing.get()
-        await client.publish(topic, data, qos=1, retain=topic in topics.RETAINED)
+        async with asyncio.timeout(ANSWER_S):
+            await client.publish(topic, data, qos=1, retain=topic in topics.RETAINED, timeout=math.inf)
+
+
+async def _stay(client: aiomqtt.Client) -> None:
+    """Until the connection ends. Raises MqttError."""
+    async for _ in client.messages:
+        pass
 
 
 def _first_line(losses: BaseExceptionGroup[BaseException]) -> str:

@@ -1,4 +1,11 @@
-"""What central says to agents: the broadcast of every commit, and the answer to a pull (REQ-05)."""
+"""What central says to agents: the broadcast of every commit, and the answer to a pull (REQ-05).
+
+Agents that were cut off together ask for the same rows: these are read and packed once, and signed for each.
+"""
+
+from collections import OrderedDict
+
+import msgspec
 
 from central.ledger import statements
 from central.ledger.changed import spoken_after
@@ -7,11 +14,22 @@ from central.ledger.write import Committed, Ledger
 from central.sync.link import Outbox
 from central.sync.snapshots import Snapshots
 from sync_protocol import topics
+from sync_protocol.codec import encode
 from sync_protocol.envelope import MAX_ENVELOPE, Voice
 from sync_protocol.messages import Delta, Down, Pull, Refused, Rows
 
-MAX_ROWS = 5_000
+MAX_ROWS = 2_000
 """Rows of one delta; more only where one commit changed more."""
+SHARED_US = 1_000_000
+"""For how long a page is new enough for others: they ask again from its end, as after one that was slow to come."""
+MOST_PAGES = 8
+
+
+class _Page(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A packed delta."""
+
+    made_us: int
+    content: bytes
 
 
 class Publisher:
@@ -25,6 +43,7 @@ class Publisher:
         self._snapshots = snapshots
         self._outbox = outbox
         self._voice = voice
+        self._pages: OrderedDict[tuple[int, int], _Page] = OrderedDict()
 
     def tell(self, device: str, message: Down) -> None:
         self.send(topics.down(device), message)
@@ -32,7 +51,11 @@ class Publisher:
     def send(self, topic: str, message: Down) -> None:
         """Signed for the topic; it may be lost."""
         if self._outbox.is_up:
-            self._outbox.send(topic, self._voice.say(message, topic))
+            self._post(topic, encode(message))
+
+    def _post(self, topic: str, content: bytes) -> None:
+        if self._outbox.is_up:
+            self._outbox.send(topic, self._voice.seal(content, topic))
 
     def refuse(self, device: str, cause: str, advice: str) -> None:
         self.tell(device, Refused(cause=cause, advice=advice))
@@ -62,8 +85,32 @@ class Publisher:
         """Answer a pull of this incarnation's rows; silence while the ledger is being refilled: it is pulled again."""
         if self._ledger.is_refilling or pull.incarnation not in {0, self._ledger.incarnation}:
             return
-        offer = self._snapshots.offer(pull) if self._snapshots is not None else None
-        self.tell(device, offer or self.delta(max(0, min(pull.after, self._ledger.version))))
+        after = max(0, min(pull.after, self._ledger.version))
+        page = self._shared(after) if not pull.part else None
+        if page is None:
+            offer = self._snapshots.offer(pull) if self._snapshots is not None else None
+            if offer is not None:
+                self.tell(device, offer)
+                return
+            page = self._paged(self.delta(after))
+        self._post(topics.down(device), page)
+
+    def _shared(self, after: int) -> bytes | None:
+        """The rows that follow ``after``, if somebody has just been told."""
+        page = self._pages.get((self._ledger.incarnation, after))
+        is_new = page is not None and abs(self._ledger.time.now_us() - page.made_us) < SHARED_US
+        return page.content if page is not None and is_new else None
+
+    def _paged(self, delta: Delta) -> bytes:
+        """The delta, packed; kept for others if it brings anybody forward."""
+        content = encode(delta)
+        if delta.to > delta.after:
+            key = (delta.incarnation, delta.after)
+            self._pages[key] = _Page(made_us=self._ledger.time.now_us(), content=content)
+            self._pages.move_to_end(key)
+            while len(self._pages) > MOST_PAGES:
+                self._pages.popitem(last=False)
+        return content
 
     def delta(self, after: int) -> Delta:
         """The rows that follow ``after``, cut between two commits."""

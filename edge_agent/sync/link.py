@@ -4,6 +4,7 @@ MQTT 3.1.1 with a clean session: nothing is asked of the broker's memory, for it
 """
 
 import asyncio
+import math
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -25,6 +26,7 @@ KEEPALIVE_S = 15
 ANSWER_S = 5.0
 OUTGOING = 32
 INCOMING = 256
+STOP_AGAIN_AFTER_S = 0.2
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.link")
 
@@ -126,7 +128,9 @@ class MqttLink:
     async def _send_all(self, client: aiomqtt.Client, outgoing: asyncio.Queue[bytes]) -> None:
         topic = topics.up(self._device)
         while True:
-            await client.publish(topic, await outgoing.get(), qos=1)
+            data = await outgoing.get()
+            async with asyncio.timeout(ANSWER_S):
+                await client.publish(topic, data, qos=1, timeout=math.inf)
 
 
 class _RecallsFirst(asyncio.Queue[aiomqtt.Message]):
@@ -142,16 +146,20 @@ class _RecallsFirst(asyncio.Queue[aiomqtt.Message]):
 
 
 async def _in_a_task_of_its_own(session: Coroutine[Any, Any, str]) -> str:
-    """A task group of Python 3.11 may lose the cancellation of the task that it runs in: so that is never ours."""
+    """A task group of Python 3.11 may lose the cancellation of the task that it runs in: so that is never ours.
+
+    So may its ``wait_for``, by which aiomqtt waits, when the answer comes just then: it is told until it ends, and
+    inside the group, which passes it on once only, ``asyncio.timeout`` waits instead.
+    """
     task = asyncio.create_task(session)
     try:
         return await asyncio.shield(task)
     finally:
-        if not task.done():
+        while not task.done():
             task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # seen: it is being stopped
+            await asyncio.wait([task], timeout=STOP_AGAIN_AFTER_S)
+        if not task.cancelled():
+            task.exception()  # seen: it is being stopped
 
 
 async def _hear_all(client: aiomqtt.Client, hear: Callable[[LinkEvent], Awaitable[None]]) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 from sync_protocol.facts import SESSION_BYTES, Fact, FactId
 from tests.simulation.network import Network
 from tests.simulation.scheduler import Scheduler, stream
+from tests.simulation.snapshots import Whole
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
 
@@ -27,6 +28,8 @@ class Around:
     truth: Truth
     folder: Path
     """For stores that are files."""
+    snapshots: dict[str, Whole] = dataclasses.field(default_factory=dict)
+    """What central serves on its site, by hash."""
     is_strict: bool = False
     """Also faults that are known not to be survived yet (``plan.OPEN``)."""
 

@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from central.ledger.write import Ledger
+from central.sync.comparing import Comparing
 from central.sync.link import Outbox
 from central.sync.publish import Publisher
 from sync_protocol.envelope import Voice
@@ -43,6 +44,8 @@ class Books(Protocol):
 
     def publisher(self, ledger: Ledger, outbox: Outbox, voice: Voice, key: bytes) -> Publisher: ...
 
+    def comparing(self, ledger: Ledger, publisher: Publisher) -> Comparing: ...
+
     def close(self) -> None:
         """The process is gone."""
 
@@ -62,3 +65,6 @@ class Books(Protocol):
     def sessions(self) -> Mapping[bytes, SessionState]: ...
 
     def items(self) -> Mapping[str, Item]: ...
+
+    def drifted(self) -> set[str]:
+        """Devices whose replicas are said to have drifted."""

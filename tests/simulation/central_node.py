@@ -9,6 +9,7 @@ from central.ledger.write import Committed, Ledger
 from central.stock.recalls import Recalls
 from central.sync import inbox, ingest
 from central.sync.agents import Agents
+from central.sync.comparing import Comparing
 from central.sync.early import Early
 from central.sync.gate import Gate
 from central.sync.greeting import Greeting
@@ -40,6 +41,7 @@ REFILL_S = 300.0
 LEASE_S, MARGIN_S = 60.0, 2.0
 COUNTED = 0.05
 """How likely it is in each second that people count what is in doubt."""
+COMPARE_US = 120 * SECOND_US
 _Append = Callable[[Ingest, list[Batch]], Coroutine[Any, Any, set[bytes]]]
 
 
@@ -58,6 +60,9 @@ class Process:
     refill: Refill
     leases: Leases
     early: Early
+    comparing: Comparing
+    round_us: int
+    """When replicas are compared with the ledger next."""
 
 
 class CentralNode:
@@ -149,6 +154,7 @@ class CentralNode:
         refill = Refill(ledger, agents, limit_s=REFILL_S, on_end=publisher.ring)
         recalls = RecallLane(ledger, cast("Recalls", RecallOffice()), agents, publisher)
         early = Early(ledger)
+        comparing = self.books.comparing(ledger, publisher)
         greeting = Greeting(ledger, publisher, agents, refill, recalls, early=early, inbox=self.inbox)
         gate = Gate(ledger, self._keys, agents, publisher.refuse)
         leases = Leases(ledger, publisher, agents, early, term_s=LEASE_S, margin_s=MARGIN_S)
@@ -162,6 +168,7 @@ class CentralNode:
             gate=gate,
             early=early,
             leases=leases,
+            comparing=comparing,
         )
         self.process = Process(
             ledger=ledger,
@@ -171,6 +178,8 @@ class CentralNode:
             refill=refill,
             early=early,
             leases=leases,
+            comparing=comparing,
+            round_us=self.around.scheduler.now_us + COMPARE_US,
         )
         self.around.scheduler.after(0, self, "dial")
         self.around.scheduler.after(TICK_US, self, "tick", self.process)
@@ -193,6 +202,15 @@ class CentralNode:
         process.leases.turn()
         self._count(process.leases)
         process.ledger.keep_witnesses()
+        self._compare(process)
+
+    def _compare(self, process: Process) -> None:
+        asked = process.comparing._asked
+        while not asked.empty():
+            drive(process.comparing.reply(*asked.get_nowait()))
+        if self.around.scheduler.now_us >= process.round_us:
+            process.round_us += COMPARE_US
+            drive(process.comparing.hold_round())
 
     def _count(self, leases: Leases) -> None:
         """Two people go and count what a silent agent, or one with an old disk, may not issue any more."""

@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 from central.ledger.transaction import HeldBy, Transaction, nobody
 from central.ledger.write import DEVICE, Committed, Consequence, Ledger
 from central.sync import publish
+from central.sync.comparing import Comparing
 from central.sync.link import Outbox
 from central.sync.publish import Publisher
 from sync_protocol.chain import SessionStart
@@ -24,10 +25,12 @@ from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Delta, Rows
 from tests.simulation.books import Entry, Misfit
 from tests.simulation.clocks import SimClock
+from tests.simulation.dict_comparing import DictComparing
 from tests.simulation.dict_tables import TABLES, Tables, Writer
 from tests.simulation.dict_transaction import DictTransaction
 from tests.simulation.disk import Disk, Write
 from tests.simulation.perils import Perils
+from tests.simulation.snapshots import SimSnapshots, Whole
 
 _T = TypeVar("_T")
 
@@ -194,15 +197,21 @@ class DictPublisher(Publisher):
 
 
 class DictBooks:
-    def __init__(self) -> None:
+    def __init__(self, snapshots: dict[str, Whole]) -> None:
         self._disk = Disk(*TABLES)
         self._outside = Disk("mark")
+        self._snapshots = snapshots
 
     def open(self, clock: SimClock, new_session: Callable[[], bytes], perils: Perils) -> Ledger:
         return cast("Ledger", DictLedger(self._disk, self._outside, clock, new_session, perils))
 
     def publisher(self, ledger: Ledger, outbox: Outbox, voice: Voice, key: bytes) -> Publisher:
-        return DictPublisher(ledger, outbox, voice, key=key)
+        tables = cast("Tables", ledger.connection)
+        snapshots = SimSnapshots(ledger, tables.items, self._snapshots).as_shipped()
+        return DictPublisher(ledger, outbox, voice, key=key, snapshots=snapshots)
+
+    def comparing(self, ledger: Ledger, publisher: Publisher) -> Comparing:
+        return DictComparing(ledger, publisher)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -230,6 +239,9 @@ class DictBooks:
 
     def sessions(self) -> Mapping[bytes, SessionState]:
         return self._disk.tables["session"]
+
+    def drifted(self) -> set[str]:
+        return {row[0] for row in self._disk.tables["drift"].values()}
 
     def items(self) -> Mapping[str, Item]:
         return {code: item for code, (item, _) in self._disk.tables["item"].items()}

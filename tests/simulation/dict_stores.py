@@ -15,14 +15,17 @@ from edge_agent.store.journal import Journal, Touched
 from edge_agent.store.leased import NO_CHANGE, LeaseChange
 from edge_agent.store.opening import FACTS_FROM, HASH_AT, Line
 from edge_agent.store.replica import Replica
+from edge_agent.store.scan import Scan
 from edge_agent.store.schema import SEQ_BITS
 from edge_agent.sync.settling import _FIRST_TOUCHED
 from sync_protocol.chain import SessionStart, link
 from sync_protocol.facts import FactId
 from sync_protocol.items import Item
-from sync_protocol.messages import Delta
+from sync_protocol.messages import Bucket, Delta
+from tests.simulation.dict_comparing import DictScan, mending
 from tests.simulation.disk import GONE, Disk, Write
 from tests.simulation.perils import Perils
+from tests.simulation.snapshots import Whole
 
 _Row = tuple[Any, ...]
 _SEQ_MASK = (1 << SEQ_BITS) - 1
@@ -235,6 +238,8 @@ class DictReplica:
         self._disk = disk
         self._perils = perils
         self._built: _Copy | None = None
+        self.wholes: dict[str, Whole] = {}
+        """Snapshots that were fetched."""
         self.items = disk.tables["item"]
         self.version, self.as_of_us, self.incarnation = disk.tables["cursor"].get(1, (0, 0, 0))
 
@@ -257,6 +262,22 @@ class DictReplica:
     def confirm(self, *, as_of_us: int) -> None:
         self._disk.write([("cursor", 1, (self.version, as_of_us, self.incarnation))])
         self.as_of_us = as_of_us
+
+    def scan(self) -> Scan:
+        return DictScan.of(cast("Replica", self), dict(self.items))
+
+    async def repair(self, bucket: Bucket) -> int:
+        assert self.is_trusting or bucket.version == self.version, "the comparing machine compares at one version only"
+        writes = mending(self.items, bucket)
+        self._perils.point("repair.write")
+        self._disk.write(writes)
+        self.sync()
+        return len(writes)
+
+    def adopt(self, whole: Path) -> None:
+        found = self.wholes[whole.name]
+        self._perils.point("adopt.snapshot")
+        self._built = _Copy(items=dict(found.items), version=found.version, incarnation=found.incarnation)
 
     def build(self) -> None:
         self._built = _Copy()
@@ -314,6 +335,12 @@ class DictStores:
 
     def shown(self) -> Mapping[str, Item]:
         return self._items
+
+    def drift(self, code: str, item: Item | None) -> None:
+        if item is None:
+            self._items.pop(code)
+        else:
+            self._items[code] = item
 
     def close(self) -> None:
         """Nothing is held."""

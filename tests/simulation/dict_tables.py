@@ -7,6 +7,7 @@ from typing import Any
 from central.ledger import statements
 from central.ledger.staging import UNREADABLE
 from central.ledger.write import DEVICE
+from central.sync import comparing
 from central.sync.safe import _OF_SESSION
 from sync_protocol.facts import Fact, SealedFact
 from sync_protocol.items import Item
@@ -42,6 +43,7 @@ TABLES = (
     "backup",
     "lease",
     "leased",
+    "drift",
     "meta",
 )
 
@@ -160,6 +162,7 @@ class Writer:
             statements.DELETE_LEASE: lambda device: ("lease", device, GONE),
             statements.WRITE_LEASED: lambda *row: ("leased", row[0], row),
             statements.FREE_LEASED: lambda code: ("leased", code, GONE),
+            comparing._NOTE: lambda *row: ("drift", row[:2], row),
         }
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Answer:

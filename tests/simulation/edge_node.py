@@ -11,30 +11,39 @@ from edge_agent.clock import Watch
 from edge_agent.errors import LinkDownError
 from edge_agent.rights import Rights, needed
 from edge_agent.store.recalls import HeldRecalls
+from edge_agent.sync.comparing import Computed
 from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import Heard, LinkDown, LinkEvent, LinkUp
+from edge_agent.sync.replica_lane import Ended
 from edge_agent.sync.shell import SyncShell
 from sync_protocol import topics
 from sync_protocol.codec import encode_fact
 from sync_protocol.documents import Route
 from sync_protocol.facts import Fact, FactId, Moment
 from sync_protocol.items import Item
+from sync_protocol.machines.bootstrap import Fetched
+from sync_protocol.machines.comparing import Place
 from sync_protocol.machines.holding import Holding
+from sync_protocol.messages import Offer
 from tests.simulation import scanning
 from tests.simulation.around import Around, session_of, spoken
 from tests.simulation.clocks import SimClock
+from tests.simulation.dict_stores import DictReplica, DictStores
 from tests.simulation.driving import drive
 from tests.simulation.media import Medium, Stores
 from tests.simulation.network import CENTRAL, Letter
 from tests.simulation.perils import Killed, Perils
 from tests.simulation.scheduler import SECOND_US
 from tests.simulation.signing import SimSecret
+from tests.simulation.snapshots import SimFetcher
 
 WANT = 8
 ZONE = ZoneInfo("Asia/Shanghai")
 _CENTRAL_KEYS = (SimSecret(CENTRAL).public,)
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _SETTLED_S = 0.2, 10.0, 5.0
 """As ``edge_agent.sync.link`` waits."""
+LONGEST_SUM_US = 20 * SECOND_US
+_BESIDE = ("summed", "fetched")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -46,6 +55,7 @@ class Process:
     watch: Watch
     clock: SimClock
     rights: Rights
+    fetcher: SimFetcher
 
     @property
     def wake_us(self) -> int | None:
@@ -79,6 +89,8 @@ class EdgeNode:
         self.perils = Perils()
         self.process: Process | None = None
         self.written: list[FactId] = []
+        self.drifted: set[str] = set()
+        """Items of the replica that were changed behind its back, until they are seen to be right again."""
         self.touched: dict[str, FactId] = {}
         """By item, the last fact of this device that changed it, until the ledger is seen to show it."""
         self.acked: dict[bytes, int] = {}
@@ -245,6 +257,8 @@ class EdgeNode:
                 self._step(self.process, None)
         elif kind == "dial":
             self._dial(self.process)
+        elif kind in _BESIDE:
+            self._beside(self.process, kind, *arg)
         elif kind == "cut":
             self._step(self.process, LinkDown(cause="cut"))
             self._dial_later()
@@ -270,6 +284,7 @@ class EdgeNode:
             stores.journal.start.session, codes, incarnation=granted_by, spoken_to=stores.journal.incarnation
         )
         rights = Rights(holding, clock.mono_us)
+        fetcher = SimFetcher(self, self.around.scheduler, clock, self.around.random(f"fetches/{self.name}/{now_us}"))
         shell = SyncShell(
             link=self,
             journal=stores.journal,
@@ -284,8 +299,9 @@ class EdgeNode:
             identity=SimSecret(self.client_id),
             new_session=lambda: session_of(self._sessions),
             central_keys=_CENTRAL_KEYS,
+            fetcher=fetcher.as_shipped() if isinstance(stores, DictStores) else None,
         )
-        self.process = Process(stores=stores, shell=shell, watch=watch, clock=clock, rights=rights)
+        self.process = Process(stores=stores, shell=shell, watch=watch, clock=clock, rights=rights, fetcher=fetcher)
         self._timer_us, self._wait_s, self._has_dial = None, _FIRST_WAIT_S, False
         self._dial_later()
 
@@ -332,10 +348,37 @@ class EdgeNode:
         if letter.line is not None:
             self.around.network.taken(letter)
 
-    def _step(self, process: Process, event: LinkEvent | None) -> None:
+    def _step(self, process: Process, event: LinkEvent | Ended | None) -> None:
         drive(process.shell._handle(event))
         drive(process.shell._keep_house())
         self._drain(process)
+        self._sum_up(process)
+
+    def _beside(self, process: Process, kind: str, by: Process | SimFetcher, what: Any) -> None:
+        """What took its time beside everything else has ended."""
+        if kind == "summed" and by is process:
+            self._step(process, what)
+        elif by is process.fetcher:
+            self._fetched(process, what)
+
+    def _fetched(self, process: Process, offer: Offer) -> None:
+        event = process.fetcher.ended(offer)
+        if event is None:
+            return
+        if isinstance(event, Fetched):
+            name = process.fetcher.whole(offer).name
+            cast("DictReplica", process.stores.replica).wholes[name] = self.around.snapshots[name]
+        self._step(process, event)
+
+    def _sum_up(self, process: Process) -> None:
+        """What the shipped task does: the rows are those of now, and the sums are there after a while."""
+        comparing = process.shell._copy._comparing
+        while not comparing._scans.empty():
+            scan = comparing._scans.get_nowait()
+            sums = drive(comparing._sum_up(scan))
+            if sums is not None:
+                event = Computed(place=Place(version=scan.version, incarnation=scan.incarnation), sums=sums)
+                self.around.scheduler.after(self._waits.uniform(0.0, LONGEST_SUM_US), self, "summed", (process, event))
 
     def _drain(self, process: Process) -> None:
         inbox = process.shell._inbox

@@ -24,6 +24,7 @@ from central.changes import Changes
 from central.clock import HospitalTime
 from central.ledger import rows, statements, store
 from central.ledger.write import Ledger
+from central.sync.comparing import Comparing
 from central.sync.link import Outbox
 from central.sync.publish import Publisher
 from edge_agent.check import Stock
@@ -40,16 +41,18 @@ from sync_protocol.envelope import Voice
 from sync_protocol.facts import FactId, SealedFact
 from sync_protocol.items import Item
 from sync_protocol.machines.ingest import SessionState
-from sync_protocol.messages import Delta
+from sync_protocol.messages import Bucket, Delta
 from tests.simulation.books import Entry, Misfit
 from tests.simulation.clocks import SUMMER_2026_US, SimClock
 from tests.simulation.perils import Perils
 
 _ZONE = ZoneInfo("Asia/Shanghai")
 _decode_item = msgspec.msgpack.Decoder(Item).decode
+_encode_item = msgspec.msgpack.Encoder().encode
 
 _OVERLAY = "SELECT code, position FROM overlay"
 _TOUCHED = "SELECT position FROM overlay WHERE code = ?"
+_DRIFTED = "SELECT DISTINCT device FROM drift"
 _SHOWN = "SELECT code, body FROM item"
 _ENTRIES = "SELECT position, session, seq, device, body, hash, version FROM fact WHERE position > ? ORDER BY position"
 _MISFITS = "SELECT position, device, session, seq, code, reason FROM exception ORDER BY id LIMIT -1 OFFSET ?"
@@ -106,12 +109,19 @@ class PerilousReplica(Replica):
     """As shipped, but in the turn of whoever asks: the simulation has no threads."""
 
     perils: Perils
+    repairs = 0
 
     async def apply(self, delta: Delta, *, as_of_us: int) -> None:
         self.perils.point("replica.write")
         with _no_threads():
             await super().apply(delta, as_of_us=as_of_us)
         self.perils.point("replica.written")
+
+    async def repair(self, bucket: Bucket) -> int:
+        self.repairs += 1
+        self.perils.point("repair.write")
+        with mock.patch.object(replicas, "_on_a_thread", _at_once):
+            return await super().repair(bucket)
 
     async def build_on(self, delta: Delta, *, as_of_us: int) -> None:
         self.perils.point("rebuild.write")
@@ -131,6 +141,10 @@ async def _take_in(writer: sqlite3.Connection, delta: Delta, as_of_us: int) -> N
     replicas._write(writer, delta, as_of_us, threading.Event())
 
 
+async def _at_once(work: Callable[[threading.Event], int]) -> int:
+    return work(threading.Event())
+
+
 def _no_threads() -> contextlib.AbstractContextManager[object]:
     return mock.patch.object(replicas, "_take_in", _take_in)
 
@@ -139,9 +153,10 @@ class FileStores:
     def __init__(self, journal: PerilousJournal, replica: PerilousReplica) -> None:
         self.journal: Journal = journal
         self.replica: Replica = replica
+        self._replica = replica
         self._stock = Stock(Overlay(journal), replica, lambda: SUMMER_2026_US)
         self._shown: dict[str, Item] = {}
-        self._shown_at = -1
+        self._shown_at = (-1, 0)
 
     def item(self, code: str) -> Item | None:
         return self._stock.item(code)
@@ -154,10 +169,19 @@ class FileStores:
         return int(found[0][0]) if found else None
 
     def shown(self) -> Mapping[str, Item]:
-        if self._shown_at != self.replica.version:
+        at = (self._replica.version, self._replica.repairs)
+        if self._shown_at != at:
             self._shown = {code: _decode_item(body) for code, body in self.replica.query(_SHOWN)}
-            self._shown_at = self.replica.version
+            self._shown_at = at
         return self._shown
+
+    def drift(self, code: str, item: Item | None) -> None:
+        with closing(sqlite3.connect(self.replica.path)) as behind, behind:
+            if item is None:
+                behind.execute("DELETE FROM item WHERE code = ?", (code,))
+            else:
+                behind.execute("UPDATE item SET body = ? WHERE code = ?", (_encode_item(item), code))
+        self._shown_at = (-1, 0)
 
     def close(self) -> None:
         self.replica.close()
@@ -209,6 +233,9 @@ class FileBooks:
     def publisher(self, ledger: Ledger, outbox: Outbox, voice: Voice, key: bytes) -> Publisher:
         return Publisher(ledger, outbox, voice, key=key)
 
+    def comparing(self, ledger: Ledger, publisher: Publisher) -> Comparing:
+        return Comparing(ledger, publisher, every_s=0.0, random=Random(0))
+
     def close(self) -> None:
         if self._ledger is not None:
             self._ledger.close()
@@ -255,6 +282,9 @@ class FileBooks:
             )
             for device, session, parent, parent_seq, parent_hash, started_us, through, head in self._ask(_SESSIONS)
         }
+
+    def drifted(self) -> set[str]:
+        return {device for (device,) in self._ask(_DRIFTED)}
 
     def items(self) -> Mapping[str, Item]:
         return {code: item for code, (item, _) in self.changed(0).items()}

@@ -53,6 +53,9 @@ class FleetWatch:
             expected = _at(states, version)
             found = shown.get(code)
             if found == expected:
+                node.drifted.discard(code)
+                continue
+            if code in node.drifted:
                 continue
             is_late = states[-1][0] > version and (found is None or any(found == item for _, item in states))
             if not is_late:
@@ -60,6 +63,12 @@ class FleetWatch:
                     "REQ-05",
                     f"{node.name} at version {version}: {code} is {_said(found)}, in the ledger {_said(expected)}",
                 )
+
+    def still_drifted(self, node: EdgeNode, process: Process) -> bool:
+        """REQ-06: whether rows that were changed behind the replica's back are still wrong."""
+        if node.drifted:
+            self.check_replica(node, process)
+        return bool(node.drifted)
 
     def _check_acks(self, node: EdgeNode, process: Process) -> None:
         """REQ-01, I8: nothing is believed to be committed that is not, and belief never shrinks."""
@@ -86,7 +95,7 @@ class FleetWatch:
         stores = process.stores
         shown, version = stores.shown(), stores.replica.version
         for code, identity in list(node.touched.items()):
-            if stores.touched_at(code) is not None:
+            if stores.touched_at(code) is not None or code in node.drifted:
                 continue
             at = self._ledger.where.get(identity)
             if code not in shown and version < (at or 0):

@@ -32,6 +32,9 @@ class Stores(Protocol):
     def shown(self) -> Mapping[str, Item]:
         """The items of the replica."""
 
+    def drift(self, code: str, item: Item | None) -> None:
+        """Change a row of the replica behind everybody's back; None: it is gone."""
+
     def close(self) -> None: ...
 
 

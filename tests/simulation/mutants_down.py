@@ -2,9 +2,13 @@
 
 import msgspec
 
-from sync_protocol.machines import downlink
+from sync_protocol.items import Item
+from sync_protocol.machines import comparing, downlink
+from sync_protocol.machines.bootstrap import Fetched
+from sync_protocol.machines.comparing import Comparing, Compute, Place
 from sync_protocol.machines.downlink import Applied, Apply, Arrived, Downlink, Effect
-from sync_protocol.messages import Delta
+from sync_protocol.messages import Bucket, Compare, Delta, Differ
+from tests.simulation import dict_stores
 from tests.simulation.dict_ledger import DictPublisher
 from tests.simulation.dict_stores import DictReplica
 from tests.simulation.disk import Write
@@ -103,6 +107,49 @@ def _downlink(name: str, wrong: str, machine: type[Downlink], *, is_trusting: bo
     return Mutant(name=name, wrong=wrong, patches=patches)
 
 
+class DigestOfAnyVersion(Comparing):
+    """Sums up its replica wherever it is, and says that it was where it was asked to be."""
+
+    def asked(self, compare: Compare) -> list[comparing.Effect]:
+        self._wanted_by = compare
+        return [Compute(place=self._place)]
+
+    def computed(self, place: Place, sums: bytes) -> list[comparing.Effect]:
+        return super().computed(msgspec.structs.replace(place, version=self._wanted_by.version), sums)
+
+
+class DeafToDrift(Comparing):
+    """Is told that its replica differs, and does nothing."""
+
+    def differ(self, differ: Differ, now_us: int) -> list[comparing.Effect]:  # noqa: ARG002 -- that is what is wrong
+        return []
+
+
+def _mend_only_wrong(items: dict[str, Item], bucket: Bucket) -> list[Write]:
+    """Rows that are not there stay away."""
+    return [("item", item.code, item) for item in bucket.items if items.get(item.code, item) != item]
+
+
+class SnapshotGoesBack(Downlink):
+    """Takes a snapshot that deltas have overtaken, and at once."""
+
+    def _of_snapshot(self, event: downlink.OfSnapshot) -> list[Effect]:
+        if isinstance(event, Fetched) and self._bootstrap.is_awaited(event.offer):
+            return [downlink.Adopt(offer=event.offer)]
+        super_effects = super()._of_snapshot(event)
+        return [downlink.Swap()] if isinstance(event, downlink.Adopted) else super_effects
+
+
+class SnapshotThenOldDelta(Downlink):
+    """With a snapshot beside, it goes on as if it were where the replica in use is."""
+
+    def _arrived(self, event: Arrived) -> list[Effect]:
+        delta = event.delta
+        if self.is_rebuilding and self._at < delta.to and delta.after > self._at:
+            return [Apply(delta=delta, is_rebuild=True)]
+        return super()._arrived(event)
+
+
 DOWN = (
     _downlink("stale_delta", "a delta that ends before the cursor is applied", StaleDelta, is_trusting=True),
     _downlink("off_cursor", "a delta that starts beyond the cursor is applied", OffCursor, is_trusting=True),
@@ -122,6 +169,23 @@ DOWN = (
         wrong="the overlay is let go while the replica's rows are not on the disk",
         patches=((DictReplica, "sync", _no_sync), (DictReplica, "make_durable", _not_durable)),
     ),
+    Mutant(
+        name="digest_of_any_version",
+        wrong="a digest of another version is given for that of the version asked for",
+        patches=((comparing, "Comparing", DigestOfAnyVersion),),
+    ),
+    Mutant(
+        name="deaf_to_drift",
+        wrong="a replica that drifted is found, and stays as it is",
+        patches=((comparing, "Comparing", DeafToDrift),),
+    ),
+    Mutant(
+        name="mends_only_wrong",
+        wrong="rows that are gone from a replica are not put back",
+        patches=((dict_stores, "mending", _mend_only_wrong),),
+    ),
+    _downlink("snapshot_goes_back", "a snapshot that deltas have overtaken is swapped in", SnapshotGoesBack),
+    _downlink("delta_past_snapshot", "a delta that starts beyond a snapshot is applied to it", SnapshotThenOldDelta),
     Mutant(
         name="delta_begins_late",
         wrong="the answer to a pull lacks the first commit",

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from random import Random
 
+import msgspec
+
 from edge_agent.errors import LinkDownError
 from sync_protocol.facts import FactId
 from sync_protocol.messages import AskRecalls
@@ -12,6 +14,7 @@ from tests.simulation.central_node import CentralNode
 from tests.simulation.clocks import SUMMER_2026_US
 from tests.simulation.edge_node import EdgeNode
 from tests.simulation.media import Medium
+from tests.simulation.perils import Killed
 from tests.simulation.plan import Decision
 
 HOUR_US = 3_600_000_000
@@ -50,7 +53,7 @@ class Nemesis:
         self._scheduler = around.scheduler
         self._truth = around.truth
         self._add = add
-        self._images: dict[str, tuple[Medium, list[FactId]]] = {}
+        self._images: dict[str, tuple[Medium, list[FactId], set[str]]] = {}
 
     def do(self, decision: Decision) -> None:
         act: Callable[[EdgeNode, Decision], None] = getattr(self, f"_{decision.what}")
@@ -110,14 +113,32 @@ class Nemesis:
 
     def _flood(self, node: EdgeNode, decision: Decision) -> None:
         """A device that has gone wild says the same over and over, signed with its own key."""
-        if node.process is not None:
+        if node.process is None:
+            return
+        try:
             for _ in range(20 + int(decision.pick * 200)):
                 with contextlib.suppress(LinkDownError):
                     node.process.shell._send(AskRecalls())
+        except Killed:
+            node.die(is_power=node.death[0], down_us=node.death[1])
+
+    def _drift(self, node: EdgeNode, decision: Decision) -> None:
+        """A row of the replica is not what was written there, or gone; nobody notices."""
+        if node.process is None:
+            return
+        stores = node.process.stores
+        codes = sorted(stores.shown().keys() - node.drifted - stores.overlay().keys())
+        if not codes:
+            return
+        code = codes[int(decision.pick * len(codes))]
+        item = stores.shown()[code]
+        stores.drift(code, None if decision.more > 0.7 else msgspec.structs.replace(item, lot=f"{item.lot}?"))
+        node.drifted.add(code)
+        self._truth.drifted.add(node.client_id)
 
     def _image(self, node: EdgeNode, decision: Decision) -> None:
         folder = self._around.folder / f"image-{node.name}-{decision.at_us}"
-        self._images[node.name] = (node.medium.image(folder), list(node.written))
+        self._images[node.name] = (node.medium.image(folder), list(node.written), set(node.drifted))
 
     def _restore(self, node: EdgeNode, decision: Decision) -> None:
         self._put_back(node, decision, is_resumed=False)
@@ -134,7 +155,7 @@ class Nemesis:
             return
         if node.process is not None:
             node.die(is_power=False, down_us=decision.long_us)
-        medium, written = image
+        medium, written, node.drifted = image
         self._truth.copied.add(node.client_id)
         self._truth.lost.update(set(node.written) - set(written))
         node.put_in(medium, written, is_resumed=is_resumed)

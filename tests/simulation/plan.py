@@ -230,6 +230,7 @@ NEMESES: dict[str, _Nemesis] = {
     "flap": _flap,
     "hello": _some("cut_line", 6, 0.001, 0.002),
     "flood": _some("flood", 3, 1, 2),
+    "drift": _some("drift", 4, 1, 2),
     "restore": _old_disk("restore"),
     "clone": _some("clone", 1, 1, 30),
     "wake": _old_disk("wake"),

@@ -11,8 +11,9 @@ from unittest import mock
 import msgspec
 import structlog
 
+from central.sync import comparing as rounds
 from central.sync import early, ingest, publish
-from edge_agent.sync import settling
+from edge_agent.sync import comparing, settling
 from sync_protocol.facts import FactId
 from sync_protocol.machines import credit, uplink
 from tests.simulation.around import Around
@@ -83,7 +84,7 @@ class Simulation:
             is_strict=plan.is_strict,
         )
         locations = [f"ward-{n}" for n in range(plan.locations)]
-        books = DictBooks() if store == "dict" else _files().FileBooks(folder)
+        books = DictBooks(self.around.snapshots) if store == "dict" else _files().FileBooks(folder)
         self.ledger_watch = LedgerWatch(books, self.around.truth)
         self.central = CentralNode(books, self.around, self.ledger_watch.saw)
         self.network.attach(self.central)
@@ -162,7 +163,7 @@ class Simulation:
 
     def _add_clone(self, of: EdgeNode, medium: Medium, written: list[FactId]) -> None:
         clone = self._add(f"{of.client_id}-copy-{len(self.nodes)}", of.client_id, of.location, medium)
-        clone.written = written
+        clone.written, clone.drifted = written, set(of.drifted)
 
     def _look_now_and_then(self) -> bool:
         if self.scheduler.events >= self._next_look:
@@ -258,6 +259,8 @@ def bounded(bounds: Bounds) -> Iterator[None]:
             (early, "SLICE", bounds.slice_early),
             (credit, "ROOM", bounds.room),
             (credit, "LEAST", bounds.least_credit),
+            (comparing, "PAUSE_S", 0.0),
+            (rounds, "_PAUSE_S", 0.0),
         ):
             stack.enter_context(mock.patch.object(module, name, value))
         yield

@@ -30,6 +30,8 @@ class Truth:
         self.lost: set[FactId] = set()
         self.copied: set[str] = set()
         """Devices whose disk was restored from an image, resumed or cloned."""
+        self.drifted: set[str] = set()
+        """Devices whose replica was changed behind their back."""
         self.other_lives: dict[FactId, list[Known]] = {}
         """Facts whose identity another fact was given before, by a life of the machine that it was woken from."""
         self.resumed: set[str] = set()

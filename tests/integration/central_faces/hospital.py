@@ -28,6 +28,7 @@ from central.site import SiteSettings, build_site
 from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
 from central.stock.fulfilment import settle_orders
+from central.stock.handouts import follow_hand_outs
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
@@ -115,7 +116,7 @@ class Hospital:
         self.changes = Changes()
         self._sessions = 0
         self.ledger = Ledger(self.path, self.time, self.changes, self._new_session)
-        self.ledger.prepare(believe)
+        self.ledger.prepare(believe, follow_hand_outs)
         self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
         self.recalls = Recalls(self.ledger, open_key(folder))
         self.ledger.listen(self.recalls.committed)

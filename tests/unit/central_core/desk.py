@@ -18,6 +18,7 @@ from central.ledger import store
 from central.ledger.write import Ledger
 from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.fulfilment import settle_orders
+from central.stock.handouts import follow_hand_outs
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
@@ -167,7 +168,7 @@ class Desk:
         self.path = store.prepare(folder, now_us=self.clock.us)
         self.changes = Changes()
         self.ledger = Ledger(self.path, self.time, self.changes, lambda: os.urandom(16))
-        self.ledger.prepare(believe)
+        self.ledger.prepare(believe, follow_hand_outs)
         self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
         self.recalls = Recalls(self.ledger, open_key(folder))
         self.ledger.listen(self.recalls.committed)

@@ -186,7 +186,7 @@ async def test_a_failed_commit_leaves_no_trace_in_memory(desk: Desk) -> None:
         desk.ledger.commit(fail)
     assert desk.ledger.version == before + 1
     desk.record(What.WRITTEN_OFF, *desk.orders.get("O-1").codes, reason="broken")
-    assert [row[0] for row in desk.rows("SELECT seq FROM fact ORDER BY position")] == list(range(1, 6))
+    assert [row[0] for row in desk.rows("SELECT seq FROM fact ORDER BY position")] == list(range(1, 7))
 
 
 async def test_central_goes_on_from_its_own_chain(desk: Desk, tmp_path: Path) -> None:
