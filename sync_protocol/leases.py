@@ -26,6 +26,9 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     """Boxes, each with the units that it became."""
 
 
+NOTHING = Spent()
+
+
 def needs_right(fact: Fact, item: Item | None) -> bool:
     """Whether only the item's holder may say this. What already left the stock was somebody's right before."""
     return fact.what in NEEDS_RIGHT and item is not None and item.state in LEASABLE
@@ -34,4 +37,4 @@ def needs_right(fact: Fact, item: Item | None) -> bool:
 def spent(fact: Fact) -> Spent:
     if fact.what is What.PRESCANNED:
         return Spent(opened=tuple((code, sub_codes(code, fact.units)) for code in fact.codes))
-    return Spent(ended=fact.codes) if fact.what in _ENDS else Spent()
+    return Spent(ended=fact.codes) if fact.what in _ENDS else NOTHING

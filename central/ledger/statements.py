@@ -242,7 +242,6 @@ WRITE_LEASE = (
     "expires_us = excluded.expires_us, number = excluded.number, stated = excluded.stated, "
     "spoken_to = excluded.spoken_to, standing = excluded.standing, heads = excluded.heads"
 )
-FENCE_LEASE = "UPDATE lease SET standing = 'fenced' WHERE device = ?"
 DELETE_LEASE = "DELETE FROM lease WHERE device = ?"
 FREE_LEASED = "DELETE FROM leased WHERE code = ?"
 WRITE_LEASED = "INSERT INTO leased (code, device, product, number, mark) VALUES (?, ?, ?, ?, ?)"

@@ -18,7 +18,7 @@ from central.sync.early import Early
 from central.sync.greeting import read_position
 from central.sync.publish import Publisher
 from sync_protocol.items import Kind, State
-from sync_protocol.leases import LEASABLE, MOST_HELD, spent
+from sync_protocol.leases import LEASABLE, MOST_HELD, NOTHING, spent
 from sync_protocol.machines import grants_events as on
 from sync_protocol.machines.grants import Grants
 from sync_protocol.messages import Ask, AskHolds, Fence, Grant, Holds, Position, Release, Withheld
@@ -44,7 +44,8 @@ class Leases:
         self._agents = agents
         self._early = early
         self._term_us, self._margin_us = int(term_s * 1_000_000), int(margin_s * 1_000_000)
-        self._spent: list[on.Spent] = []
+        self._is_ahead = False
+        """What a commit does to leases is decided, and the commit is not done yet."""
         self._doubted: list[str] = []
         self._dirty: dict[Place, None] = {}
         self._is_freed = False
@@ -54,7 +55,7 @@ class Leases:
         self._wake = asyncio.Event()
         self.grants = self._load()
         ledger.held_by = self.held_by
-        ledger.follow(_fence)
+        ledger.follow(self._follow)
         ledger.listen(self._committed)
 
     def stated(self, device: str, holds: Holds) -> None:
@@ -94,6 +95,7 @@ class Leases:
 
     def held_by(self, code: str) -> Holding:
         """Central locks nothing that an agent may be issuing at this moment: it is asked back first."""
+        self._refresh()
         lease = self.grants.leases.get(self.grants.holder(code))
         if lease is None:
             return Holding.FREE
@@ -158,40 +160,53 @@ class Leases:
         allocate_waiting(transaction)
         self._wanted |= transaction.wanted
 
+    def _follow(self, transaction: Transaction) -> None:
+        """Consequence: what facts do to leases, and what a journal that was set back does, is written with them."""
+        self._refresh()
+        for folded in transaction.folded:
+            device = folded.sealed.id.device
+            what = spent(folded.fact) if device != DEVICE else NOTHING
+            if what is NOTHING:
+                continue
+            self._is_ahead = True
+            for code in (*what.ended, *(box for box, _ in what.opened)):
+                place = self._place(device, code)
+                if place is not None:
+                    self._dirty[place] = None
+            unfit = frozenset(refusal.code for refusal in folded.outcome.refusals)
+            self.grants.handle(on.Spent(device=device, ended=what.ended, opened=what.opened, unfit=unfit))
+        for device in transaction.doubted:
+            self._is_ahead = True
+            self.grants.handle(on.Fenced(device=device))
+        if self._is_ahead:
+            lease_rows.write_leases(transaction.execute, *self._take_changes())
+
     def _committed(self, committed: Committed) -> None:
         """After every commit: remember what follows from it, and do it soon."""
-        for folded in committed.folded:
-            what = spent(folded.fact) if folded.sealed.id.device != DEVICE else None
-            if what is not None and (what.ended or what.opened):
-                unfit = frozenset(refusal.code for refusal in folded.outcome.refusals)
-                event = on.Spent(device=folded.sealed.id.device, ended=what.ended, opened=what.opened, unfit=unfit)
-                self._spent.append(event)
+        self._is_ahead = False
         for item in committed.rows.items:
             if item.kind is not Kind.PIECE and item.state in LEASABLE:
                 self._dirty[item.product, item.location] = None
         self._doubted += committed.doubted
         self._wanted |= committed.wanted
-        if self._spent or self._dirty or self._doubted or self._wanted:
+        if self._dirty or self._doubted or self._wanted:
             self._wake.set()
 
-    def _settle(self) -> None:
-        """What the facts so far did to leases comes before anything else is decided on them."""
-        if self.grants.incarnation != self._ledger.incarnation:
+    def _refresh(self) -> None:
+        """What is in the ledger is what counts: after a commit that was not done, and in a new life."""
+        if self._is_ahead or self.grants.incarnation != self._ledger.incarnation:
+            self._is_ahead = False
             self.grants = self._load()
+
+    def _settle(self) -> None:
+        """Who is fenced hears it before anything else is decided."""
+        self._refresh()
         fences, self._doubted = self._doubted, []
         for device in dict.fromkeys(fences):
             _log.warning("lease fenced", device=device)
             self._do(on.Fenced(device=device))
-        events, self._spent = self._spent, []
-        for event in events:
-            for code in (*event.ended, *(box for box, _ in event.opened)):
-                product = self._product(event.device, code)
-                if product is not None:
-                    self._dirty[product] = None
-            self.grants.handle(event)
-        self._write()
 
-    def _product(self, device: str, code: str) -> Place | None:
+    def _place(self, device: str, code: str) -> Place | None:
         lease = self.grants.leases.get(device)
         product = lease.products.get(code) if lease else None
         return (product, lease.location) if lease and product else None
@@ -243,19 +258,30 @@ class Leases:
         return effects
 
     def _write(self) -> None:
-        grants = self.grants
-        if not grants.changed_devices and not grants.changed_codes:
+        if not self.grants.changed_devices and not self.grants.changed_codes:
             return
-        leases = {device: grants.leases.get(device) for device in sorted(grants.changed_devices)}
-        codes = {code: grants.leases.get(grants.holder(code)) for code in sorted(grants.changed_codes)}
-        is_thawed = not grants.is_frozen
+        leases, codes = self._take_changes()
+        is_thawed = not self.grants.is_frozen
+
+        def work(connection: sqlite3.Connection) -> None:
+            lease_rows.write_leases(connection.executemany, leases, codes)
+            if is_thawed:
+                connection.execute(statements.DELETE_META, (SINCE,))
+
         try:
-            self._ledger.write(lambda connection: _write(connection, leases, codes, is_thawed=is_thawed))
+            self._ledger.write(work)
         except BusyError:
             self.grants = self._load()  # what is in the ledger is what counts
             raise
+
+    def _take_changes(self) -> tuple[dict[str, on.Lease | None], dict[str, on.Lease | None]]:
+        """Leases by device and holders by code, of those that are to be written down."""
+        grants = self.grants
+        leases = {device: grants.leases.get(device) for device in sorted(grants.changed_devices)}
+        codes = {code: grants.leases.get(grants.holder(code)) for code in sorted(grants.changed_codes)}
         grants.changed_devices.clear()
         grants.changed_codes.clear()
+        return leases, codes
 
     def _carry_out(self, effect: on.Effect) -> None:
         tell = self._publisher.tell
@@ -300,21 +326,3 @@ class Leases:
             unheard=unheard,
             frozen_until_us=int(row[0]) + lasts_us if row else 0,
         )
-
-
-def _fence(transaction: Transaction) -> None:
-    """Consequence: with the finding that a journal was set back, copied or lost, its lease ends."""
-    if transaction.doubted:
-        transaction.execute(statements.FENCE_LEASE, [(device,) for device in transaction.doubted])
-
-
-def _write(
-    connection: sqlite3.Connection,
-    leases: dict[str, on.Lease | None],
-    codes: dict[str, on.Lease | None],
-    *,
-    is_thawed: bool,
-) -> None:
-    lease_rows.write_leases(connection, leases, codes)
-    if is_thawed:
-        connection.execute(statements.DELETE_META, (SINCE,))

@@ -7,9 +7,15 @@ from central.ledger import statements
 from sync_protocol.documents import Route
 from sync_protocol.items import Item, Kind
 from sync_protocol.leases import LEASABLE
-from tests.simulation.disk import Disk
+from tests.simulation.disk import GONE, Disk, Write
 
 Row = tuple[Any, ...]
+LEASE_WRITES: Mapping[str, Callable[..., Write]] = {
+    statements.WRITE_LEASE: lambda *row: ("lease", row[0], row),
+    statements.DELETE_LEASE: lambda device: ("lease", device, GONE),
+    statements.WRITE_LEASED: lambda *row: ("leased", row[0], row),
+    statements.FREE_LEASED: lambda code: ("leased", code, GONE),
+}
 
 
 class Held(Protocol):

@@ -14,7 +14,7 @@ from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
 from sync_protocol.machines.ingest import SessionState
 from tests.simulation.books import Entry, Misfit
-from tests.simulation.dict_leases import leasable, lease_answers
+from tests.simulation.dict_leases import LEASE_WRITES, leasable, lease_answers
 from tests.simulation.disk import GONE, Disk, Write
 
 Row = tuple[Any, ...]
@@ -158,10 +158,7 @@ class Writer:
             statements.WRITE_AGENT: lambda *row: ("agent", row[0], row),
             statements.SAFE_SESSION: lambda safe, session: ("safe", session, safe),
             statements.ADD_BACKUP: lambda *row: ("backup", row[0], row),
-            statements.WRITE_LEASE: lambda *row: ("lease", row[0], row),
-            statements.DELETE_LEASE: lambda device: ("lease", device, GONE),
-            statements.WRITE_LEASED: lambda *row: ("leased", row[0], row),
-            statements.FREE_LEASED: lambda code: ("leased", code, GONE),
+            **LEASE_WRITES,
             comparing._NOTE: lambda *row: ("drift", row[:2], row),
         }
 

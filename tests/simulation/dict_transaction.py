@@ -13,6 +13,7 @@ from sync_protocol.facts import Moment
 from sync_protocol.items import Kind
 from sync_protocol.machines.ingest import SessionState
 from sync_protocol.recalls import InForce
+from tests.simulation.dict_leases import LEASE_WRITES
 from tests.simulation.dict_tables import DictStaging, Row, Tables
 from tests.simulation.disk import GONE, Write
 
@@ -62,13 +63,11 @@ class DictTransaction(Transaction):
         return self._selects[statement](*values)
 
     def execute(self, statement: str, values: Iterable[Row]) -> None:
-        """Facts that wait for older ones come and go, and leases are fenced."""
+        """Facts that wait for older ones come and go, and so do leases."""
         self.has_work = True
         for row in values:
-            if statement == statements.FENCE_LEASE:
-                lease = self._tables.disk.tables["lease"].get(row[0])
-                if lease is not None:
-                    self.besides.append(("lease", row[0], (*lease[:-2], "fenced", lease[-1])))
+            if statement in LEASE_WRITES:
+                self.besides.append(LEASE_WRITES[statement](*row))
             elif statement == statements.ADD_EARLY:
                 self.staged.early.append(("early", row[:2], row[2:]))
             else:

@@ -6,8 +6,6 @@ from typing import Any
 import msgspec
 
 from central.ledger.transaction import Holding as HeldBy
-from central.ledger.transaction import Transaction
-from central.sync import leases
 from central.sync.leases import Leases
 from edge_agent.rights import Rights
 from edge_agent.sync.leasing import Leasing
@@ -31,10 +29,6 @@ _granted = holding.Holding._granted
 
 def _no_fence(_grants: Grants, _device: str) -> list[on.Effect]:
     return []
-
-
-def _no_finding(_transaction: Transaction) -> None:
-    """Nothing follows from it."""
 
 
 def _without_facts(grants: Grants, lease: on.Lease, _committed: Mapping[bytes, int]) -> list[on.Effect]:
@@ -132,7 +126,7 @@ def _never_over(machine: holding.Holding, _now_us: int) -> bool:
 
 LEASES = (
     Mutant(name="lease_unfenced", wrong="a journal that was set back keeps its lease",
-           patches=((Grants, "_fenced", _no_fence), (leases, "_fence", _no_finding))),
+           patches=((Grants, "_fenced", _no_fence),)),
     Mutant(name="lease_regrant_without_facts", wrong="what is given back is free before the facts are in",
            patches=((Grants, "_free_given_up", _without_facts),)),
     Mutant(name="lease_regrant_by_time", wrong="what a silent agent holds is free after half its time",

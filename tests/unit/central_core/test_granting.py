@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from central.errors import ConflictError, InvalidError, NotFoundError
+from central.ledger.transaction import Holding, Transaction
 from central.stock.services import EndLease
 from central.sync.lease_desk import LeaseDesk
 from sync_protocol.documents import Person, Route
@@ -126,6 +127,35 @@ async def test_units_of_a_box_that_was_held_are_held(stocked: Desk) -> None:
     stocked.leases.turn()
     assert stocked.leases.grants.holder(f"{box(SPLIT, 1)}#007") == "station-1"
     assert stocked.leases.grants.holder(box(SPLIT, 1)) == ""
+
+
+async def test_what_facts_do_to_a_lease_is_written_with_them(stocked: Desk) -> None:
+    await stocked.in_stock(SPLIT, [box(SPLIT, 1)], note="N-2")
+    station = Workplace("station-1")
+    await station.meet(stocked, route=SPLIT.route)
+    await stocked.send(station, station.batch(stocked.fact(What.PRESCANNED, box(SPLIT, 1), units=10)))
+    unfit = stocked.fact(What.DISPENSED, f"{box(SPLIT, 1)}#007", order="RX-nobody")
+    await stocked.send(station, station.batch(unfit))
+    stocked.ledger.close()  # before a word of it was said
+    later = Desk(stocked.path.parent)
+    lease = later.leases.grants.leases["station-1"]
+    assert f"{box(SPLIT, 1)}#001" in lease.codes
+    assert lease.missing == {f"{box(SPLIT, 1)}#007"}, "its holder handed it out, the ledger has it in stock: nobody's"
+    later.close()
+
+
+async def test_a_commit_that_is_not_done_leaves_the_lease_as_it_was(stocked: Desk) -> None:
+    station = Workplace("station-1")
+    await station.meet(stocked)
+
+    def fail(transaction: Transaction) -> None:
+        assert not transaction.folded, "the disk"
+
+    stocked.ledger.follow(fail)
+    with pytest.raises(AssertionError, match="the disk"):
+        await stocked.send(station, station.dispensed(stocked, BOXES[0]))
+    assert stocked.leases.held_by(BOXES[0]) is not Holding.FREE
+    assert stocked.leases.grants.holder(BOXES[0]) == "station-1"
 
 
 async def test_central_locks_nothing_that_a_silent_agent_may_be_issuing(stocked: Desk) -> None:
