@@ -48,10 +48,10 @@ class EndWatch:
             replica = process.stores.replica.version
             if replica != version:
                 return f"{node.name} is at version {replica} of {version}"
+            if node.client_id in self._around.truth.resumed:
+                continue  # what it says in the session that it was in is no news to central
             if not self._has_twin(node) and self._fleet.still_drifted(node, process):
                 return f"{node.name} still shows {len(node.drifted)} items that drifted"
-            if node.client_id in self._around.truth.resumed:
-                continue
             if unsent_lines(process.stores.journal):
                 return f"{node.name} still has facts to send"
             if process.stores.overlay():
