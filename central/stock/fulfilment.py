@@ -30,13 +30,12 @@ def settle_orders(transaction: Transaction) -> None:
     if touched:
         for order in read_orders(transaction, touched):
             _give_back_surplus(transaction, order)
-    given_back = _given_back(transaction)
-    _allocate(transaction, touched, given_back)
+    _allocate(transaction, touched)
     if len(transaction.folded) > count:
         touched = _touched(transaction)
     if touched:
         for order in read_orders(transaction, touched):
-            transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order, given_back)))
+            transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order)))
 
 
 def allocate_waiting(transaction: Transaction) -> None:
@@ -74,19 +73,19 @@ def _count(transaction: Transaction, order: Order, states: frozenset[State]) -> 
 
 
 def _given_back(transaction: Transaction) -> Counter[str]:
-    """Items returned in this commit, by the order that had them: a return does not open an order again."""
+    """Items returned in this commit, by the order that had them: nothing else is allocated in their place."""
     returned = [code for each in transaction.folded if each.fact.what is What.RETURNED for code in each.fact.codes]
     before = (transaction.originals[code] for code in returned if code in transaction.changed)
     return Counter(item.order for item in before if item is not None and item.order)
 
 
-def _state(transaction: Transaction, order: Order, given_back: Counter[str]) -> OrderState:
+def _state(transaction: Transaction, order: Order) -> OrderState:
     if order.state in _ENDED:
         return order.state
-    given = _count(transaction, order, frozenset({State.DISPENSED})) + given_back[order.id]
-    if given >= order.quantity:
+    done = _count(transaction, order, frozenset({State.DISPENSED}))
+    if done >= order.quantity:
         return OrderState.DISPENSED
-    held = given + _count(transaction, order, _HELD)
+    held = done + _count(transaction, order, _HELD)
     if held >= order.quantity:
         return OrderState.LOCKED
     return OrderState.PART_LOCKED if held else OrderState.WAITING
@@ -105,16 +104,17 @@ def _give_back_surplus(transaction: Transaction, order: Order) -> None:
         transaction.record(fact)
 
 
-def _allocate(transaction: Transaction, touched: set[str], given_back: Counter[str]) -> None:
+def _allocate(transaction: Transaction, touched: set[str]) -> None:
     if transaction.is_refilling:  # an agent may hold the fact that it was issued
         return
     places = _restocked(transaction)
     if touched:
+        given_back = _given_back(transaction)
         for order in read_orders(transaction, touched):
             has = _count(transaction, order, _HELD | {State.DISPENSED}) + given_back[order.id]
             if order.state not in _ENDED and has < order.quantity:
                 places.add((order.product, order.location))
-                state = _state(transaction, order, given_back)
+                state = _state(transaction, order)
                 if state is not order.state:  # it has lost some, and waits for others from now on
                     transaction.settle(msgspec.structs.replace(order, state=state))
     for product in find_products(transaction, sorted({product for product, _ in places})):
