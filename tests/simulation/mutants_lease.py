@@ -137,8 +137,6 @@ LEASES = (
            patches=((Grants, "_reissue", _adopt_none), (Grants, "is_frozen", property(_adopts_and_thaws)))),
     Mutant(name="lease_unfit_freed", wrong="what its holder issued and the ledger could not take is free",
            patches=((Grants, "_spent", _free_unfit), (Leases, "held_by", _lock_anything))),
-    Mutant(name="lease_locked", wrong="an order gets what an agent may be issuing",
-           patches=((Leases, "held_by", _lock_anything),)),
     Mutant(name="lease_ignored", wrong="an agent issues what it does not hold",
            patches=((EdgeNode, "_has_right", _has_right),)),
     Mutant(name="lease_emergency_unmarked", wrong="an emergency is not marked as one",

@@ -224,8 +224,14 @@ def _rush(random: Random, edges: int, end_us: int) -> list[Decision]:
     trouble = random.choice(("partition", "pause", "restore", "clone"))
     long_s = random.randint(5, 20) if trouble == "restore" else random.randint(40, 200)
     reaches = [
-        Decision(start_us + int(random.random() * (long_s + 90) * SECOND_US), "late_scan", edge, random.random() * 0.3)
-        for edge in range(edges)
+        Decision(
+            start_us + int(random.random() * (long_s + 90) * SECOND_US),
+            random.choice(("late_scan", "again", "again")),
+            edge,
+            random.random(),
+            random.random(),
+        )
+        for edge in range(edges + 1)  # a copy is a workplace too
         for _ in range(30)
     ]
     return [
