@@ -75,6 +75,9 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="bat
     bodies: tuple[bytes, ...]
     is_early: bool = False
     """Facts of earlier sessions are still to come: these pass them on the way, and wait for them at central."""
+    incarnation: int = 0
+    """REQ-03: of the central that it is sent to. A copy that was on its way to another life of the ledger is not taken:
+    its device sends that ledger what it lacks, in order."""
 
     @property
     def last_seq(self) -> int:

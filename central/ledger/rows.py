@@ -25,6 +25,7 @@ VERSION, LAST_POSITION = 17, 18
 
 _KINDS = {str(kind): kind for kind in Kind}
 _STATES = {str(state): state for state in State}
+_PLAIN: dict[State | None, str] = {None: "", **{state: str(state) for state in State}}
 _encoder = msgspec.msgpack.Encoder()
 _lines_decoder = msgspec.msgpack.Decoder(tuple[NoteLine, ...])
 _product_decoder = msgspec.msgpack.Decoder(Product)
@@ -76,7 +77,7 @@ def new_item_row(item: Item, version: int, last_position: int) -> Row:
         item.product,
         item.lot,
         _text(item.expiry),
-        str(item.state),
+        _PLAIN[item.state],
         item.location,
         item.document,
         item.order,
@@ -84,7 +85,7 @@ def new_item_row(item: Item, version: int, last_position: int) -> Row:
         item.box,
         item.units,
         item.pouch,
-        str(item.before or ""),
+        _PLAIN[item.before],
         item.tag,
         _text(item.made) if item.made else "",
         int(item.is_controlled),
@@ -95,18 +96,18 @@ def new_item_row(item: Item, version: int, last_position: int) -> Row:
 
 def moved_item_row(item: Item, version: int, last_position: int) -> Row:
     """What ``statements.MOVE_ITEM`` changes."""
-    before = str(item.before or "")
-    return (str(item.state), item.order, item.holder, item.pouch, before, version, last_position, item.code)
+    state, before = _PLAIN[item.state], _PLAIN[item.before]
+    return (state, item.order, item.holder, item.pouch, before, version, last_position, item.code)
 
 
 def changed_item_row(item: Item, version: int, last_position: int) -> Row:
     """What ``statements.CHANGE_ITEM`` changes: all that may change in an item's life."""
     return (
-        str(item.state),
+        _PLAIN[item.state],
         item.order,
         item.holder,
         item.pouch,
-        str(item.before or ""),
+        _PLAIN[item.before],
         item.location,
         item.document,
         item.units,

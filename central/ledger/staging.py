@@ -129,7 +129,8 @@ class Staging:
     def _runs(self) -> list[rows.Row]:
         """Where facts begin that do not follow the one before them in their session."""
         runs, shifts = [], self._shifts
-        for position, session, seq, *_ in self._facts:
+        for fact in self._facts:
+            position, session, seq = fact[:3]
             if shifts.get(session) != position - seq:
                 shifts[session] = position - seq
                 runs.append((session, seq, position))

@@ -52,6 +52,7 @@ HASH_OF = (
 )
 LAST_OWN_SESSION = "SELECT session, through, head FROM session WHERE device = ? ORDER BY rowid DESC LIMIT 1"
 SIBLING_SESSIONS = "SELECT count(*) FROM session WHERE parent_session = ? AND session != ?"
+CHILD_SESSIONS = "SELECT session FROM session WHERE parent_session = ? AND parent_seq >= ? AND parent_seq < ?"
 OTHER_SESSION = "SELECT 1 FROM session WHERE device = ? AND session != ? LIMIT 1"
 SAFE_SESSION = "UPDATE session SET safe = ? WHERE session = ?"
 VERDICTS = (

@@ -144,6 +144,9 @@ def _make(path: pathlib.Path, now_us: int) -> None:
         fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
     upgrade(fresh)
     _sign(fresh, now_us)
+    # Whoever closes it last takes its log in; where that fails, nobody is told, and the name would be that of a part.
+    if fresh.with_name(f"{fresh.name}-wal").exists():
+        raise DiskError(f"ledger {fresh}: it could not be written whole.\nCheck the disk, then start again.")
     durable.sync(fresh)
     durable.rename(fresh, path)
 

@@ -15,7 +15,7 @@ import structlog
 from central.changes import Changes
 from central.clock import HospitalTime
 from central.errors import BusyError, ConservationError, DiskError
-from central.ledger import heads, mark, signing, statements, store
+from central.ledger import garbage, heads, mark, signing, statements, store
 from central.ledger.seal import Seal, State
 from central.ledger.transaction import Folded, HeldBy, Preparation, Transaction, nobody, read_session
 from sync_protocol.chain import SessionStart
@@ -101,6 +101,7 @@ class Ledger:
         """Call ``listener`` after every commit."""
         self._listeners.append(listener)
 
+    @garbage.not_now()
     def commit(self, work: Callable[[Transaction], _T]) -> _T:
         """Run ``work`` in one transaction with all its consequences.
 

@@ -93,20 +93,27 @@ class Agents:
         self._unwritten.add(device)
         return agent
 
-    def said_hello(self, device: str, hello: Hello, committed: Mapping[bytes, int]) -> None:
-        """``committed``: how far the ledger has the sessions of ``hello``."""
+    def said_hello(self, device: str, hello: Hello, committed: Mapping[bytes, int], *, is_new: bool) -> None:
+        """``committed``: how far the ledger has the sessions of ``hello`` and those that were told of before.
+
+        ``is_new``: the session was filed, and what its journal lacks was counted. Else what was told before still
+        counts: this HELLO may be an old one that comes late.
+        """
         agent = self.heard(device)
         agent.session, agent.committed = hello.start.session, dict(committed)
-        agent.heads = heads_of(hello)
+        told = {} if is_new else agent.heads
+        agent.heads = told | {session: max(head, told.get(session, 0)) for session, head in heads_of(hello).items()}
         agent.count()
         agent.software, agent.schema, agent.replica_version = hello.software, hello.schema, hello.replica_version
         if hello.sent_us:
             agent.clock_offset_us = agent.last_seen_us - hello.sent_us
 
-    def sent(self, device: str, batch: Batch) -> None:
-        agent = self.heard(device)
+    def sent(self, device: str, batch: Batch, *, is_news: bool) -> None:
+        """``is_news`` False: it came late, which says nothing of now, and still how far the session was written."""
+        agent = self.heard(device) if is_news else self._agents.setdefault(device, Agent(device=device))
         session = batch.start.session
         agent.heads[session] = max(agent.heads.get(session, 0), batch.last_seq)
+        self._unwritten.add(device)
 
     def pulled(self, device: str, after: int, incarnation: int) -> None:
         agent = self.heard(device)

@@ -33,7 +33,7 @@ def _numbers(message: Up) -> tuple[int, ...]:  # noqa: PLR0911 -- one line a mes
             known = (message.replica_version, message.schema, message.sent_us, message.incarnation)
             return (start.parent_seq, start.started_us, *known, message.recall_version, *heads)
         case Batch(start=start):
-            return (start.parent_seq, start.started_us, message.first_seq)
+            return (start.parent_seq, start.started_us, message.first_seq, message.incarnation)
         case Pull():
             return (message.after, message.incarnation, message.takes)
         case Confirm():

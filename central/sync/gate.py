@@ -80,7 +80,7 @@ class Gate:
             self._refuse(device, wrong, _ASK_VENDOR)
             return None
         self._refused.pop(device, None)
-        begins = isinstance(message, Hello) and self._begins(device, message.start.session)
+        begins = isinstance(message, Hello) and self._begins(device, message)
         is_news = self._freshness.is_news(device, opened.stream, opened.number, begins=begins)
         return Heard(device=device, message=message, is_news=is_news)
 
@@ -100,9 +100,14 @@ class Gate:
         except BusyError as error:
             return None, error.cause, "it says so again by itself"
 
-    def _begins(self, device: str, session: bytes) -> bool:
-        """Whether a HELLO of this session is that of a process that started since, and not one from the past."""
-        is_new = read_session(self._ledger.connection, session) is None
+    def _begins(self, device: str, hello: Hello) -> bool:
+        """Whether a HELLO is that of a process that started since, and not one from the past.
+
+        Who has not met this life of the ledger has its session filed at the next HELLO, which it says at once.
+        """
+        session = hello.start.session
+        is_met = hello.incarnation == self._ledger.incarnation
+        is_new = is_met and read_session(self._ledger.connection, session) is None
         return is_new or session == self._agents.session(device)
 
     def _count(self, device: str, cause: str) -> None:

@@ -68,17 +68,21 @@ class Greeting:
         try:
             for device, (hello, _) in group.items():
                 self._look_back(device, hello)
-            self._register({device: hello for device, (hello, _) in group.items()})
+            filed = self._register({device: hello for device, (hello, _) in group.items()})
         except BusyError as error:
             _log.error("hello not answered, the agent says it again", devices=[*group], cause=error.cause)
             return
         for device, (hello, is_news) in group.items():
-            self._welcome(device, hello, is_news=is_news)
+            self._welcome(device, hello, is_news=is_news, is_new=device in filed)
 
-    def _register(self, hellos: Mapping[str, Hello]) -> None:
-        """File the sessions that the ledger never heard of. Raises BusyError."""
+    def _register(self, hellos: Mapping[str, Hello]) -> set[str]:
+        """File the sessions that the ledger never heard of, and say whose. Raises BusyError.
+
+        Who has not met this life of the ledger yet leaves out what the life before had; it says HELLO again at once.
+        """
+        met = {device: hello for device, hello in hellos.items() if hello.incarnation == self._ledger.incarnation}
         connection = self._ledger.connection
-        new = [pair for pair in hellos.items() if read_session(connection, pair[1].start.session) is None]
+        new = [pair for pair in met.items() if read_session(connection, pair[1].start.session) is None]
 
         def work(transaction: Transaction) -> None:
             for device, hello in new:
@@ -86,13 +90,13 @@ class Greeting:
 
         if new:
             self._ledger.commit(work)
+        return {device for device, _ in new}
 
-    def _welcome(self, device: str, hello: Hello, *, is_news: bool) -> None:
+    def _welcome(self, device: str, hello: Hello, *, is_news: bool, is_new: bool) -> None:
         named = dict.fromkeys([*(position.session for position in hello.pending), hello.start.session])
         positions = tuple(self.positions(named))
-        committed = {position.session: position.through for position in positions}
         if is_news:
-            self._agents.said_hello(device, hello, committed)
+            self._agents.said_hello(device, hello, self._committed(device, named), is_new=is_new)
         welcome = Welcome(
             positions=positions,
             version=self._ledger.version,
@@ -110,6 +114,11 @@ class Greeting:
         for session in sessions:
             through, safe = read_position(self._ledger, session)
             yield Position(session=session, through=through, safe=safe, held=self._early.through(session))
+
+    def _committed(self, device: str, named: Iterable[bytes]) -> dict[bytes, int]:
+        """How far the ledger has the sessions of a HELLO, and those that the device told of before."""
+        sessions = dict.fromkeys([*named, *self._agents.before(device).heads])
+        return {position.session: position.through for position in self.positions(sessions)}
 
     def _look_back(self, device: str, hello: Hello) -> None:
         """What this incarnation told the agent must be there. Raises BusyError."""

@@ -24,7 +24,7 @@ from central.sync.gate import Heard as Opened
 from central.sync.greeting import Greeting, read_position
 from central.sync.inbox import Inbox, Letter
 from central.sync.leases import Leases
-from central.sync.lineage import Heard, register
+from central.sync.lineage import Heard, compare_children, register
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.verdicts import read_verdicts
@@ -106,11 +106,11 @@ class Ingest:
         await self._recalls.take(
             [(one.device, one.message) for one in heard if one.is_news or isinstance(one.message, _FOR_ANYBODY)]
         )
-        batches = [one.message for one in heard if isinstance(one.message, Batch)]
+        batches = [one.message for one in heard if isinstance(one.message, Batch) and self._is_meant(one.message)]
         before = {batch.start.device: self._agents.before(batch.start.device) for batch in batches}
         for one in heard:
-            if isinstance(one.message, Batch) and one.is_news:
-                self._agents.sent(one.device, one.message)
+            if isinstance(one.message, Batch) and self._is_meant(one.message):
+                self._agents.sent(one.device, one.message, is_news=one.is_news)
         if batches:
             await self._commit(batches, before)
         self._greeting.greet(heard)
@@ -130,6 +130,8 @@ class Ingest:
                 if one.is_news and self._comparing is not None:
                     self._agents.heard(one.device)
                     self._comparing.take(one.device, one.message)
+            case Batch() if not self._is_meant(one.message):
+                self._publisher.introduce(one.device)
             case Hello() | Batch() | AskRecalls() | Confirm() | SignedRecalls():
                 pass  # answered together with the others of its kind
 
@@ -141,6 +143,10 @@ class Ingest:
                 self._leases.asked(device, message)
         except BusyError as error:
             _log.error("lease not answered, the agent says it again", device=device, cause=error.cause)
+
+    def _is_meant(self, batch: Batch) -> bool:
+        """Whether it was sent to this life of the ledger (REQ-03)."""
+        return batch.incarnation in {0, self._ledger.incarnation}
 
     async def _commit(self, batches: list[Batch], before: Mapping[str, Heard]) -> None:
         try:
@@ -223,7 +229,7 @@ class Ingest:
             return
         device = self._early.held[session].start.device
         try:
-            first, last = self._ledger.commit(lambda transaction: self._early.enter(transaction, session, BUDGET))
+            first, last = self._ledger.commit(lambda transaction: _enter(transaction, self._early, session))
         except BusyError as error:
             self._early.rolled_back()
             _log.error("early facts wait on", device=device, cause=error.cause)
@@ -236,16 +242,38 @@ class Ingest:
             self._answer(session, device, first, last)
 
 
+def _enter(transaction: Transaction, early: Early, session: bytes) -> tuple[int, int]:
+    """The first and the last seq of what entered."""
+    first, last = early.enter(transaction, session, BUDGET)
+    compare_children(transaction, session, after=first - 1)
+    return first, last
+
+
 def _append_some(
     transaction: Transaction, waiting: deque[Batch], before: Mapping[str, Heard], early: Early
 ) -> list[tuple[SessionStart, str]]:
     """Append batches from the front until the budget is spent; leave the rest. Returns chains that cannot be true."""
+    grown: dict[bytes, int] = {}
+    conflicts = _append_batches(transaction, waiting, before, grown, early)
+    for session, through in grown.items():
+        compare_children(transaction, session, after=through)
+    return conflicts
+
+
+def _append_batches(
+    transaction: Transaction,
+    waiting: deque[Batch],
+    before: Mapping[str, Heard],
+    grown: dict[bytes, int],
+    early: Early,
+) -> list[tuple[SessionStart, str]]:
+    """``grown``: filled with the sessions that got facts, and how far each was before."""
     conflicts = []
     while waiting and transaction.size < BUDGET and len(transaction.folded) < AT_ONCE:
         batch = waiting[0]
         committed = transaction.session(batch.start.session)
         if committed is None and batch.is_early:
-            register(transaction, batch.start, {}, before[batch.start.device])
+            _file(transaction, batch.start, before[batch.start.device])
         if is_early := early.holds(transaction, batch):
             admission = early.hold(transaction, batch)
         else:
@@ -255,11 +283,17 @@ def _append_some(
             _raise_once(transaction, batch.start, admission.conflict)
         elif admission.facts and not is_early:
             if committed is None:
-                register(transaction, batch.start, {}, before[batch.start.device])
+                _file(transaction, batch.start, before[batch.start.device])
+            grown.setdefault(batch.start.session, committed.through if committed else 0)
             if transaction.append(batch.start, admission.facts, budget=BUDGET) < len(admission.facts):
                 return conflicts
         waiting.popleft()
     return conflicts
+
+
+def _file(transaction: Transaction, start: SessionStart, heard: Heard) -> None:
+    """An earlier start of a journal that has said HELLO: what that lost was counted then."""
+    register(transaction, start, heard.heads, heard, is_held=start.session in heard.heads)
 
 
 def _raise_once(transaction: Transaction, start: SessionStart, found: str) -> None:

@@ -29,24 +29,43 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     at: str = ""
 
 
-def register(transaction: Transaction, start: SessionStart, held: Mapping[bytes, int], before: Heard) -> None:
-    """File the session, and what it proves. ``held``: how far its journal goes in sessions that it has to send."""
+def register(
+    transaction: Transaction, start: SessionStart, held: Mapping[bytes, int], before: Heard, *, is_held: bool = False
+) -> None:
+    """File the session, and what it proves. ``held``: how far its journal goes in sessions that it has to send.
+
+    ``is_held``: the journal that said HELLO last holds this session too, so that it is no other journal.
+    """
     if transaction.session(start.session) is not None:
         return
-    judgement = judge(start, held, _past(transaction, start, before.heads))
+    judgement = judge(start, held, _past(transaction, start, before.heads, is_held=is_held))
     transaction.open_session(start)
     if judgement is not None:
         _raise(transaction, start, judgement, before.at)
 
 
-def _past(transaction: Transaction, start: SessionStart, heads: Mapping[bytes, int]) -> Past:
+def compare_children(transaction: Transaction, session: bytes, *, after: int) -> None:
+    """The session grew from ``after``: a start that follows one of its facts before the new last one is a fork.
+
+    That is how a copy of a computer is found whose original goes on without a restart.
+    """
+    state = transaction.session(session)
+    assert state is not None, "only asked of sessions that grew"
+    for (child,) in transaction.select(statements.CHILD_SESSIONS, (session, after, state.through)):
+        fork = transaction.session(child)
+        assert fork is not None, "it was just found"
+        beyond = state.through - fork.start.parent_seq
+        _raise(transaction, fork.start, Judgement(finding=Finding.FORKED, beyond=beyond), "")
+
+
+def _past(transaction: Transaction, start: SessionStart, heads: Mapping[bytes, int], *, is_held: bool) -> Past:
     parent = transaction.session(start.parent_session) if start.parent_session else None
     ((siblings,),) = transaction.select(statements.SIBLING_SESSIONS, (start.parent_session, start.session))
     ((children,),) = transaction.select(statements.SIBLING_SESSIONS, (start.session, start.session))
     others = transaction.select(statements.OTHER_SESSION, (start.device, start.session))
     known = {session: transaction.session(session) for session in heads}
     return Past(
-        is_known=bool(others or heads),
+        is_known=bool(others or heads.keys() - {start.session}) and not is_held,
         parent=(parent.through, parent.head) if parent else None,
         siblings=siblings if start.parent_session else 0,
         children=children,

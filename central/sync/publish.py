@@ -81,9 +81,17 @@ class Publisher:
         version = self._ledger.version
         self.send(topics.BROADCAST, self._delta(version, version, Rows(), latest=version))
 
+    def introduce(self, device: str) -> None:
+        """Tell an agent that speaks to another life of the ledger which one this is: no broadcast may come for long."""
+        version = self._ledger.version
+        self.tell(device, self._delta(version, version, Rows(), latest=version))
+
     def answer(self, device: str, pull: Pull) -> None:
         """Answer a pull of this incarnation's rows; silence while the ledger is being refilled: it is pulled again."""
-        if self._ledger.is_refilling or pull.incarnation not in {0, self._ledger.incarnation}:
+        if pull.incarnation not in {0, self._ledger.incarnation}:
+            self.introduce(device)
+            return
+        if self._ledger.is_refilling:
             return
         after = max(0, min(pull.after, self._ledger.version))
         page = self._shared(after) if not pull.part else None

@@ -68,14 +68,14 @@ def read_batch(
         for offset, (position, body, digest) in enumerate(rows):
             size += len(body)
             if bodies and size > max_bytes:
-                return _batch(line, after, first_hash, bodies, is_early=is_early)
+                return _batch(journal, line, after, first_hash, bodies, is_early=is_early)
             previous = link(previous, body)
             if position != line.position(from_seq + offset) or digest != previous:
                 raise corrupt(journal.path, f"fact {from_seq + offset} of session {line.number} was changed")
             bodies.append(body)
         if len(rows) < at_once:
             break
-    return _batch(line, after, first_hash, bodies, is_early=is_early)
+    return _batch(journal, line, after, first_hash, bodies, is_early=is_early)
 
 
 def waiting(journal: Journal) -> Waiting:
@@ -89,9 +89,16 @@ def waiting(journal: Journal) -> Waiting:
     return Waiting(facts=0, since_us=None)
 
 
-def _batch(line: Line, after: int, first_hash: bytes, bodies: list[bytes], *, is_early: bool) -> Batch:
+def _batch(
+    journal: Journal, line: Line, after: int, first_hash: bytes, bodies: list[bytes], *, is_early: bool
+) -> Batch:
     return Batch(
-        start=line.start, first_seq=after + 1, previous_hash=first_hash, bodies=tuple(bodies), is_early=is_early
+        start=line.start,
+        first_seq=after + 1,
+        previous_hash=first_hash,
+        bodies=tuple(bodies),
+        is_early=is_early,
+        incarnation=journal.incarnation,
     )
 
 

@@ -61,12 +61,12 @@ class Replica:
                 raise _explained(self.path, second) from second
         self._reader, self._writer = connections
         self._is_durable = False
-        self._read_cursor()
         self.is_damaged = False
         """Set by the first read or write that met damage: to be reset and pulled anew."""
+        self._read_cursor()
 
     def _read_cursor(self) -> None:
-        row: tuple[int, int, int] = self._reader.execute(replica_format.CURSOR).fetchone()
+        row: tuple[int, int, int] = self.query(replica_format.CURSOR)[0]
         self.version, self.as_of_us, self.incarnation = row
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:

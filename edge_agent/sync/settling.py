@@ -21,12 +21,7 @@ class Settling:
         self._journal = journal
         self._acks: dict[bytes, Settle] = {}
         self._due_us: int | None = None
-        self._hidden: dict[bytes, list[tuple[int, int]]] = {}
-        """(through, version) by session: overlay rows up to ``through`` may leave from replica ``version`` on."""
-        ((first,),) = journal.query(_FIRST_TOUCHED)
-        for session, line in journal.lines.items():
-            if first is not None and line.position(line.acked) >= first and line.acked:
-                self._hidden[session] = [(line.acked, line.acked_version)]
+        self._hidden = _hidden(journal)
 
     @property
     def wake_us(self) -> int | None:
@@ -43,9 +38,9 @@ class Settling:
             self._due_us = now_us + LINGER_US
 
     def forget(self) -> None:
-        """Another central is spoken to: what the one before acked says nothing of its ledger."""
+        """Another central is spoken to: what the one before acked says nothing of it, but for what is pruned."""
         self._acks.clear()
-        self._hidden.clear()
+        self._hidden = _hidden(self._journal)
         self._due_us = None
 
     async def flush(self, *, now_us: int, replica: Replica | None) -> bool:
@@ -82,3 +77,13 @@ class Settling:
         while dropped == SLICE:
             dropped = self._journal.forget_settled(session, through, SLICE)
             await asyncio.sleep(0)
+
+
+def _hidden(journal: Journal) -> dict[bytes, list[tuple[int, int]]]:
+    """(through, version) by session: overlay rows up to ``through`` may leave from replica ``version`` on."""
+    ((first,),) = journal.query(_FIRST_TOUCHED)
+    return {
+        session: [(line.acked, line.acked_version)]
+        for session, line in journal.lines.items()
+        if first is not None and line.acked and line.position(line.acked) >= first
+    }

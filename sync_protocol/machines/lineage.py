@@ -59,7 +59,9 @@ def judge(start: SessionStart, held: Mapping[bytes, int], past: Past) -> Judgeme
             return Judgement(finding=Finding.ROLLED_BACK, beyond=beyond, lost=lost)
         if through == start.parent_seq and head != start.parent_hash:
             return Judgement(finding=Finding.FORKED, lost=lost)
-    return Judgement(finding=Finding.FORKED, lost=lost) if past.siblings else None
+    if past.siblings:
+        return Judgement(finding=Finding.FORKED, lost=lost)
+    return Judgement(finding=Finding.ROLLED_BACK, lost=lost) if lost else None
 
 
 def _lost(start: SessionStart, held: Mapping[bytes, int], past: Past) -> int:

@@ -30,6 +30,8 @@ class Around:
     """For stores that are files."""
     snapshots: dict[str, Whole] = dataclasses.field(default_factory=dict)
     """What central serves on its site, by hash."""
+    keep_us: int = 0
+    """How long agents keep facts that are in a backup; 0: for ever."""
     is_strict: bool = False
     """Also faults that are known not to be survived yet (``plan.OPEN``)."""
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from central.ledger.transaction import Transaction
-from central.ledger.write import Committed, Ledger
+from central.ledger.write import Ledger
 from central.stock.recalls import Recalls
 from central.sync import inbox, ingest
 from central.sync.agents import Agents
@@ -19,13 +19,17 @@ from central.sync.leases import Leases
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
+from central.sync.safe import Safe
 from sync_protocol import envelope, topics
+from sync_protocol.codec import decode_up
 from sync_protocol.envelope import Voice
-from sync_protocol.messages import Batch
+from sync_protocol.messages import Batch, Hello
 from tests.simulation.around import Around, session_of
 from tests.simulation.books import Books
-from tests.simulation.clocks import SimClock
+from tests.simulation.clocks import SUMMER_2026_US, SimClock
 from tests.simulation.driving import drive
+from tests.simulation.ledger_watch import LedgerWatch
+from tests.simulation.life import Told
 from tests.simulation.network import CENTRAL, Letter
 from tests.simulation.perils import Killed, Perils
 from tests.simulation.recall_office import RecallOffice
@@ -61,29 +65,35 @@ class Process:
     leases: Leases
     early: Early
     comparing: Comparing
+    safe: Safe
     round_us: int
     """When replicas are compared with the ledger next."""
 
 
 class CentralNode:
-    """``on_commit`` is told of every commit, before anyone else."""
+    """``watch`` is told of every commit, before anyone else."""
 
-    def __init__(self, books: Books, around: Around, on_commit: Callable[[Committed], None]) -> None:
-        self.name = self.client_id = CENTRAL
+    def __init__(self, name: str, watch: LedgerWatch, around: Around) -> None:
+        self.name = self.client_id = name
         self.line: int | None = None
-        self.books = books
+        self.watch = watch
+        self.is_retired = False
         self.perils = Perils()
         self.process: Process | None = None
         self.death: tuple[bool, int] = (False, SECOND_US)
         self.work_us = (500, 3_000)
         self.around = around
-        self._on_commit = on_commit
+        self._told: Told = {}
         self._keys = ListedKeys()
         self.inbox = Inbox()
         self._is_working = False
-        self._sessions = around.random("sessions/central")
-        self._chance = around.random("central")
-        self._disk = around.random("disk/central")
+        self._sessions = around.random(f"sessions/{name}")
+        self._chance = around.random(name)
+        self._disk = around.random(f"disk/{name}")
+
+    @property
+    def books(self) -> Books:
+        return self.watch.books
 
     @property
     def is_up(self) -> bool:
@@ -110,6 +120,12 @@ class CentralNode:
             self.process.ledger.commit(work)
         except Killed:
             self.die(is_power=self.death[0], down_us=self.death[1])
+
+    def retire(self) -> None:
+        """Somebody switches it off for good."""
+        self.is_retired = True
+        if self.process is not None:
+            self.die(is_power=False, down_us=0)
 
     def die(self, *, is_power: bool, down_us: int) -> None:
         self.books.crashed(self._disk, is_power=is_power)
@@ -140,11 +156,12 @@ class CentralNode:
             self.around.scheduler.after(REDIAL_US, self, "dial")
 
     def _boot(self) -> None:
-        if self.process is not None:
+        if self.process is not None or self.is_retired:
             return
         clock = SimClock(self.around.scheduler)
         ledger = self.books.open(clock, lambda: session_of(self._sessions), self.perils)
-        ledger.listen(self._on_commit)
+        self.watch.catch_up(self.books.version())  # a commit may have outlived the process that nobody heard it from
+        ledger.listen(self.watch.saw)
         ledger.listen(lambda _committed: self.perils.point("ledger.synced"))
         secret = SimSecret(CENTRAL)
         voice = Voice(session_of(self._sessions), secret.sign, suite=secret.suite)
@@ -179,8 +196,10 @@ class CentralNode:
             early=early,
             leases=leases,
             comparing=comparing,
+            safe=self.books.safe(ledger, publisher),
             round_us=self.around.scheduler.now_us + COMPARE_US,
         )
+        self._told = {device: dict(heads) for device, heads in self.watch.life.told.items()}
         self.around.scheduler.after(0, self, "dial")
         self.around.scheduler.after(TICK_US, self, "tick", self.process)
 
@@ -197,8 +216,12 @@ class CentralNode:
         self.around.scheduler.after(TICK_US, self, "tick", process)
         process.agents._mark_silent(is_link_up=self.is_up)
         process.agents.write()
+        self.watch.life.told = {device: dict(heads) for device, heads in self._told.items()}
         if process.refill.is_on:
             process.refill._end_if_due()
+            if self.around.scheduler.now_us + SUMMER_2026_US >= process.refill.ends_us:
+                self.watch.life.waits_for = frozenset()
+        process.safe.take_in()
         process.leases.turn()
         self._count(process.leases)
         process.ledger.keep_witnesses()
@@ -236,8 +259,27 @@ class CentralNode:
 
     def _work(self, process: Process) -> None:
         self._is_working = False
-        drive(process.ingest.take(self.inbox.take_now(ingest.COALESCED)))
+        letters = self.inbox.take_now(ingest.COALESCED)
+        drive(process.ingest.take(letters))
+        for letter in letters:
+            self._note_told(letter)
         process.ingest.let_in()
         process.leases.turn()
         if self.inbox.has_any or process.early.ready() is not None:
             self._work_later()
+
+    def _note_told(self, letter: inbox.Letter) -> None:
+        """How far a device said to have written, by the simulator's own account."""
+        opened, key = envelope.read(letter.data), self._keys.of(letter.device)
+        if not opened.is_from(key, topics.up(letter.device)):
+            return
+        message = decode_up(opened.message)
+        heads = self._told.setdefault(letter.device, {})
+        if isinstance(message, Batch):
+            said = {message.start.session: message.last_seq}
+        elif isinstance(message, Hello):
+            said = {position.session: position.through for position in message.heads}
+        else:
+            return
+        for session, head in said.items():
+            heads[session] = max(head, heads.get(session, 0))

@@ -6,31 +6,21 @@ Folding, filing, sealing and what becomes of a fact that cannot be read are the 
 import datetime as dt
 import hashlib
 import sqlite3
-from collections.abc import Callable, Mapping
-from random import Random
+from collections.abc import Callable
 from typing import TypeVar, cast
 
 from central.ledger.transaction import HeldBy, Transaction, nobody
-from central.ledger.write import DEVICE, Committed, Consequence, Ledger
-from central.sync import publish
-from central.sync.comparing import Comparing
-from central.sync.link import Outbox
-from central.sync.publish import Publisher
+from central.ledger.write import DEVICE, Committed, Consequence
 from sync_protocol.chain import SessionStart
-from sync_protocol.envelope import Voice
 from sync_protocol.facts import Moment
-from sync_protocol.items import Item
 from sync_protocol.machines.incarnation import Mark, mint, wake
 from sync_protocol.machines.ingest import SessionState, begin
-from sync_protocol.messages import Delta, Rows
-from tests.simulation.books import Entry, Misfit
+from sync_protocol.messages import Rows
 from tests.simulation.clocks import SimClock
-from tests.simulation.dict_comparing import DictComparing
-from tests.simulation.dict_tables import TABLES, Tables, Writer
+from tests.simulation.dict_tables import Tables, Writer
 from tests.simulation.dict_transaction import DictTransaction
 from tests.simulation.disk import Disk, Write
 from tests.simulation.perils import Perils
-from tests.simulation.snapshots import SimSnapshots, Whole
 
 _T = TypeVar("_T")
 
@@ -177,74 +167,6 @@ class DictLedger:
                 started_us=self.time.now_us(),
             )
         )
-
-
-class DictPublisher(Publisher):
-    """Reads the rows of a delta from the tables; everything else is the shipped publisher."""
-
-    def delta(self, after: int) -> Delta:
-        tables = cast("Tables", self._ledger.connection)
-        latest = tables.version
-        codes: dict[str, None] = {}
-        to = after
-        for version in range(after + 1, latest + 1):
-            fresh = [code for code in tables.changes[version] if tables.items[code][1] == version]
-            if codes and len(codes) + len(fresh) > publish.MAX_ROWS:
-                break
-            codes.update(dict.fromkeys(fresh))
-            to = version
-        return self._delta(after, to, Rows(items=tuple(tables.items[code][0] for code in codes)), latest=latest)
-
-
-class DictBooks:
-    def __init__(self, snapshots: dict[str, Whole]) -> None:
-        self._disk = Disk(*TABLES)
-        self._outside = Disk("mark")
-        self._snapshots = snapshots
-
-    def open(self, clock: SimClock, new_session: Callable[[], bytes], perils: Perils) -> Ledger:
-        return cast("Ledger", DictLedger(self._disk, self._outside, clock, new_session, perils))
-
-    def publisher(self, ledger: Ledger, outbox: Outbox, voice: Voice, key: bytes) -> Publisher:
-        tables = cast("Tables", ledger.connection)
-        snapshots = SimSnapshots(ledger, tables.items, self._snapshots).as_shipped()
-        return DictPublisher(ledger, outbox, voice, key=key, snapshots=snapshots)
-
-    def comparing(self, ledger: Ledger, publisher: Publisher) -> Comparing:
-        return DictComparing(ledger, publisher)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def crashed(self, random: Random, *, is_power: bool) -> None:
-        for disk in (self._disk, self._outside):
-            if is_power:
-                disk.lose_power(random)
-            else:
-                disk.sync()
-
-    def version(self) -> int:
-        return len(self._disk.tables["change"])
-
-    def changed(self, after: int) -> dict[str, tuple[Item, int]]:
-        return {code: row for code, row in self._disk.tables["item"].items() if row[1] > after}
-
-    def entries(self, after: int) -> list[Entry]:
-        facts = self._disk.tables["fact"]
-        return [facts[position] for position in range(after + 1, len(facts) + 1)]
-
-    def misfits(self, after: int) -> list[Misfit]:
-        rows = self._disk.tables["exception"]
-        return [rows[n][0] for n in range(after, len(rows))]
-
-    def sessions(self) -> Mapping[bytes, SessionState]:
-        return self._disk.tables["session"]
-
-    def drifted(self) -> set[str]:
-        return {row[0] for row in self._disk.tables["drift"].values()}
-
-    def items(self) -> Mapping[str, Item]:
-        return {code: item for code, (item, _) in self._disk.tables["item"].items()}
 
 
 class _Time:

@@ -305,6 +305,7 @@ class DictReplica:
             rows.clear()
         self._disk.sync()
         self.version = self.as_of_us = self.incarnation = 0
+        self.is_damaged = False
 
 
 class _Copy(msgspec.Struct):
@@ -376,3 +377,6 @@ class DictMedium:
 
     def image(self, folder: Path) -> "DictMedium":  # noqa: ARG002 -- files need one
         return DictMedium(self._journal.image(), self._replica.image(), is_lazy=self._is_lazy)
+
+    def fresh(self, folder: Path) -> "DictMedium":  # noqa: ARG002 -- files need one
+        return DictMedium(is_lazy=self._is_lazy)

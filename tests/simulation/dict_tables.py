@@ -200,7 +200,7 @@ class DictStaging:
         self._misfit(position, sealed, about)
 
     def add_misfit(self, device: str, session: bytes, *, reason: str, found: str, expected: str) -> None:
-        misfit = Misfit(position=None, device=device, session=session, seq=0, code="", reason=reason)
+        misfit = Misfit(position=None, device=device, session=session, seq=0, code="", reason=reason, found=found)
         self.misfits.append((misfit, (0, "", "", reason, "", found, expected)))
 
     def put_item(self, item: Item, before: Item | None) -> None:  # noqa: ARG002 -- the shape it stands in for

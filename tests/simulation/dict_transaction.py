@@ -40,6 +40,7 @@ class DictTransaction(Transaction):
         self._selects: dict[str, Callable[..., list[Row]]] = {
             statements.SAME_CONFLICT: self._same_conflict,
             statements.SIBLING_SESSIONS: self._sibling_sessions,
+            statements.CHILD_SESSIONS: self._child_sessions,
             statements.OTHER_SESSION: self._other_session,
             statements.HASH_OF: self._hash_of,
             statements.UNMET_PRODUCTS: list,
@@ -100,6 +101,10 @@ class DictTransaction(Transaction):
     def _sibling_sessions(self, parent: bytes, session: bytes) -> list[Row]:
         starts = self._starts()
         return [(sum(start.parent_session == parent and start.session != session for start in starts),)]
+
+    def _child_sessions(self, parent: bytes, first: int, last: int) -> list[Row]:
+        starts = self._starts()
+        return [(one.session,) for one in starts if one.parent_session == parent and first <= one.parent_seq < last]
 
     def _other_session(self, device: str, session: bytes) -> list[Row]:
         is_known = any(start.device == device and start.session != session for start in self._starts())

@@ -10,10 +10,12 @@ from edge_agent.check import Stock
 from edge_agent.clock import Watch
 from edge_agent.errors import LinkDownError
 from edge_agent.rights import Rights, needed
+from edge_agent.store.opening import Line
 from edge_agent.store.recalls import HeldRecalls
 from edge_agent.sync.comparing import Computed
 from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import Heard, LinkDown, LinkEvent, LinkUp
+from edge_agent.sync.pruning import prune
 from edge_agent.sync.replica_lane import Ended
 from edge_agent.sync.shell import SyncShell
 from sync_protocol import topics
@@ -21,10 +23,12 @@ from sync_protocol.codec import encode_fact
 from sync_protocol.documents import Route
 from sync_protocol.facts import Fact, FactId, Moment
 from sync_protocol.items import Item
+from sync_protocol.machines import uplink
 from sync_protocol.machines.bootstrap import Fetched
 from sync_protocol.machines.comparing import Place
 from sync_protocol.machines.holding import Holding
-from sync_protocol.messages import Offer
+from sync_protocol.machines.sending import sendings
+from sync_protocol.messages import Offer, Up
 from tests.simulation import scanning
 from tests.simulation.around import Around, session_of, spoken
 from tests.simulation.clocks import SimClock
@@ -38,6 +42,8 @@ from tests.simulation.signing import SimSecret
 from tests.simulation.snapshots import SimFetcher
 
 WANT = 8
+PRUNES = 3
+"""How often it is looked for old facts in the time that they are kept for."""
 ZONE = ZoneInfo("Asia/Shanghai")
 _CENTRAL_KEYS = (SimSecret(CENTRAL).public,)
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _SETTLED_S = 0.2, 10.0, 5.0
@@ -94,7 +100,10 @@ class EdgeNode:
         self.touched: dict[str, FactId] = {}
         """By item, the last fact of this device that changed it, until the ledger is seen to show it."""
         self.acked: dict[bytes, int] = {}
-        """How far the journal was seen to believe each session to be committed."""
+        """How far the journal was seen to believe each session to be committed, by the central with ``met``."""
+        self.met = 0
+        self.shown = 0
+        """The incarnation of the replica, when it was last looked at."""
         self.flying = 0
         """Facts of earlier sessions that were seen in flight, while this one was written:"""
         self.writing = b""
@@ -138,10 +147,22 @@ class EdgeNode:
             self.credit = max(self.credit, self.process.shell._uplink._credit)
         self._set_timer()
 
+    def chatter(self, message: Up) -> None:
+        """Say something that nobody asked for."""
+        if self.process is None:
+            return
+        try:
+            self.process.shell._send(message)
+        except LinkDownError:
+            return
+        except Killed:
+            self.die(is_power=self.death[0], down_us=self.death[1])
+
     def put_in(self, medium: Medium, written: list[FactId], *, is_resumed: bool) -> None:
         """Another disk, with what the simulator knows to be on it. For a node that is down."""
         assert self.process is None, "a disk is put in while the machine is off"
         self.medium, self.written, self.acked = medium, list(written), {}
+        self.met = self.shown = 0
         self.is_resumed_next = is_resumed
 
     def pause(self, until_us: int) -> None:
@@ -255,12 +276,19 @@ class EdgeNode:
             if arg == self._timer_us:
                 self._timer_us = None
                 self._step(self.process, None)
-        elif kind == "dial":
-            self._dial(self.process)
         elif kind in _BESIDE:
             self._beside(self.process, kind, *arg)
+        elif kind == "prune":
+            if arg is self.process:
+                self._prune(self.process)
+        else:
+            self._serve_line(self.process, kind)
+
+    def _serve_line(self, process: Process, kind: str) -> None:
+        if kind == "dial":
+            self._dial(process)
         elif kind == "cut":
-            self._step(self.process, LinkDown(cause="cut"))
+            self._step(process, LinkDown(cause="cut"))
             self._dial_later()
 
     def _boot(self) -> None:
@@ -275,9 +303,8 @@ class EdgeNode:
             perils=self.perils,
             is_resumed=self.is_resumed_next,
         )
-        self.is_resumed_next = False
         self._find_attempts(stores)
-        self._remember_touched()
+        self.remember_touched()
         watch = Watch(clock, ZONE)
         granted_by, codes = stores.journal.leased()
         holding = Holding(
@@ -301,9 +328,24 @@ class EdgeNode:
             central_keys=_CENTRAL_KEYS,
             fetcher=fetcher.as_shipped() if isinstance(stores, DictStores) else None,
         )
+        if self.is_resumed_next:
+            _remember(shell, stores.journal.current)
+        self.is_resumed_next = False
         self.process = Process(stores=stores, shell=shell, watch=watch, clock=clock, rights=rights, fetcher=fetcher)
         self._timer_us, self._wait_s, self._has_dial = None, _FIRST_WAIT_S, False
         self._dial_later()
+        if self.around.keep_us:
+            self._prune_later()
+
+    def _prune_later(self) -> None:
+        self.around.scheduler.after(self.around.keep_us // PRUNES, self, "prune", self.process)
+
+    def _prune(self, process: Process) -> None:
+        """What the shipped task does once an hour."""
+        self._prune_later()
+        older_us = process.clock.wall_us() - self.around.keep_us
+        journal, shell = process.stores.journal, process.shell
+        drive(prune(journal, older_than_us=older_us, may_go_on=lambda: not shell.is_refilling))
 
     def _find_attempts(self, stores: Stores) -> None:
         """What was being written when the process died: it is on the disk, or it never was."""
@@ -311,8 +353,8 @@ class EdgeNode:
         count = sum(one.session in lines and lines[one.session].head >= one.seq for one in self._attempts)
         self._confirm(count)
 
-    def _remember_touched(self) -> None:
-        """After a start everything that the disk holds must be shown again."""
+    def remember_touched(self) -> None:
+        """After a start, and by a new replica, everything that the disk holds must be shown again."""
         self.touched = {}
         for identity in self.written:
             known = self.around.truth.facts[identity]
@@ -403,3 +445,9 @@ class EdgeNode:
         if self._timer_us is None or when_us < self._timer_us:
             self._timer_us = when_us
             scheduler.at(when_us, self, "tick", when_us)
+
+
+def _remember(shell: SyncShell, line: Line) -> None:
+    """A machine that was woken has in its memory what a started one reads of earlier sessions only."""
+    known = uplink.Line(session=line.start.session, head=line.head, acked=line.acked, kept=line.base)
+    shell._uplink._lines.update(sendings(line.start.session, [known]))

@@ -1,32 +1,20 @@
-"""The shipped stores on real files, in memory: the journal and the replica of an agent, the ledger of central.
+"""The shipped stores of an agent on real files, in memory: the journal and the replica.
 
 A killed process leaves its files as they are: they are copied, with their write-ahead logs, before anything closes
 them, and the next process starts on the copy. A lost power cannot be played here: the page cache outlives a process.
 """
 
 import contextlib
-import functools
-import shutil
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from random import Random
-from typing import Any
 from unittest import mock
-from zoneinfo import ZoneInfo
 
 import msgspec
 
-from central.changes import Changes
-from central.clock import HospitalTime
-from central.ledger import rows, statements, store
-from central.ledger.write import Ledger
-from central.sync.comparing import Comparing
-from central.sync.link import Outbox
-from central.sync.publish import Publisher
 from edge_agent.check import Stock
 from edge_agent.store import folder as names
 from edge_agent.store import opening, sqlite
@@ -36,28 +24,19 @@ from edge_agent.store.leased import NO_CHANGE, LeaseChange
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
 from edge_agent.store.witness import Witness
-from sync_protocol.chain import SessionStart
-from sync_protocol.envelope import Voice
-from sync_protocol.facts import FactId, SealedFact
+from sync_protocol.facts import FactId
 from sync_protocol.items import Item
-from sync_protocol.machines.ingest import SessionState
 from sync_protocol.messages import Bucket, Delta
-from tests.simulation.books import Entry, Misfit
-from tests.simulation.clocks import SUMMER_2026_US, SimClock
+from tests.simulation.clocks import SUMMER_2026_US
+from tests.simulation.folders import Folders, copy
 from tests.simulation.perils import Perils
 
-_ZONE = ZoneInfo("Asia/Shanghai")
 _decode_item = msgspec.msgpack.Decoder(Item).decode
 _encode_item = msgspec.msgpack.Encoder().encode
 
 _OVERLAY = "SELECT code, position FROM overlay"
 _TOUCHED = "SELECT position FROM overlay WHERE code = ?"
-_DRIFTED = "SELECT DISTINCT device FROM drift"
 _SHOWN = "SELECT code, body FROM item"
-_ENTRIES = "SELECT position, session, seq, device, body, hash, version FROM fact WHERE position > ? ORDER BY position"
-_MISFITS = "SELECT position, device, session, seq, code, reason FROM exception ORDER BY id LIMIT -1 OFFSET ?"
-_SESSIONS = "SELECT device, session, parent_session, parent_seq, parent_hash, started_us, through, head FROM session"
-_ITEMS = f"SELECT {statements.ITEM_COLUMNS}, version FROM item WHERE version > ?"
 
 
 class PerilousJournal(Journal):
@@ -190,7 +169,7 @@ class FileStores:
 
 class FileMedium:
     def __init__(self, folder: Path) -> None:
-        self._folders = _Folders(folder)
+        self._folders = Folders(folder)
 
     def open(self, *, device: str, session: bytes, started_us: int, perils: Perils, is_resumed: bool) -> FileStores:
         folder = self._folders.current
@@ -208,127 +187,8 @@ class FileMedium:
         self._folders.leave()
 
     def image(self, folder: Path) -> "FileMedium":
-        _copy(self._folders.current, folder)
+        copy(self._folders.current, folder)
         return FileMedium(folder)
 
-
-class FileBooks:
-    """The ledger in a folder, with a second connection for whoever looks in from outside."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folders = _Folders(folder / "central")
-        self._folders.current.mkdir()
-        (self._folders.current / store.FILE).write_bytes(_empty_ledger())
-        self._ledger: Ledger | None = None
-        self._reader: sqlite3.Connection | None = None
-
-    def open(self, clock: SimClock, new_session: Callable[[], bytes], perils: Perils) -> Ledger:
-        time = HospitalTime(clock, _ZONE)
-        ledger = Ledger(self._folders.current / store.FILE, time, Changes(), new_session)
-        ledger.follow(lambda _transaction: perils.point("ledger.write"))
-        ledger.follow(lambda _transaction: perils.point("ledger.sync"))
-        self._ledger = ledger
-        return ledger
-
-    def publisher(self, ledger: Ledger, outbox: Outbox, voice: Voice, key: bytes) -> Publisher:
-        return Publisher(ledger, outbox, voice, key=key)
-
-    def comparing(self, ledger: Ledger, publisher: Publisher) -> Comparing:
-        return Comparing(ledger, publisher, every_s=0.0, random=Random(0))
-
-    def close(self) -> None:
-        if self._ledger is not None:
-            self._ledger.close()
-            self._ledger = None
-        self._close_reader()
-
-    def crashed(self, random: Random, *, is_power: bool) -> None:  # noqa: ARG002 -- nothing is lost here
-        self._folders.leave()
-        self._close_reader()
-
-    def version(self) -> int:
-        found = self._ask(statements.READ_META, "version")
-        return int(found[0][0]) if found else 0
-
-    def entries(self, after: int) -> list[Entry]:
-        return [
-            Entry(
-                position=position,
-                sealed=SealedFact(id=FactId(device=device, session=session, seq=seq), body=body, hash=digest),
-                version=version,
-            )
-            for position, session, seq, device, body, digest, version in self._ask(_ENTRIES, after)
-        ]
-
-    def misfits(self, after: int) -> list[Misfit]:
-        return [
-            Misfit(position=position, device=device, session=session, seq=seq, code=code, reason=reason)
-            for position, device, session, seq, code, reason in self._ask(_MISFITS, after)
-        ]
-
-    def sessions(self) -> Mapping[bytes, SessionState]:
-        return {
-            session: SessionState(
-                start=SessionStart(
-                    device=device,
-                    session=session,
-                    parent_session=parent,
-                    parent_seq=parent_seq,
-                    parent_hash=parent_hash,
-                    started_us=started_us,
-                ),
-                through=through,
-                head=head,
-            )
-            for device, session, parent, parent_seq, parent_hash, started_us, through, head in self._ask(_SESSIONS)
-        }
-
-    def drifted(self) -> set[str]:
-        return {device for (device,) in self._ask(_DRIFTED)}
-
-    def items(self) -> Mapping[str, Item]:
-        return {code: item for code, (item, _) in self.changed(0).items()}
-
-    def changed(self, after: int) -> dict[str, tuple[Item, int]]:
-        found = self._ask(_ITEMS, after)
-        return {row[0]: (rows.item_of(row[:-1]), row[-1]) for row in found}
-
-    def _ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        if self._reader is None:
-            self._reader = store.connect(self._folders.current / store.FILE)
-        return self._reader.execute(statement, values).fetchall()
-
-    def _close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
-
-class _Folders:
-    """Where the files are: another folder after every death."""
-
-    def __init__(self, first: Path) -> None:
-        self._first = first
-        self._deaths = 0
-        self.current = first
-
-    def leave(self) -> None:
-        self._deaths += 1
-        left, self.current = self.current, self._first.with_name(f"{self._first.name}-{self._deaths}")
-        if left.exists():
-            _copy(left, self.current)
-
-
-def _copy(folder: Path, to: Path) -> None:
-    """Files as a machine would find them after a reset: without the shared memory of the processes."""
-    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*-shm"), dirs_exist_ok=True)
-
-
-@functools.cache
-def _empty_ledger() -> bytes:
-    """Made once: creating the tables takes longer than many a run."""
-    with tempfile.TemporaryDirectory(prefix="simulation-") as folder:
-        path = store.prepare(Path(folder), now_us=SUMMER_2026_US)
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return path.read_bytes()
+    def fresh(self, folder: Path) -> "FileMedium":
+        return FileMedium(folder)

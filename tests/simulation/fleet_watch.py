@@ -1,6 +1,7 @@
 """Looks at the agents: is what they believe what the ledger says, and is nothing of their own hidden from them?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from central.sync.inbox import OF_ONE
 from sync_protocol.codec import MAX_MESSAGE
@@ -8,10 +9,10 @@ from sync_protocol.facts import FactId
 from sync_protocol.items import Item
 from sync_protocol.machines.uplink import WINDOW
 from tests.simulation.around import Around, spoken
-from tests.simulation.books import Books
-from tests.simulation.central_node import CentralNode
+from tests.simulation.centrals import Centrals
 from tests.simulation.edge_node import EdgeNode, Process
-from tests.simulation.ledger_watch import LedgerWatch, Violation
+from tests.simulation.ledger_watch import Violation
+from tests.simulation.life import Life, Lives
 from tests.simulation.network import QUEUE
 
 _WINDOW, _OF_ONE = WINDOW, OF_ONE
@@ -19,14 +20,11 @@ _WINDOW, _OF_ONE = WINDOW, OF_ONE
 
 
 class FleetWatch:
-    def __init__(
-        self, around: Around, nodes: Sequence[EdgeNode], central: CentralNode, books: Books, ledger: LedgerWatch
-    ) -> None:
-        self._central = central
+    def __init__(self, around: Around, nodes: Sequence[EdgeNode], centrals: Centrals, lives: Lives) -> None:
+        self._centrals = centrals
         self._around = around
         self._nodes = nodes
-        self._books = books
-        self._ledger = ledger
+        self._lives = lives
         self._turn = 0
 
     def look(self) -> None:
@@ -46,23 +44,15 @@ class FleetWatch:
 
         Where a pull was cut into pages an item that changed again after v may still be in an older state.
         """
-        version, shown = process.stores.replica.version, process.stores.shown()
-        if version > self._books.version():
-            raise Violation("REQ-05", f"{node.name}: replica at {version}, the ledger at {self._books.version()}")
-        for code, states in self._ledger.history.items():
-            expected = _at(states, version)
-            found = shown.get(code)
-            if found == expected:
-                node.drifted.discard(code)
-                continue
-            if code in node.drifted:
-                continue
-            is_late = states[-1][0] > version and (found is None or any(found == item for _, item in states))
-            if not is_late:
-                raise Violation(
-                    "REQ-05",
-                    f"{node.name} at version {version}: {code} is {_said(found)}, in the ledger {_said(expected)}",
-                )
+        replica, shown = process.stores.replica, process.stores.shown()
+        lives = self._lives.of(replica.incarnation)
+        flaws = [_flaw(life, replica.version, shown, node.drifted) for life in lives]
+        if replica.version and not any(flaw == "" for flaw in flaws):
+            flaw = flaws[0] if flaws else "no ledger ever had this incarnation"
+            raise Violation("REQ-05", f"{node.name} at version {replica.version}: {flaw}")
+        for life, flaw in zip(lives, flaws, strict=True):
+            if not flaw:
+                node.drifted -= _right(life, replica.version, shown, node.drifted)
 
     def still_drifted(self, node: EdgeNode, process: Process) -> bool:
         """REQ-06: whether rows that were changed behind the replica's back are still wrong."""
@@ -74,41 +64,61 @@ class FleetWatch:
         """REQ-01, I8: nothing is believed to be committed that is not, and belief never shrinks."""
         if node.client_id in self._around.truth.resumed:
             return
-        sessions = self._books.sessions()
-        believed = {session: line.acked for session, line in process.stores.journal.lines.items()}
+        journal = process.stores.journal
+        if journal.incarnation < node.met:
+            raise Violation("REQ-03", f"{node.name} went from incarnation {node.met} to {journal.incarnation}")
+        if journal.incarnation > node.met:
+            node.met, node.acked = journal.incarnation, {}
+        lives = self._lives.of(node.met)
+        believed = {session: line.acked for session, line in journal.lines.items()}
         for session, sending in process.shell._uplink._lines.items():
             believed[session] = max(sending.acked, believed.get(session, 0))
         for session, acked in believed.items():
-            state = sessions.get(session)
-            through = state.through if state else 0
-            if acked > through:
+            pruned = journal.lines[session].base
+            through = max((life.through(session) for life in lives), default=0)
+            if acked > max(through, pruned):
                 raise Violation(
                     "REQ-01", f"{node.name} believes {acked} facts of {session.hex()[:6]} acked, {through} are"
                 )
-        for session, line in process.stores.journal.lines.items():
+        for session, line in journal.lines.items():
             if line.acked < node.acked.get(session, 0):
                 raise Violation("I8", f"{node.name}: acked went from {node.acked[session]} back to {line.acked}")
             node.acked[session] = line.acked
+            safe = self._around.truth.safe.get(session, 0)
+            if line.safe > safe:
+                raise Violation(
+                    "REQ-02", f"{node.name} believes {line.safe} facts of {session.hex()[:6]} safe, {safe} are"
+                )
 
     def _check_own(self, node: EdgeNode, process: Process) -> None:
         """I3: what this device did to an item is never hidden from it by an older state."""
         stores = process.stores
+        if stores.replica.incarnation != node.shown:
+            node.shown = stores.replica.incarnation
+            node.remember_touched()
         shown, version = stores.shown(), stores.replica.version
+        lives = self._lives.of(node.shown)
         for code, identity in list(node.touched.items()):
             if stores.touched_at(code) is not None or code in node.drifted:
                 continue
-            at = self._ledger.where.get(identity)
-            if code not in shown and version < (at or 0):
+            if code not in shown and version < min((life.where.get(identity, 0) for life in lives), default=1):
                 continue  # the replica was deleted and is not filled yet: unknown is not wrong
-            if at is None or at > version:
+            if not self._is_shown(lives, code, identity, shown.get(code), version):
                 if node.client_id in self._around.truth.resumed:
                     continue
+                at = [life.where.get(identity) for life in lives]
                 raise Violation(
-                    "I3", f"{node.name} forgot {self._fact(identity)} on {code}, which its replica does not show"
+                    "I3",
+                    f"{node.name} at {version} hides its own {self._fact(identity)} on {code}, in the ledger at {at}",
                 )
-            if not _is_past(self._ledger.history.get(code, []), shown.get(code), at):
-                raise Violation("I3", f"{node.name} shows {code} as it was before its own {self._fact(identity)}")
             del node.touched[code]
+
+    def _is_shown(self, lives: Sequence[Life], code: str, identity: FactId, found: Item | None, version: int) -> bool:
+        for life in lives:
+            at = life.where.get(identity)
+            if at is not None and at <= version and _is_past(life.history.get(code, []), found, at):
+                return True
+        return False
 
     def _check_bounds(self) -> None:
         """I10."""
@@ -116,7 +126,7 @@ class FleetWatch:
             if node.process is not None and len(node.process.shell._uplink._in_flight) > _WINDOW:
                 raise Violation("I10", f"{node.name} has more than {_WINDOW} batches in flight")
             self._check_credit(node)
-        if self._central.inbox.most_of_one > _OF_ONE:
+        if any(central.inbox.most_of_one > _OF_ONE for central in self._centrals.all):
             raise Violation("I10", "one device has more letters at central than its share")
         network = self._around.network
         if network.largest > MAX_MESSAGE:
@@ -140,6 +150,26 @@ class FleetWatch:
     def _fact(self, identity: FactId) -> str:
         known = self._around.truth.facts[identity]
         return f"{spoken(identity)} {known.fact.what if known.fact else 'unreadable'}"
+
+
+def _flaw(life: Life, version: int, shown: Mapping[str, Item], drifted: AbstractSet[str]) -> str:
+    """What is wrong in a replica at ``version`` of a ledger, but for what is known to have drifted; empty: nothing."""
+    if version > life.seen_version:
+        return f"the ledger is at {life.seen_version}"
+    for code, states in life.history.items():
+        expected = _at(states, version)
+        found = shown.get(code)
+        if found == expected or code in drifted:
+            continue
+        is_late = states[-1][0] > version and (found is None or any(found == item for _, item in states))
+        if not is_late:
+            return f"{code} is {_said(found)}, in the ledger {_said(expected)}"
+    return ""
+
+
+def _right(life: Life, version: int, shown: Mapping[str, Item], codes: AbstractSet[str]) -> set[str]:
+    """Those of the items that a replica shows as the ledger had them."""
+    return {code for code in codes if shown.get(code) == _at(life.history.get(code, []), version)}
 
 
 def _at(states: list[tuple[int, Item]], version: int) -> Item | None:

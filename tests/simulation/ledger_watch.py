@@ -2,16 +2,14 @@
 
 import hashlib
 
-import msgspec
-
 from central.ledger.write import DEVICE, Committed
 from sync_protocol.chain import SessionStart
 from sync_protocol.codec import decode_fact
-from sync_protocol.facts import Fact, FactId
+from sync_protocol.facts import Fact, FactId, What
 from sync_protocol.items import Item, Kind, State
 from tests.simulation.around import spoken
-from tests.simulation.books import Books, Entry, Misfit
-from tests.simulation.oracle import Oracle
+from tests.simulation.books import Books, Entry
+from tests.simulation.life import Chain, Life, Lives
 from tests.simulation.truth import Known, Truth
 
 UNREADABLE = "unreadable"
@@ -25,50 +23,46 @@ class Violation(Exception):  # noqa: N818 -- the finding, not a failure of the s
         self.rule = rule
 
 
-class _Chain(msgspec.Struct):
-    seq: int
-    head: bytes
-
-
 class LedgerWatch:
-    """``history``: by item, its states with the versions they came at. ``where``: by fact, the version it came at."""
+    """Of one central. ``life``: what its ledger is now."""
 
-    def __init__(self, books: Books, truth: Truth) -> None:
-        self.history: dict[str, list[tuple[int, Item]]] = {}
-        self.where: dict[FactId, int] = {}
-        self.held: dict[FactId, Known] = {}
-        self.misfits: list[Misfit] = []
-        self.oracle = Oracle()
-        self.excepted: set[str] = set()
-        """Items with an exception on the work list."""
-        self.unsure: set[str] = set()
-        """Items of facts that their own device could not check against what it knew."""
-        self._books = books
+    def __init__(self, books: Books, truth: Truth, lives: Lives, life: Life | None = None) -> None:
+        self.life = life or Life()
+        self.books = books
+        self.incarnation = 0
+        """Of the ledger, when it was last looked at."""
+        self.is_older = False
+        """A newer one is alive: what only that one acked is not sent to this one again, so facts may be missing."""
         self._truth = truth
-        self._seen_version = 0
-        self._position = 0
-        self._chains: dict[bytes, _Chain] = {}
-        self._by_code: dict[str, list[tuple[int, FactId]]] = {}
-        self._refused: set[tuple[FactId, str]] = set()
-        self._units: dict[str, int] = {}
+        self._lives = lives
+
+    def put_back(self, image: Life) -> Life:
+        """The ledger is an older one from now on; the life that it left."""
+        left, self.life = self.life, image.image()
+        self.life.before = (*image.before, left)
+        devices = {state.start.device for state in self.books.sessions().values()}
+        self.life.waits_for = frozenset(devices - {DEVICE})
+        return left
 
     def saw(self, committed: Committed) -> None:
         """Of every commit, while central's process lives to tell."""
-        if committed.version != self._seen_version + 1:
+        if committed.version != self.life.seen_version + 1:
             self.catch_up(committed.version - 1)
         self._note({item.code: (item, committed.version) for item in committed.rows.items}, committed.version)
 
     def catch_up(self, version: int) -> None:
         """A commit whose process died before it told anyone."""
-        if version > self._seen_version:
-            self._note(self._books.changed(self._seen_version), version)
+        if version > self.life.seen_version:
+            self._note(self.books.changed(self.life.seen_version), version)
 
     def look(self) -> None:
         """Raises Violation."""
-        self.catch_up(self._books.version())
-        entries = self._books.entries(self._position)
-        fresh = self._books.misfits(len(self.misfits))
-        self.misfits += fresh
+        self.incarnation = self.books.incarnation()
+        self._lives.note(self.incarnation, self.life)
+        self.catch_up(self.books.version())
+        entries = self.books.entries(self.life.position)
+        fresh = self.books.misfits(len(self.life.misfits))
+        self.life.misfits += fresh
         about: dict[int, set[tuple[str, str]]] = {}
         for misfit in fresh:
             if misfit.position is not None:
@@ -79,14 +73,14 @@ class LedgerWatch:
             raise Violation("I2", f"exceptions about positions {sorted(about)} that hold no new fact")
 
     def _look_at(self, entry: Entry, found: set[tuple[str, str]]) -> None:
-        self._position += 1
+        self.life.position += 1
         identity = entry.sealed.id
-        if entry.position != self._position:
-            raise Violation("I2", f"position {entry.position} after {self._position - 1}")
+        if entry.position != self.life.position:
+            raise Violation("I2", f"position {entry.position} after {self.life.position - 1}")
         self._check_chain(entry)
         known = self._known(entry)
-        self.where[identity] = entry.version
-        self.held[identity] = known
+        self.life.where[identity] = entry.version
+        self.life.held[identity] = known
         if known.fact is None:
             if {reason for _, reason in found} != {UNREADABLE}:
                 raise Violation("I9", f"{spoken(identity)} cannot be read and is filed as {found or 'nothing'}")
@@ -96,11 +90,11 @@ class LedgerWatch:
     def _check_chain(self, entry: Entry) -> None:
         """I2, I7: each seq once and in order, each hash from the one before, by a hash made here."""
         identity, sealed = entry.sealed.id, entry.sealed
-        chain = self._chains.get(identity.session)
+        chain = self.life.chains.get(identity.session)
         if chain is None:
-            start = self._books.sessions()[identity.session].start
+            start = self.books.sessions()[identity.session].start
             self._check_parent(start)
-            chain = self._chains[identity.session] = _Chain(0, start.hash)
+            chain = self.life.chains[identity.session] = Chain(0, start.hash)
         if identity.seq != chain.seq + 1:
             raise Violation("I2", f"{spoken(identity)} stands in the ledger after seq {chain.seq}")
         digest = hashlib.sha256(b"codepool fact 1" + chain.head + sealed.body).digest()
@@ -110,9 +104,9 @@ class LedgerWatch:
 
     def _check_parent(self, start: SessionStart) -> None:
         """The facts of a device enter in the order they were recorded in, also across its starts."""
-        parent = self._chains.get(start.parent_session)
+        parent = self.life.chains.get(start.parent_session)
         have = parent.seq if parent is not None else 0
-        if have < start.parent_seq and start.device not in self._truth.resumed:
+        if have < start.parent_seq and start.device not in self._truth.resumed and not self.is_older:
             raise Violation(
                 "order", f"{start.device}: a session that follows fact {start.parent_seq} came before fact {have + 1}"
             )
@@ -121,7 +115,7 @@ class LedgerWatch:
         identity, body = entry.sealed.id, entry.sealed.body
         if identity.device == DEVICE:
             fact = decode_fact(body)
-            return Known(body=body, fact=fact, unfit=frozenset(), touched=frozenset(), base={}, before={})
+            return Known(body=body, fact=fact, unfit=frozenset(), touched=frozenset(), base={}, before={}, belief=0)
         known = self._truth.of(identity, body)
         if known is None:
             is_invented = identity not in self._truth.facts
@@ -132,31 +126,35 @@ class LedgerWatch:
     def _check_verdict(self, entry: Entry, known: Known, fact: Fact, found: set[str]) -> None:
         """I3, I4, I9: what did not fit is an exception and nothing else is; and it has a cause."""
         identity = entry.sealed.id
-        expected = self.oracle.fold(fact)
+        expected = self.life.oracle.fold(fact)
         if found != expected:
             raise Violation(
                 "I3", f"{spoken(identity)} {fact.what}: exceptions {sorted(found)}, by the oracle {sorted(expected)}"
             )
-        self.unsure |= known.unfit
+        self.life.unsure |= known.unfit
+        if identity.device == DEVICE and fact.what is What.LOCKED:
+            self._check_allocation(fact)
         for code in fact.codes:
             if code in found:
-                self.excepted.add(code)
-                self._refused.add((identity, code))
-                if not self._has_cause(entry, known, code):
+                self.life.excepted.add(code)
+                self.life.refused.add((identity, code))
+                if not self.is_older and not self._has_cause(entry, known, code):
                     raise Violation(
                         "order", f"{spoken(identity)} {fact.what} {code}: an exception, and nobody else touched it"
                     )
-            self._by_code.setdefault(code, []).append((entry.version, identity))
+            self.life.by_code.setdefault(code, []).append((entry.version, identity))
 
     def _has_cause(self, entry: Entry, known: Known, code: str) -> bool:
         """Somebody else's fact came between belief and ledger, or the belief was wrong before, or was not asked."""
         if code in known.unfit or entry.sealed.id.device == DEVICE:
             return entry.sealed.id.device != DEVICE
+        if known.belief != self.incarnation:
+            return True  # what it believed was of another life of the ledger
         own = {entry.sealed.id}
         before = known.before.get(code)
         while before is not None:
             own.add(before)
-            if (before, code) in self._refused or before not in self.where:
+            if (before, code) in self.life.refused or before not in self.life.where:
                 return True
             earlier = self._truth.facts[before]
             if code in earlier.unfit:
@@ -165,27 +163,39 @@ class LedgerWatch:
         base = known.base[code]
         return any(version > base and identity not in own for version, identity in self._touches(code))
 
+    def _check_allocation(self, fact: Fact) -> None:
+        """I3, fault 33: what devices did to an item, and an earlier life knew, comes back before it is allocated."""
+        life, truth = self.life, self._truth
+        for earlier in life.before:
+            for code in fact.codes:
+                for _, identity in earlier.by_code.get(code, ()):
+                    is_waited_for = identity.device in life.waits_for - truth.copied - truth.wiped
+                    if is_waited_for and identity not in life.where:
+                        raise Violation(
+                            "I3", f"{code} is locked to an order while {spoken(identity)} is on its way back"
+                        )
+
     def _touches(self, code: str) -> list[tuple[int, FactId]]:
         """Facts about an item; for a unit also those about its box, whose opening made it."""
-        return self._by_code.get(code, []) + self._by_code.get(code.partition("#")[0], [])
+        return self.life.by_code.get(code, []) + self.life.by_code.get(code.partition("#")[0], [])
 
     def _note(self, rows: dict[str, tuple[Item, int]], version: int) -> None:
-        self._seen_version = version
+        self.life.seen_version = version
         for code, (item, at) in rows.items():
-            self.history.setdefault(code, []).append((at, item))
-            if item.box and len(self.history[code]) == 1:
-                self._units[item.box] = self._units.get(item.box, 0) + 1
+            self.life.history.setdefault(code, []).append((at, item))
+            if item.box and len(self.life.history[code]) == 1:
+                self.life.units[item.box] = self.life.units.get(item.box, 0) + 1
 
     def check_conservation(self, units_of: dict[str, int]) -> None:
         """I4: an opened box has become exactly the units that it physically holds, and each is in one place."""
-        for code, states in self.history.items():
+        for code, states in self.life.history.items():
             item = states[-1][1]
             if item.kind is not Kind.BOX:
                 continue
             expected = units_of.get(code, 0) if item.units else 0
-            if self._units.get(code, 0) != expected:
+            if self.life.units.get(code, 0) != expected:
                 raise Violation(
-                    "I4", f"box {code}: {self._units.get(code, 0)} units in the ledger, {expected} in the box"
+                    "I4", f"box {code}: {self.life.units.get(code, 0)} units in the ledger, {expected} in the box"
                 )
             if item.state is State.OPENED and not item.units:
                 raise Violation("I4", f"box {code} is opened into nothing")

@@ -49,3 +49,6 @@ class Medium(Protocol):
 
     def image(self, folder: Path) -> "Medium":
         """A copy as it is on the disk now; ``folder``: a free place for it."""
+
+    def fresh(self, folder: Path) -> "Medium":
+        """An empty one of the same kind."""

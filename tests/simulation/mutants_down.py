@@ -9,7 +9,7 @@ from sync_protocol.machines.comparing import Comparing, Compute, Place
 from sync_protocol.machines.downlink import Applied, Apply, Arrived, Downlink, Effect
 from sync_protocol.messages import Bucket, Compare, Delta, Differ
 from tests.simulation import dict_stores
-from tests.simulation.dict_ledger import DictPublisher
+from tests.simulation.dict_books import DictPublisher
 from tests.simulation.dict_stores import DictReplica
 from tests.simulation.disk import Write
 from tests.simulation.mutant import Mutant

@@ -1,20 +1,17 @@
 """Carries out what goes wrong. Everything that it breaks heals by itself after a while, or at the end of the faults."""
 
-import contextlib
 from collections.abc import Callable, Sequence
 from random import Random
 
 import msgspec
 
-from edge_agent.errors import LinkDownError
 from sync_protocol.facts import FactId
 from sync_protocol.messages import AskRecalls
 from tests.simulation.around import Around
-from tests.simulation.central_node import CentralNode
+from tests.simulation.centrals import Centrals
 from tests.simulation.clocks import SUMMER_2026_US
 from tests.simulation.edge_node import EdgeNode
 from tests.simulation.media import Medium
-from tests.simulation.perils import Killed
 from tests.simulation.plan import Decision
 
 HOUR_US = 3_600_000_000
@@ -32,6 +29,16 @@ EDGE_POINTS = (
     "replica.written",
     "edge.send",
 )
+RARE_EDGE_POINTS = (
+    "adopt.write",
+    "adopt.synced",
+    "prune.write",
+    "prune.synced",
+    "rebuild.write",
+    "swap.write",
+    "swap.written",
+)
+"""Where it comes seldom: they stay armed until then."""
 CENTRAL_POINTS = ("ledger.write", "ledger.sync", "ledger.synced", "central.answer")
 _Add = Callable[[EdgeNode, Medium, list[FactId]], None]
 
@@ -42,12 +49,12 @@ class Nemesis:
     def __init__(
         self,
         nodes: Sequence[EdgeNode],
-        central: CentralNode,
+        centrals: Centrals,
         around: Around,
         add: _Add,
     ) -> None:
         self._nodes = nodes
-        self._central = central
+        self._centrals = centrals
         self._around = around
         self._network = around.network
         self._scheduler = around.scheduler
@@ -68,14 +75,18 @@ class Nemesis:
         elif node.process is not None:
             node.die(is_power=is_power, down_us=decision.long_us)
 
+    def _kill_rebuilding(self, node: EdgeNode, decision: Decision) -> None:
+        node.death = (decision.more > 0.5, decision.long_us)
+        node.perils.arm(RARE_EDGE_POINTS[int(decision.pick * len(RARE_EDGE_POINTS))], 1)
+
     def _kill_central(self, _node: EdgeNode, decision: Decision) -> None:
         is_power = decision.more > 0.5
-        self._central.death = (is_power, decision.long_us)
+        self._centrals.main.death = (is_power, decision.long_us)
         point = int(decision.pick * len(CENTRAL_POINTS) * 1.3)
         if point < len(CENTRAL_POINTS):
-            self._central.perils.arm(CENTRAL_POINTS[point], 1 + int(decision.more * 8) % 4)
-        elif self._central.process is not None:
-            self._central.die(is_power=is_power, down_us=decision.long_us)
+            self._centrals.main.perils.arm(CENTRAL_POINTS[point], 1 + int(decision.more * 8) % 4)
+        elif self._centrals.main.process is not None:
+            self._centrals.main.die(is_power=is_power, down_us=decision.long_us)
 
     def _pause(self, node: EdgeNode, decision: Decision) -> None:
         node.pause(self._scheduler.now_us + decision.long_us)
@@ -86,12 +97,12 @@ class Nemesis:
 
     def _central_alone(self, _node: EdgeNode, decision: Decision) -> None:
         directions = ("u", "d", "ud")[int(decision.pick * 3)]
-        self._network.block(self._central.name, directions, self._scheduler.now_us + decision.long_us)
+        self._network.block(self._centrals.main.name, directions, self._scheduler.now_us + decision.long_us)
 
     def _swizzle(self, _node: EdgeNode, decision: Decision) -> None:
         """Clog some lines and let them go in another order."""
         chance = Random(f"swizzle/{decision.pick}")
-        names = [node.name for node in self._nodes] + [self._central.name]
+        names = [node.name for node in self._nodes] + [self._centrals.main.name]
         for name in chance.sample(names, chance.randint(1, len(names))):
             self._network.clog(name, self._scheduler.now_us + int(chance.random() * decision.long_us))
 
@@ -113,14 +124,8 @@ class Nemesis:
 
     def _flood(self, node: EdgeNode, decision: Decision) -> None:
         """A device that has gone wild says the same over and over, signed with its own key."""
-        if node.process is None:
-            return
-        try:
-            for _ in range(20 + int(decision.pick * 200)):
-                with contextlib.suppress(LinkDownError):
-                    node.process.shell._send(AskRecalls())
-        except Killed:
-            node.die(is_power=node.death[0], down_us=node.death[1])
+        for _ in range(20 + int(decision.pick * 200)):
+            node.chatter(AskRecalls())
 
     def _drift(self, node: EdgeNode, decision: Decision) -> None:
         """A row of the replica is not what was written there, or gone; nobody notices."""
@@ -148,6 +153,21 @@ class Nemesis:
         if node.name in self._images:
             self._truth.resumed.add(node.client_id)
             self._put_back(node, decision, is_resumed=True)
+
+    def _wipe(self, node: EdgeNode, decision: Decision) -> None:
+        """The disk is dead: the workplace gets a new one, and all that it had not sent is gone."""
+        if node.process is not None:
+            node.die(is_power=False, down_us=decision.long_us)
+        folder = self._around.folder / f"fresh-{node.name}-{decision.at_us}"
+        self._truth.wiped.add(node.client_id)
+        self._truth.lost.update(node.written)
+        node.drifted = set()
+        node.put_in(node.medium.fresh(folder), [], is_resumed=False)
+
+    def _spoil_replica(self, node: EdgeNode, _decision: Decision) -> None:
+        """A page of the copy cannot be read any more; whoever meets it says so."""
+        if node.process is not None:
+            node.process.stores.replica.is_damaged = True
 
     def _put_back(self, node: EdgeNode, decision: Decision, *, is_resumed: bool) -> None:
         image = self._images.pop(node.name, None)

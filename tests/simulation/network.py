@@ -75,6 +75,7 @@ class Network:
         self._paths: dict[tuple[str, str], _Path] = {}
         self._clients: dict[str, Client] = {}
         self._nodes: dict[str, Client] = {}
+        self._centrals: set[str] = set()
         self._lines = 0
         self._down_us = 0
         self._generation = 0
@@ -84,8 +85,10 @@ class Network:
         self.largest = 0
         self.on_puback: Callable[[str, bytes], None] = lambda _sender, _data: None
 
-    def attach(self, node: Client) -> None:
+    def attach(self, node: Client, *, is_central: bool = False) -> None:
         self._nodes[node.name] = node
+        if is_central:
+            self._centrals.add(node.client_id)
 
     def connect(self, node: Client) -> bool:
         """A client dials. Whoever had the same name at the broker is thrown out."""
@@ -141,7 +144,7 @@ class Network:
             path.blocked_us = path.clogged_us = 0
 
     def publish(self, sender: Client, lane: str, to: str, data: bytes, *, is_doubled: bool = True) -> None:
-        """``to``: a client's id, or empty for every client but central. ``is_doubled``: it may come twice."""
+        """``lane``: up to every central, down to the agent ``to``, or to all agents. ``is_doubled``: may come twice."""
         self.largest = max(self.largest, len(data))
         if sender.line is None:
             return
@@ -177,13 +180,13 @@ class Network:
         if letter.generation != self._generation:
             return
         self.on_puback(letter.sender, letter.data)
-        if letter.to:
+        if letter.lane == "down":
             client = self._clients.get(letter.to)
-            if client is not None:
+            if client is not None and letter.to not in self._centrals:
                 self._queue(client, letter)
             return
         for client_id, client in list(self._clients.items()):
-            if client_id != CENTRAL:
+            if (client_id in self._centrals) == (letter.lane == "up"):
                 self._queue(client, letter)
 
     def _queue(self, client: Client, letter: Letter) -> None:

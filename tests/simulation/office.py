@@ -7,7 +7,7 @@ from typing import Any
 from central.ledger.transaction import Transaction
 from sync_protocol.facts import Fact, How, What
 from sync_protocol.items import Item, Kind, State
-from tests.simulation.central_node import CentralNode
+from tests.simulation.centrals import Centrals
 from tests.simulation.plan import Decision
 from tests.simulation.workplace import pick
 from tests.simulation.world import Order, World
@@ -17,8 +17,8 @@ _LIVE = {State.IN_STOCK, State.LOCKED, State.TAKEN, State.IN_TRANSIT, State.OPEN
 
 
 class Office:
-    def __init__(self, central: CentralNode, locations: Sequence[str], physical: World) -> None:
-        self._central = central
+    def __init__(self, centrals: Centrals, locations: Sequence[str], physical: World) -> None:
+        self._centrals = centrals
         self._locations = locations
         self._world = physical
         self._boxes = 0
@@ -27,7 +27,7 @@ class Office:
         return hasattr(self, f"_{decision.what}")
 
     def do(self, decision: Decision) -> None:
-        if self._central.process is not None:
+        if self._centrals.main.process is not None:
             act: Callable[[Decision], None] = getattr(self, f"_{decision.what}")
             act(decision)
 
@@ -51,11 +51,14 @@ class Office:
         )
 
     def _order(self, decision: Decision) -> None:
-        """An order locks what is in stock at one place."""
+        """An order locks what is in stock at one place; not while agents still give back what the ledger lacks."""
+        process = self._centrals.main.process
+        if process is None or process.ledger.is_refilling:
+            return
         location = self._locations[int(decision.more * 10) % len(self._locations)]
         free = [
             item.code
-            for item in self._central.books.items().values()
+            for item in self._centrals.main.books.items().values()
             if item.state is State.IN_STOCK and item.location == location and item.kind is Kind.UNIT
         ]
         first = pick(range(len(free)), decision.pick)
@@ -70,9 +73,11 @@ class Office:
         order = pick(list(self._world.orders.values())[-10:], decision.pick)
         if order is None:
             return
-        items = self._central.books.items()
+        items = self._centrals.main.books.items()
         locked = tuple(
-            code for code in order.codes if items[code].state is State.LOCKED and items[code].order == order.id
+            code
+            for code in order.codes
+            if code in items and items[code].state is State.LOCKED and items[code].order == order.id
         )
         if locked:
             self._record(What.UNLOCKED, locked, order=order.id, how=How.MESSAGE)
@@ -89,7 +94,7 @@ class Office:
         self._world.doubtful.update(codes)
 
     def _about(self, decision: Decision, states: set[State], what: What) -> tuple[str, ...]:
-        items: list[Item] = [item for item in self._central.books.items().values() if item.state in states]
+        items: list[Item] = [item for item in self._centrals.main.books.items().values() if item.state in states]
         item = pick(items, decision.pick)
         if item is None:
             return ()
@@ -101,4 +106,4 @@ class Office:
             folded = transaction.record(Fact(what=what, codes=codes, at=transaction.moment(), **fields))
             assert not folded.outcome.refusals, "central acts on its own committed state"
 
-        self._central.act(work)
+        self._centrals.main.act(work)

@@ -47,6 +47,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     weather: Weather
     bounds: Bounds
     decisions: tuple[Decision, ...]
+    keep_us: int = 0
+    """How long agents keep facts that are in a backup (REQ-02); 0: for ever."""
     is_strict: bool = False
     """With the faults of ``OPEN``."""
     nemeses: tuple[str, ...] = ()
@@ -78,6 +80,7 @@ _Nemesis = Callable[[Random, int, int], list[Decision]]
 _SECONDS_PER_ACT = (4.0, 12.0)
 _OFFICE_SECONDS = 9.0
 _BACKLOG = 0.15
+_WITH_LOSSES = 0.4
 
 
 OPEN = (
@@ -95,9 +98,10 @@ def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
     edges = random.randint(max(2, locations), 5)
     minutes = random.choice((8, 12, 20))
     decisions = [*_work(stream(seed, "workload"), edges, minutes), *_office(stream(seed, "office"), minutes)]
-    nemeses = _choose_nemeses(random)
+    nemeses = (*_choose_nemeses(random), *_choose_losses(stream(seed, "losses")))
     for name in nemeses:
         decisions += NEMESES[name](stream(seed, f"nemesis/{name}"), edges, minutes * MINUTE_US)
+    keep_us = stream(seed, "keep").choice(KEPT_US) if "backups" in nemeses else 0
     return Plan(
         seed=seed,
         edges=edges,
@@ -105,6 +109,7 @@ def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
         minutes=minutes,
         weather=_weather(random, forged=stream(seed, "forger").choice((0.0, 0.0, 0.02, 0.2))),
         bounds=_with_lanes(_bounds(random, is_strict=is_strict), stream(seed, "lanes")),
+        keep_us=keep_us,
         is_strict=is_strict,
         decisions=tuple(sorted(decisions, key=lambda decision: decision.at_us)),
         nemeses=nemeses,
@@ -169,8 +174,18 @@ def _office(random: Random, minutes: float) -> Iterator[Decision]:
 def _choose_nemeses(random: Random) -> tuple[str, ...]:
     """A random subset: faults that mask one another are not always on together (swarm testing)."""
     share = random.choice((0.15, 0.4, 0.7))
-    chosen = [name for name in NEMESES if name not in _RARE and random.random() < share]
+    chosen = [name for name in NEMESES if name not in _RARE + LOSSES and random.random() < share]
     chosen += [name for name in _RARE if random.random() < share * 0.3]
+    return tuple(chosen)
+
+
+def _choose_losses(random: Random) -> tuple[str, ...]:
+    """Ledgers and disks that are put back or gone, in four runs of ten."""
+    if random.random() > _WITH_LOSSES:
+        return ()
+    chosen = [name for name in LOSSES if random.random() < 0.4]
+    if "restore_central" in chosen and "backups" not in chosen:
+        chosen.append("backups")
     return tuple(chosen)
 
 
@@ -259,5 +274,13 @@ NEMESES: dict[str, _Nemesis] = {
     "restore": _old_disk("restore"),
     "clone": _some("clone", 1, 1, 30),
     "wake": _old_disk("wake"),
+    "backups": _some("back_up", 5, 0.1, 60),
+    "restore_central": _some("restore_central", 1.5, 0.5, 60),
+    "second_central": _some("second_central", 1, 5, 200),
+    "wipe": _some("wipe", 1, 1, 60),
+    "spoil_replica": _some("spoil_replica", 2, 1, 2),
+    "kill_rebuilding": _some("kill_rebuilding", 4, 0.5, 60),
 }
 _RARE = ("restore", "clone", "wake")
+LOSSES = ("backups", "restore_central", "second_central", "wipe", "spoil_replica", "kill_rebuilding")
+KEPT_US = (0, 20 * SECOND_US, 2 * MINUTE_US)

@@ -52,7 +52,15 @@ def attempt(
     for n, (fact, unfit, body) in enumerate(zip(checked.facts, checked.unfit, bodies, strict=True), start=1):
         identity = FactId(device=journal.start.device, session=journal.start.session, seq=journal.head + n)
         touched = frozenset(code for code, touch in checked.touched.items() if touch.index == n - 1)
-        known = Known(body=body, fact=fact if is_readable else None, unfit=unfit, touched=touched, base={}, before={})
+        known = Known(
+            body=body,
+            fact=fact if is_readable else None,
+            unfit=unfit,
+            touched=touched,
+            base={},
+            before={},
+            belief=stores.replica.incarnation,
+        )
         for code in fact.codes:
             before = latest.get(code) or _before(stores, sessions, code)
             if before is not None:

@@ -17,17 +17,21 @@ from edge_agent.sync import comparing, settling
 from sync_protocol.facts import FactId
 from sync_protocol.machines import credit, uplink
 from tests.simulation.around import Around
+from tests.simulation.books import Books
+from tests.simulation.central_nemesis import CentralNemesis
 from tests.simulation.central_node import CentralNode
-from tests.simulation.dict_ledger import DictBooks
+from tests.simulation.centrals import Centrals
+from tests.simulation.dict_books import DictBooks
 from tests.simulation.dict_stores import DictMedium
 from tests.simulation.edge_node import EdgeNode
 from tests.simulation.end_watch import EndWatch
 from tests.simulation.fleet_watch import FleetWatch
 from tests.simulation.lease_watch import LeaseWatch
 from tests.simulation.ledger_watch import LedgerWatch, Violation
+from tests.simulation.life import Lives
 from tests.simulation.media import Medium
 from tests.simulation.nemesis import Nemesis
-from tests.simulation.network import Network
+from tests.simulation.network import CENTRAL, Network
 from tests.simulation.office import Office
 from tests.simulation.plan import Bounds, Decision, Plan
 from tests.simulation.scheduler import MINUTE_US, SECOND_US, Scheduler
@@ -81,23 +85,26 @@ class Simulation:
             world=World(),
             truth=Truth(),
             folder=folder,
+            keep_us=plan.keep_us,
             is_strict=plan.is_strict,
         )
         locations = [f"ward-{n}" for n in range(plan.locations)]
-        books = DictBooks(self.around.snapshots) if store == "dict" else _files().FileBooks(folder)
-        self.ledger_watch = LedgerWatch(books, self.around.truth)
-        self.central = CentralNode(books, self.around, self.ledger_watch.saw)
-        self.network.attach(self.central)
+        books = DictBooks(self.around.snapshots) if store == "dict" else _file_books(folder / "central")
+        lives = Lives()
+        self.central = CentralNode(CENTRAL, LedgerWatch(books, self.around.truth, lives), self.around)
+        self.centrals = Centrals(self.central)
+        self.network.attach(self.central, is_central=True)
         self.nodes: list[EdgeNode] = []
         for n in range(plan.edges):
             self._add(f"edge-{n}", f"edge-{n}", locations[n % len(locations)], self._medium(n))
-        self._fleet_watch = FleetWatch(self.around, self.nodes, self.central, books, self.ledger_watch)
-        self._end_watch = EndWatch(self.around, self.nodes, self.central, self.ledger_watch, self._fleet_watch)
+        self._fleet_watch = FleetWatch(self.around, self.nodes, self.centrals, lives)
+        self._end_watch = EndWatch(self.around, self.nodes, self.centrals, self._fleet_watch)
         self.lease_watch = LeaseWatch(self.around.truth)
         self.around.on_recorded.append(self.lease_watch.recorded)
         self._workplaces = Workplaces(self.nodes, locations, self.around.world)
-        self._office = Office(self.central, locations, self.around.world)
-        self._nemesis = Nemesis(self.nodes, self.central, self.around, self._add_clone)
+        self._office = Office(self.centrals, locations, self.around.world)
+        self._nemesis = Nemesis(self.nodes, self.centrals, self.around, self._add_clone)
+        self._central_nemesis = CentralNemesis(self.centrals, self.around, lives, is_pruned=plan.keep_us > 0)
         self._next_look = LOOK_EVERY
 
     def run(self) -> None:
@@ -114,17 +121,19 @@ class Simulation:
         if missing:
             raise Violation("liveness", f"{HEAL_US // MINUTE_US} minutes after everything healed {missing}")
         self._end_watch.look()
-        self.lease_watch.look(self.ledger_watch.excepted, self.ledger_watch.where)
+        life = self.centrals.main.watch.life
+        self.lease_watch.look(life.excepted, life.where)
 
     def close(self) -> None:
         for node in self.nodes:
             if node.process is not None:
                 node.process.stores.close()
-        self.central.books.close()
+        self.centrals.close()
 
     def report(self, rule: str, detail: str) -> Report:
         truth = self.around.truth
-        lost = [identity for identity in truth.lost if identity not in self.ledger_watch.where]
+        life = self.centrals.main.watch.life
+        lost = [identity for identity in truth.lost if identity not in life.where]
         blamed = self._end_watch.blamed()
         return Report(
             seed=self.plan.seed,
@@ -132,7 +141,7 @@ class Simulation:
             detail=detail,
             events=self.scheduler.events,
             facts=len(truth.facts),
-            exceptions=len(self.ledger_watch.misfits),
+            exceptions=len(life.misfits),
             lost=len(lost),
             unseen=sum(identity.device not in blamed for identity in lost),
             virtual_us=self.scheduler.now_us,
@@ -145,6 +154,8 @@ class Simulation:
             self._workplaces.do(decision)
         elif self._office.knows(decision):
             self._office.do(decision)
+        elif self._central_nemesis.knows(decision):
+            self._central_nemesis.do(decision)
         else:
             self._nemesis.do(decision)
 
@@ -172,7 +183,7 @@ class Simulation:
         return False
 
     def _look(self) -> None:
-        self.ledger_watch.look()
+        self.centrals.look()
         self._fleet_watch.look()
 
     def _is_well(self) -> bool:
@@ -189,8 +200,7 @@ class Simulation:
         self.network.heal()
         for node in self.nodes:
             node.heal()
-        self.central.perils.disarm()
-        self.scheduler.after(0, self.central, "boot")
+        self._central_nemesis.heal()
 
 
 def _files() -> Any:
@@ -198,6 +208,12 @@ def _files() -> Any:
     from tests.simulation import files  # noqa: PLC0415
 
     return files
+
+
+def _file_books(folder: Path) -> Books:
+    from tests.simulation.file_books import FileBooks  # noqa: PLC0415
+
+    return FileBooks(folder)
 
 
 def run_plan(

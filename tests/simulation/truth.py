@@ -19,6 +19,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     touched: frozenset[str]
     base: dict[str, int]
     before: dict[str, FactId]
+    belief: int
+    """The incarnation of the ledger that the belief is a copy of."""
 
 
 class Truth:
@@ -34,6 +36,10 @@ class Truth:
         """Devices whose replica was changed behind their back."""
         self.other_lives: dict[FactId, list[Known]] = {}
         """Facts whose identity another fact was given before, by a life of the machine that it was woken from."""
+        self.wiped: set[str] = set()
+        """Devices whose disk was replaced by an empty one."""
+        self.safe: dict[bytes, int] = {}
+        """By session, how far a backup holds it that was verified."""
         self.resumed: set[str] = set()
         """Devices that were woken from a snapshot and go on in a session whose facts they gave before."""
 

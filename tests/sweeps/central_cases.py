@@ -1,6 +1,7 @@
 """Every transaction type of central."""
 
 import shutil
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -37,6 +38,7 @@ Ready = Callable[[], None]
 QUIET = backup.Bars(copying=lambda *_: None, verifying=lambda *_: None)
 DATA, SAVED = "data", "saved"
 _PIECES = 30
+_REFUSED = (BusyError, DiskError)
 
 
 async def _prepare(folder: Path) -> None:
@@ -439,7 +441,14 @@ def _case(
     check: Callable[[Path, Told], Coroutine[Any, Any, float]],
     prepare: Callable[[Path], Coroutine[Any, Any, None]] = _prepare_known,
 ) -> Case:
-    return Case(name=name, prepare=prepare, act=act, check=check, refused=(BusyError, DiskError))
+    return Case(
+        name=name,
+        prepare=prepare,
+        act=act,
+        check=check,
+        refused=_REFUSED,
+        unreadable=(LedgerCorruptError, sqlite3.DatabaseError),
+    )
 
 
 CASES = {

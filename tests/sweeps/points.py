@@ -68,12 +68,15 @@ def run_point(
     trace: Path,
     *,
     is_lasting: bool = False,
+    is_read: bool = False,
     at_ready: Callable[[], object] = lambda: None,
 ) -> Ended:
     """Do the case in ``folder``, in a process of its own, under strace with these options.
 
     ``at_ready`` is called when the process is about to begin.
     """
+    if is_read:
+        case = msgspec.structs.replace(case, refused=(*case.refused, *case.unreadable))
     ready, go = os.pipe(), os.pipe()
     said = os.pipe()
     child = os.fork()
@@ -103,6 +106,7 @@ def run_point(
         said=tuple(line[3:] for line in lines if line.startswith("OK ")),
         refused=tuple(line[8:] for line in lines if line.startswith("REFUSED ")),
         is_disk_dead=is_lasting,
+        is_unreadable=is_read,
     )
     is_injected = b"(INJECTED)" in trace.read_bytes()
     return Ended(told=told, is_reached=is_killed or is_injected, is_killed=is_killed)

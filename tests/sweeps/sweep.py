@@ -80,7 +80,9 @@ def sweep(case: Case, task: Task, scratch: Path) -> Swept:
         folder = fresh(template, scratch / f"{case.name}.run")
         try:
             injection, is_lasting = task.fault.injection(point), task.fault.is_lasting
-            ended = run_point(case, folder, injection, scratch / "point.trace", is_lasting=is_lasting)
+            is_read = task.fault.call in READS
+            trace = scratch / "point.trace"
+            ended = run_point(case, folder, injection, trace, is_lasting=is_lasting, is_read=is_read)
             if not ended.is_reached:
                 return Swept(task=task, points=points, violations=tuple(violations), openings=tuple(openings))
             points += 1

@@ -115,10 +115,13 @@ async def test_forged_moved_and_spliced_letters_are_refused_and_block_nobody(des
 async def test_old_words_said_again_do_not_make_a_silent_device_look_alive(desk: Desk) -> None:
     await stocked(desk)
     before = HandAgent("cabinet-1")
-    old = [before.letter(hello(before)), before.letter(Confirm(recall_version=9)), before.letter(Pull(after=0))]
+    met = desk.ledger.incarnation
+    said = (hello(before, incarnation=met), Confirm(recall_version=9), Pull(after=0))
+    old = [before.letter(message) for message in said]
     await desk.ingest.take(old)
     agent = HandAgent("cabinet-1", parent=before)
-    await desk.ingest.take([agent.letter(hello(agent, recall_version=4)), agent.letter(Pull(after=2))])
+    now = hello(agent, incarnation=met, recall_version=4)
+    await desk.ingest.take([agent.letter(now), agent.letter(Pull(after=2))])
     heard_us = desk.agents.heard("cabinet-1").last_seen_us
     desk.clock.us += 60_000_000
     again = agent.letter(Pull(after=3))

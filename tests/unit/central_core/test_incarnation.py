@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from central.errors import LedgerCorruptError
@@ -186,7 +187,7 @@ async def test_nothing_is_pulled_broadcast_or_allocated_until_all_have_given_bac
         agent.seq, agent.head = 1, agent.head
         (welcome,) = again.post.to(agent.device, Welcome)
         assert [position.through for position in welcome.positions] == [1]
-        await again.send(agent, Pull(after=0), Pull(after=0, incarnation=incarnation - 1))
+        await again.send(agent, Pull(after=0))
         assert again.post.to(agent.device, Delta) == []
     assert again.refill.waiting_for == ("cabinet-1", "cabinet-2")
     for agent in (one, other):
@@ -197,6 +198,36 @@ async def test_nothing_is_pulled_broadcast_or_allocated_until_all_have_given_bac
     assert again.post.broadcast[-1].latest == again.ledger.version
     await again.send(one, Pull(after=0, incarnation=incarnation))
     assert again.post.to("cabinet-1", Delta)
+    again.close()
+
+
+async def test_who_speaks_to_another_life_of_the_ledger_is_told_which_one_this_is(desk: Desk, tmp_path: Path) -> None:
+    """What was broadcast when it woke may be lost, and nothing may be committed for long."""
+    await with_pieces(desk)
+    (agent,) = await met(desk, "cabinet-1")
+    before = desk.ledger.incarnation
+    again = await restored(desk, tmp_path, agent)
+    batch = agent.batch(desk.fact(What.TAKEN, piece(3)))
+    await again.send(agent, Pull(after=0, incarnation=before), msgspec.structs.replace(batch, incarnation=before))
+    deltas = again.post.to("cabinet-1", Delta)
+    assert [(delta.rows.count, delta.incarnation) for delta in deltas] == [(0, again.ledger.incarnation)] * 2
+    again.close()
+
+
+async def test_a_batch_that_was_on_its_way_to_another_life_of_the_ledger_is_not_taken(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """A late copy of it would come before the facts that the restored ledger lacks of an earlier start."""
+    await with_pieces(desk)
+    (first,) = await met(desk, "cabinet-1")
+    before = desk.ledger.incarnation
+    again = await restored(desk, tmp_path, first)
+    second = HandAgent("cabinet-1", parent=first)
+    late = msgspec.structs.replace(second.batch(desk.fact(What.TAKEN, piece(3))), incarnation=before)
+    assert await again.send(second, late) == []
+    assert again.rows("SELECT count(*) FROM fact WHERE session = ?", second.start.session) == [(0,)]
+    (ack,) = await again.send(second, msgspec.structs.replace(late, incarnation=again.ledger.incarnation))
+    assert ack.through == 1
     again.close()
 
 
@@ -303,6 +334,26 @@ class TestJournals:
         await desk.send(image, hello(image, desk))
         assert len(desk.rows("SELECT 1 FROM exception")) == 1
 
+    @pytest.mark.fault(12)
+    async def test_what_was_told_of_and_is_gone_is_counted_though_the_chain_fits(self, desk: Desk) -> None:
+        """The image has all that the ledger has, and not all that the agent had written."""
+        await with_pieces(desk)
+        lived = HandAgent("cabinet-1")
+        await desk.send(lived, lived.batch(desk.fact(What.TAKEN, piece(0))))
+        image = HandAgent("cabinet-1", parent=lived)
+        early = hello(lived, desk)
+        lived.batch(desk.fact(What.TAKEN, piece(1)), desk.fact(What.TAKEN, piece(2)))
+        await desk.send(lived, hello(lived, desk))
+        await desk.send(lived, early)  # it was on its way for long
+        await desk.send(image, hello(image))  # it has not met this life of the ledger, and may leave out sessions
+        assert desk.rows("SELECT reason FROM exception") == []
+        await desk.send(image, hello(image, desk))
+        ((reason, found),) = desk.rows("SELECT reason, found FROM exception")
+        assert (reason, "that are lost: 2," in found) == ("journal_restored", True)
+        assert desk.rows("SELECT facts_waiting FROM agent") == []
+        desk.agents.write()
+        assert desk.rows("SELECT facts_waiting FROM agent") == [(0,)]
+
     @pytest.mark.fault(13)
     async def test_a_clone_is_found_at_its_hello_and_both_are_kept(self, desk: Desk) -> None:
         await with_pieces(desk)
@@ -315,6 +366,24 @@ class TestJournals:
             await desk.send(child, child.batch(desk.fact(What.TAKEN, piece(number))))
         assert desk.rows("SELECT count(*) FROM fact WHERE device = 'cabinet-1'") == [(3,)]
 
+    @pytest.mark.fault(13)
+    async def test_a_clone_is_found_when_its_original_goes_on_without_a_restart(self, desk: Desk) -> None:
+        """The copy follows a fact that was the last one when it said HELLO."""
+        await with_pieces(desk)
+        original = HandAgent("cabinet-1")
+        await desk.send(original, original.batch(desk.fact(What.TAKEN, piece(0))))
+        clone = HandAgent("cabinet-1", parent=original)
+        await desk.send(clone, hello(clone, desk))
+        await desk.send(clone, clone.batch(desk.fact(What.TAKEN, piece(1))))
+        assert desk.rows("SELECT reason FROM exception") == []
+        for number in (2, 3):
+            await desk.send(original, original.batch(desk.fact(What.TAKEN, piece(number))))
+        counts = "facts that the ledger has and this journal has not: 1, facts that it told of and that are lost: 0"
+        assert desk.rows("SELECT session, reason, found FROM exception") == [
+            (clone.start.session, "session_fork", counts)
+        ]
+        assert desk.rows("SELECT count(*) FROM fact WHERE device = 'cabinet-1'") == [(4,)]
+
     @pytest.mark.fault(14)
     async def test_a_deleted_journal_is_counted_from_the_last_hello(self, desk: Desk) -> None:
         await with_pieces(desk)
@@ -325,6 +394,7 @@ class TestJournals:
         desk.agents.write()
         assert desk.rows("SELECT facts_waiting FROM agent") == [(4,)]
         fresh = HandAgent("cabinet-1")
+        await desk.send(fresh, hello(fresh))
         await desk.send(fresh, hello(fresh, desk))
         assert desk.rows("SELECT reason, found FROM exception") == [
             (
@@ -344,6 +414,19 @@ class TestJournals:
                 await desk.send(agent, agent.batch(desk.fact(What.COUNTED, piece(0))))
             agent = HandAgent("cabinet-1", parent=agent)
         await desk.send(agent, hello(agent, desk))
+        assert desk.rows("SELECT reason FROM exception") == []
+
+    async def test_earlier_starts_that_were_never_heard_of_leave_no_trace_either(self, desk: Desk) -> None:
+        await with_pieces(desk)
+        journal = [HandAgent("cabinet-1")]
+        batches = []
+        for number in range(3):
+            batches.append((journal[-1], journal[-1].batch(desk.fact(What.TAKEN, piece(number)))))
+            journal.append(HandAgent("cabinet-1", parent=journal[-1]))
+        heads = tuple(Position(session=agent.start.session, through=agent.seq) for agent in journal)
+        await desk.send(journal[-1], hello(journal[-1], desk, heads=heads))
+        for agent, batch in batches:
+            await desk.send(agent, batch)
         assert desk.rows("SELECT reason FROM exception") == []
 
     @pytest.mark.fault(12)

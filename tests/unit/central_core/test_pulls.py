@@ -100,7 +100,8 @@ async def test_rows_are_not_read_while_the_link_has_no_room(desk: Desk) -> None:
 async def test_hellos_of_a_whole_hospital_are_one_commit(desk: Desk) -> None:
     agents = [HandAgent(f"cabinet-{number}") for number in range(20)]
     before = desk.ledger.version
-    await desk.take([agent.letter(hello(agent)) for agent in agents])
+    met = desk.ledger.incarnation
+    await desk.take([agent.letter(hello(agent, incarnation=met)) for agent in agents])
     assert desk.ledger.version == before + 1
     assert all(len(desk.post.to(agent.device, Welcome)) == 1 for agent in agents)
 
@@ -109,7 +110,8 @@ async def test_two_hellos_of_one_device_are_filed_one_after_the_other(desk: Desk
     """The second start is judged by what the first one said."""
     agents = [HandAgent("cabinet-1"), HandAgent("cabinet-2"), HandAgent("cabinet-1")]
     before = desk.ledger.version
-    await desk.take([agent.letter(hello(agent)) for agent in agents])
+    met = desk.ledger.incarnation
+    await desk.take([agent.letter(hello(agent, incarnation=met)) for agent in agents])
     assert desk.ledger.version == before + 2
     assert len(desk.post.to("cabinet-1", Welcome)) == 2
 
