@@ -25,10 +25,18 @@ class Workplace(HandAgent):
     held: frozenset[str] = frozenset()
     incarnation = 0
 
-    def hello(self) -> Hello:
+    def hello(self, desk: Desk) -> Hello:
         head = FactId(device=self.device, session=self.start.session, seq=self.seq) if self.seq else None
         position = Position(session=self.start.session, through=self.seq)
-        return Hello(start=self.start, head=head, head_hash=self.head, pending=(), replica_version=0, heads=(position,))
+        return Hello(
+            start=self.start,
+            head=head,
+            head_hash=self.head,
+            pending=(),
+            replica_version=0,
+            heads=(position,),
+            incarnation=desk.ledger.incarnation,
+        )
 
     def holds(self, desk: Desk, *codes: str, **more: object) -> Holds:
         self.number += 1
@@ -49,7 +57,7 @@ class Workplace(HandAgent):
 
     async def meet(self, desk: Desk, *codes: str, **more: object) -> frozenset[str]:
         """Say HELLO and state; all that was granted since."""
-        await desk.send(self, self.hello(), self.holds(desk, *codes, **more))
+        await desk.send(self, self.hello(desk), self.holds(desk, *codes, **more))
         desk.leases.turn()
         return self.take(desk)
 
@@ -82,7 +90,7 @@ async def test_a_lone_station_gets_the_stock_and_what_is_locked_for_its_orders(s
 
 async def test_two_stations_get_disjoint_parts_and_each_other_s_only_by_asking(stocked: Desk) -> None:
     first, second = Workplace("station-1"), Workplace("station-2")
-    await stocked.send(first, first.hello(), first.holds(stocked))
+    await stocked.send(first, first.hello(stocked), first.holds(stocked))
     ours, theirs = await second.meet(stocked), first.take(stocked)
     assert ours | theirs == set(BOXES)
     assert not ours & theirs
