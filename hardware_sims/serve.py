@@ -53,6 +53,8 @@ class Cable:
                 self.hang_up()
 
 
+_END_AGAIN_S = 0.5
+_CLOSED_WITHIN_S = 1.0
 Talk = Callable[[Cable], Awaitable[None]]
 
 
@@ -156,10 +158,12 @@ class _Talks:
 
     async def end(self) -> None:
         running = dict(self._running)
-        for task, cable in running.items():
+        for cable in running.values():
             cable.hang_up()
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        while left := [task for task in running if not task.done()]:
+            for task in left:  # one that was about to end may lose the wish to end it
+                task.cancel()
+            await asyncio.wait(left, timeout=_END_AGAIN_S)
 
     def raise_failure(self, *, unless: BaseException | None) -> None:
         if self._failures and unless is None:
@@ -208,6 +212,7 @@ class _Pty:
             self.writer.transport.abort()
 
     async def closed(self) -> None:
-        with suppress(OSError):
-            await self.writer.wait_closed()
+        with suppress(OSError, TimeoutError):  # a cable that is pulled is out, whatever its transport says
+            async with asyncio.timeout(_CLOSED_WITHIN_S):
+                await self.writer.wait_closed()
         os.close(self._slave)
