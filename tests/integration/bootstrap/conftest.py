@@ -8,17 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from hardware_sims.broker import Brand, Broker
+from hardware_sims.broker import Broker
 from tests.integration.bootstrap.line import Line
 from tests.integration.bootstrap.stocked import Stocked
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = Broker(Brand.MOSQUITTO, tmp_path)
-    await broker.start()
-    yield broker
-    await broker.stop()
 
 
 @pytest.fixture

@@ -5,16 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hardware_sims.broker import Brand, Broker
+from hardware_sims.broker import Broker
 from tests.integration.central_core.processes import CentralProcess
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = Broker(Brand.MOSQUITTO, tmp_path)
-    await broker.start()
-    yield broker
-    await broker.stop()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.sync.pruning import prune
-from hardware_sims.broker import Brand, Broker
+from hardware_sims.broker import Broker
 from sync_protocol.items import State
 from sync_protocol.machines import downlink
 from tests.integration.edge_core.test_sync_shell import Agent, until
@@ -18,14 +18,6 @@ from tests.unit.edge_core.shelf import NOON_US, code, piece, put_back, taken
 pytestmark = pytest.mark.mosquitto
 PIECES = 40
 LATER_US = NOON_US + 100 * 86_400_000_000
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = Broker(Brand.MOSQUITTO, tmp_path)
-    await broker.start()
-    yield broker
-    await broker.kill()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Self
@@ -15,7 +15,7 @@ from edge_agent.safe_mode import SafeMode
 from edge_agent.store.outgoing import waiting
 from edge_agent.sync.link import MqttLink
 from edge_agent.sync.shell import SyncShell
-from hardware_sims.broker import Brand, Broker
+from hardware_sims.broker import Broker
 from sync_protocol.facts import Fact
 from sync_protocol.items import State
 from sync_protocol.machines import uplink
@@ -69,14 +69,6 @@ class Agent:
     @property
     def waiting(self) -> int:
         return waiting(self.shelf.journal).facts
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = Broker(Brand.MOSQUITTO, tmp_path)
-    await broker.start()
-    yield broker
-    await broker.kill()
 
 
 @pytest.fixture

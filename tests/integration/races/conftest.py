@@ -1,5 +1,5 @@
 """The hospital of the recall tests: a broker and a central as processes."""
 
-from tests.integration.recalls.conftest import broker, house
+from tests.integration.recalls.conftest import house
 
-__all__ = ["broker", "house"]
+__all__ = ["house"]

@@ -8,16 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from hardware_sims.broker import Brand, Broker
+from hardware_sims.broker import Broker
 from tests.integration.recalls.house import House
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = Broker(Brand.MOSQUITTO, tmp_path)
-    await broker.start()
-    yield broker
-    await broker.stop()
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """A broker and a central as real processes."""
 
-from tests.integration.central_core.conftest import broker, central
+from tests.integration.central_core.conftest import central
 
-__all__ = ["broker", "central"]
+__all__ = ["central"]
