@@ -1,6 +1,7 @@
 """What every test shares: the tables of functions and faults, told at the end of a run."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +18,8 @@ def _load_tables() -> ModuleType:
 
 
 TABLES = _load_tables()
+
+sys.set_coroutine_origin_tracking_depth(8)  # a coroutine that nobody awaited is found much later: say who made it
 
 
 @pytest.fixture(scope="session")

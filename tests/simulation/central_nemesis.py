@@ -1,5 +1,6 @@
 """What goes wrong with ledgers: backups that are none, older ledgers that come back, two centrals at a time."""
 
+from bisect import insort
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ _FORGOTTEN = 0.6
 class _Taken(msgspec.Struct, frozen=True):
     """A backup, and what the simulator had seen of the ledger by then."""
 
+    at_us: int
     of: LedgerWatch
     backup: Backup
     life: Life
@@ -72,7 +74,7 @@ class CentralNemesis:
         self._around.scheduler.after(decision.long_us, self, "verified", taken)
 
     def _restore_central(self, decision: Decision) -> None:
-        """The newest verified backup comes back, or an older one where nobody has let go of anything."""
+        """The newest backup comes back, or an older one where nobody has let go of anything."""
         node, backups = self._centrals.main, self._verified
         if not backups:
             return
@@ -121,12 +123,12 @@ class CentralNemesis:
         self._centrals.look()
         watch = self._centrals.main.watch
         backup = watch.books.back_up(SUMMER_2026_US + self._around.scheduler.now_us)
-        return _Taken(watch, backup, watch.life.image(), is_good)
+        return _Taken(self._around.scheduler.now_us, watch, backup, watch.life.image(), is_good)
 
     def _verify(self, taken: _Taken) -> None:
         if self._is_over or taken.of is not self._centrals.main.watch or not taken.is_good:
             return
-        self._verified.append(taken)
+        insort(self._verified, taken, key=lambda one: one.at_us)  # an older one may have taken longer to verify
         safe = self._around.truth.safe
         for session, through in taken.backup.held.items():
             safe[session] = max(through, safe.get(session, 0))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -168,9 +169,13 @@ async def until(is_so: Callable[[], Awaitable[bool]], *, within_s: float = PATIE
 
 @contextlib.asynccontextmanager
 async def connected(agent: HandAgent, port: int, *, is_known: bool = False) -> AsyncIterator[WireAgent]:
-    """``is_known``: central has its key; else it says HELLO before its first word."""
+    """``is_known``: central has its key; else it says HELLO before its first word.
+
+    No waits by aiomqtt's clock: ``wait_for`` of Python 3.11 may lose the cancellation of a test's task.
+    """
+    protocol = aiomqtt.ProtocolVersion.V311
     async with aiomqtt.Client(
-        "127.0.0.1", port, identifier=agent.device, protocol=aiomqtt.ProtocolVersion.V311
+        "127.0.0.1", port, identifier=agent.device, protocol=protocol, timeout=math.inf
     ) as client:
         await client.subscribe([(topics.down(agent.device), 1), (topics.BROADCAST, 1)])
         yield WireAgent(agent, client, is_known=is_known)

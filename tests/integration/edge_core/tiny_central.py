@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 from collections.abc import AsyncIterator
 from typing import Any
@@ -72,7 +73,7 @@ class TinyCentral:
     async def _serve(self, port: int) -> None:
         while True:
             with contextlib.suppress(aiomqtt.MqttError):
-                async with aiomqtt.Client("127.0.0.1", port, identifier="central", timeout=5) as self._client:
+                async with aiomqtt.Client("127.0.0.1", port, identifier="central", timeout=math.inf) as self._client:
                     await self._client.subscribe(topics.ALL_UP, qos=1)
                     if self.incarnation:
                         await self._broadcast(self.version)
