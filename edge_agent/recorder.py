@@ -21,11 +21,11 @@ from edge_agent.store.journal import Journal, Touched
 from edge_agent.store.recalls import HeldRecalls
 from sync_protocol.codec import encode_fact
 from sync_protocol.conservation import imbalance
-from sync_protocol.degraded import DEFAULT_POLICY, Policy
+from sync_protocol.degraded import DEFAULT_POLICY, Allowance, Class, Policy
 from sync_protocol.facts import Fact, FactId, Moment, What
 from sync_protocol.items import Item, State
 from sync_protocol.lifecycle import Refusal, fold, recalled
-from sync_protocol.recalls import InForce
+from sync_protocol.recalls import NO_RECALLS, Recalled
 
 __all__ = ["Recorded", "Recorder", "Refused"]
 
@@ -156,9 +156,9 @@ class Recorder:
 
     def _stage(self, group: list[_Call]) -> Iterator[_Staged]:
         believed = self._stock.items({code for call in group for fact in call.facts for code in fact.codes})
-        index = 0
+        index, degraded = 0, self.degraded.now()
         for call in group:
-            staged = self._check(call, believed, index)
+            staged = self._check(call, believed, index, degraded)
             if staged.refusals and not call.is_physical:
                 self.recent_refusals.extend(staged.refusals)
                 call.done.set_exception(Refused(tuple(staged.refusals)))
@@ -168,14 +168,15 @@ class Recorder:
             index += len(staged.facts)
             yield staged
 
-    def _check(self, call: _Call, believed: dict[str, Item], index: int) -> _Staged:
+    def _check(
+        self, call: _Call, believed: dict[str, Item], index: int, degraded: Mapping[Class, Allowance]
+    ) -> _Staged:
         """Fold the call's facts over what this agent's stores and earlier calls of the group say."""
         staged = _Staged(call=call, facts=[], touched={}, refusals=[])
         own: dict[str, Item] = {}
-        version, degraded = self._stock.version, self.degraded.now()
+        version, in_force = self._stock.version, self.recalls.in_force or NO_RECALLS
         for position, fact in enumerate(call.facts, index):
             known = ChainMap(own, believed) if own else believed
-            in_force = self.recalls.in_force
             if call.is_physical:  # it moves the item whatever a recall says; who is responsible must hear of it
                 outcome = fold(fact, known)
                 staged.refusals.extend(_recalled(fact, known, in_force))
@@ -226,8 +227,8 @@ def _stamped(fact: Fact, version: int, stale_s: int) -> Fact:
     return stamped
 
 
-def _recalled(fact: Fact, known: Mapping[str, Item], recalls: InForce) -> list[Refusal]:
-    if not recalls:
+def _recalled(fact: Fact, known: Mapping[str, Item], recalls: Recalled) -> list[Refusal]:
+    if recalls is NO_RECALLS:
         return []
     refusals = (recalled(known.get(code), fact, recalls) for code in fact.codes)
     return [refusal for refusal in refusals if refusal is not None]

@@ -10,6 +10,7 @@ Cutting, editing or re-ordering anything changes every hash after it.
 """
 
 import hashlib
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -48,6 +49,41 @@ class SessionStart(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 def link(previous: bytes, body: bytes) -> bytes:
     """Hash of the fact with these bytes, following the one with hash ``previous``."""
     return hashlib.sha256(_FACT_DOMAIN + previous + body).digest()
+
+
+def links(previous: bytes, bodies: Iterable[bytes]) -> list[bytes]:
+    """Hash of each of these facts, the first of them following ``previous``."""
+    sha256, domain, hashes = hashlib.sha256, _FACT_DOMAIN, []
+    for body in bodies:
+        previous = sha256(domain + previous + body).digest()
+        hashes.append(previous)
+    return hashes
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Consecutive facts of a session in their chain. One of them alone is put together only when it is asked for."""
+
+    start: SessionStart
+    first_seq: int
+    bodies: tuple[bytes, ...]
+    hashes: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+    def __getitem__(self, index: int) -> SealedFact:
+        seq = range(self.first_seq, self.first_seq + len(self.bodies))[index]
+        identity = FactId(device=self.start.device, session=self.start.session, seq=seq)
+        return SealedFact(id=identity, body=self.bodies[index], hash=self.hashes[index])
+
+    def __iter__(self) -> Iterator[SealedFact]:
+        return (self[index] for index in range(len(self.bodies)))
+
+
+def stretch(start: SessionStart, first_seq: int, previous: bytes, bodies: Iterable[bytes]) -> Stretch:
+    """These facts, the first of them following ``previous``."""
+    bodies = tuple(bodies)
+    return Stretch(start=start, first_seq=first_seq, bodies=bodies, hashes=links(previous, bodies))
 
 
 def seal(start: SessionStart, seq: int, previous: bytes, body: bytes) -> SealedFact:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from central.ledger import lives, rows, statements
+from sync_protocol.chain import Stretch
 from sync_protocol.facts import Fact, SealedFact
 from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
@@ -16,38 +17,54 @@ UNREADABLE = "unreadable"
 class Staging:
     """``write`` may be called several times in a commit: each time it writes what came since.
 
-    ``filed``: rows of facts that are written. ``last``: by code, the position of the last fact about it.
+    ``filed``: rows of facts that are written. ``items``: by code, those that are not, each as it is now.
+    ``originals``: by code, the item as it was before the commit. ``last``: by code, the position of the last fact
+    about it.
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, version: int, now_us: int, last: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        version: int,
+        now_us: int,
+        originals: Mapping[str, Item | None],
+        last: Mapping[str, int],
+    ) -> None:
         self.filed: list[rows.Row] = []
+        self.items: dict[str, Item] = {}
         self._connection = connection
         self._version = version
         self._now_us = now_us
+        self._originals = originals
         self._last = last
         self._facts: list[rows.Row] = []
+        self._runs: list[rows.Row] = []
         self._shifts: dict[bytes, int] = {}
         self._touched: set[str] = set()
         self._exceptions: list[rows.Row] = []
-        self._items: dict[str, Item] = {}
-        self._before: dict[str, Item | None] = {}
+        self._written: dict[str, Item] = {}
         self._sessions: dict[bytes, SessionState] = {}
 
     @property
     def is_empty(self) -> bool:
-        return not (self._facts or self._exceptions or self._items or self._sessions)
+        return not (self._facts or self._exceptions or self.items or self._sessions)
 
-    def add_fact(self, position: int, sealed: SealedFact, fact: Fact, before: str) -> None:
-        identity = sealed.id
+    def add_fact(self, position: int, facts: Stretch, index: int, fact: Fact, before: str) -> None:
+        """``fact``: what the bytes at this index say."""
+        # bytearray: for each plain bytes the driver looks for an adapter first, at several times the cost of the value.
+        start, seq = facts.start, facts.first_seq + index
+        if self._shifts.get(start.session) != position - seq:
+            self._begin_run(start.session, seq, position)
         self._facts.append(
             (
                 position,
-                identity.session,
-                identity.seq,
-                identity.device,
-                str(fact.what),
-                sealed.body,
-                sealed.hash,
+                bytearray(start.session),
+                seq,
+                start.device,
+                fact.what.value,
+                bytearray(facts.bodies[index]),
+                bytearray(facts.hashes[index]),
                 self._version,
                 self._now_us,
                 fact.at.wall_us,
@@ -60,6 +77,7 @@ class Staging:
 
     def add_unreadable(self, position: int, sealed: SealedFact, cause: str) -> None:
         who = (position, sealed.id.session, sealed.id.seq, sealed.id.device)
+        self._begin_run(*who[1:3], position)
         unknown = (0, "", "", "", lives.FIRST)
         self._facts.append((*who, UNREADABLE, sealed.body, sealed.hash, self._version, self._now_us, *unknown))
         expected = "a fact that this software reads"
@@ -101,11 +119,6 @@ class Staging:
         """An exception that is about a chain and not about a fact."""
         self._exceptions.append((None, device, session, 0, "", "", reason, "", found, expected, self._now_us))
 
-    def put_item(self, item: Item, before: Item | None) -> None:
-        """The item as it is now; ``before``: as it was when this commit began."""
-        self._items[item.code] = item
-        self._before.setdefault(item.code, before)
-
     def put_session(self, state: SessionState) -> None:
         self._sessions[state.start.session] = state
 
@@ -117,41 +130,37 @@ class Staging:
             self._sessions = {}
         if self._facts:
             self._connection.executemany(statements.ADD_FACT, self._facts)
-            self._connection.executemany(statements.ADD_RUN, self._runs())
+            self._connection.executemany(statements.ADD_RUN, self._runs)
             self.filed += self._facts
-            self._facts = []
+            self._facts, self._runs = [], []
         if self._exceptions:
             self._connection.executemany(statements.ADD_EXCEPTION, self._exceptions)
             self._exceptions = []
-        if self._items or self._touched:
+        if self.items or self._touched:
             self._write_items()
 
-    def _runs(self) -> list[rows.Row]:
-        """Where facts begin that do not follow the one before them in their session."""
-        runs, shifts = [], self._shifts
-        for fact in self._facts:
-            position, session, seq = fact[:3]
-            if shifts.get(session) != position - seq:
-                shifts[session] = position - seq
-                runs.append((session, seq, position))
-        return runs
+    def _begin_run(self, session: bytes, seq: int, position: int) -> None:
+        """If the fact does not follow the one before it in its session."""
+        if self._shifts.get(session) != position - seq:
+            self._shifts[session] = position - seq
+            self._runs.append((session, seq, position))
 
     def _write_items(self) -> None:
         added: list[rows.Row] = []
         moved: list[rows.Row] = []
         changed: list[rows.Row] = []
-        last, version = self._last, self._version
-        touched = sorted(self._touched - self._items.keys())
-        for code in sorted(self._items):
-            item, before, position = self._items[code], self._before[code], last.get(code, 0)
+        items, last, version = self.items, self._last, self._version
+        touched = sorted(self._touched - items.keys())
+        for code in sorted(items):
+            item, before, position = items[code], self._written.get(code) or self._originals[code], last.get(code, 0)
             if before is None:
                 added.append(rows.new_item_row(item, version, position))
             elif _stays_in_place(before, item):
                 moved.append(rows.moved_item_row(item, version, position))
             else:
                 changed.append(rows.changed_item_row(item, version, position))
-        self._before.update(self._items)
-        self._items = {}
+        self._written.update(items)
+        items.clear()
         self._touched.clear()
         self._connection.executemany(statements.ADD_ITEM, added)
         self._connection.executemany(statements.MOVE_ITEM, moved)

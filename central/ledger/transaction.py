@@ -14,7 +14,7 @@ from central.ledger import rows, statements
 from central.ledger.lives import follow
 from central.ledger.reading import flaw
 from central.ledger.staging import Staging, in_chunks
-from sync_protocol.chain import SessionStart, seal
+from sync_protocol.chain import SessionStart, Stretch, stretch
 from sync_protocol.codec import encode_fact
 from sync_protocol.documents import DeliveryNote, Order, OrderState, Person, Product
 from sync_protocol.errors import ProtocolError
@@ -32,9 +32,18 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A fact of this commit and what it did."""
 
     position: int
-    sealed: SealedFact
+    facts: Stretch
+    index: int
     fact: Fact
     outcome: Outcome
+
+    @property
+    def device(self) -> str:
+        return self.facts.start.device
+
+    @property
+    def sealed(self) -> SealedFact:
+        return self.facts[self.index]
 
 
 class Transaction:
@@ -73,7 +82,9 @@ class Transaction:
         self.has_work = False
         self._connection = connection
         self._last: dict[str, int] = {}
-        self._staging = Staging(connection, version=version, now_us=self.now_us, last=self._last)
+        self._staging = Staging(
+            connection, version=version, now_us=self.now_us, originals=self.originals, last=self._last
+        )
         self._sessions: dict[bytes, SessionState] = {}
         self._orders: dict[str, Order] = {}
         self._notes: dict[str, DeliveryNote] = {}
@@ -113,38 +124,44 @@ class Transaction:
             return
         originals.update(missing)
         found = list(in_chunks(self._connection, statements.ITEMS, sorted(missing)))
-        items = {item.code: item for item in rows.items_of(found)}
-        originals.update(items)
-        stock.update(items)
-        last.update((row[0], row[rows.LAST_POSITION]) for row in found)
+        for row, item in zip(found, rows.items_of(found), strict=True):
+            code = item.code
+            originals[code] = stock[code] = item
+            last[code] = row[rows.LAST_POSITION]
 
     def session(self, session: bytes) -> SessionState | None:
         """The session as it is with everything staged so far; None: never heard of."""
         return self._sessions.get(session) or read_session(self._connection, session)
 
-    def append(self, start: SessionStart, facts: Sequence[SealedFact], *, budget: int) -> int:
+    def append(self, facts: Stretch, *, budget: int) -> int:
         """Append consecutive facts of a session until about ``budget`` rows are changed, at least one; say how many.
 
         Every fact is kept: one that cannot be read or folded is filed as such and goes on the work list.
         """
-        read = [flaw(sealed.body) for sealed in facts]
+        self.has_work = True
+        read = [flaw(body) for body in facts.bodies]
         self.load([code for fact, _ in read if fact is not None for code in fact.codes])
-        room, count = budget - len(self._orders), 0
-        for sealed, (fact, cause) in zip(facts, read, strict=True):
-            if count and len(self.changed) > room:
+        room, changed, count = budget - len(self._orders), self.changed, 0
+        for fact, cause in read:
+            if count and len(changed) > room:
                 break
-            self._file(sealed, fact, cause)
+            if fact is None:
+                self._file_unreadable(facts, count, cause)
+            else:
+                self._file(facts, count, fact)
             count += 1
-        last = facts[count - 1]
-        self._advance(SessionState(start=start, through=last.id.seq, head=last.hash))
+        through = facts.first_seq + count - 1
+        self._advance(SessionState(start=facts.start, through=through, head=facts.hashes[count - 1]))
         return count
 
     def record(self, fact: Fact) -> Folded:
         """Append a fact of central's own and fold it. The caller decides what a refusal means to it."""
-        sealed = seal(self.own.start, self.own.through + 1, self.own.head, encode_fact(fact))
+        self.has_work = True
+        own = self.own
+        facts = stretch(own.start, own.through + 1, own.head, [encode_fact(fact)])
         self.load(fact.codes)
-        self._file(sealed, fact, "")
-        self.own = SessionState(start=self.own.start, through=sealed.id.seq, head=sealed.hash)
+        self._file(facts, 0, fact)
+        self.own = SessionState(start=own.start, through=facts.first_seq, head=facts.hashes[0])
         self._advance(self.own)
         return self.folded[-1]
 
@@ -166,37 +183,33 @@ class Transaction:
         self._sessions[state.start.session] = state
         self._staging.put_session(state)
 
-    def _file(self, sealed: SealedFact, fact: Fact | None, cause: str) -> None:
-        self.has_work = True
-        if fact is not None:
-            for prepare in self._preparations:
-                prepare(self, fact)
+    def _file_unreadable(self, facts: Stretch, index: int, cause: str) -> None:
         self.position += 1
-        if fact is None:
-            self._staging.add_unreadable(self.position, sealed, cause)
-            return
-        try:
-            outcome = fold(fact, self.stock)
-        except (ProtocolError, OverflowError, ValueError) as error:
-            self._staging.add_unreadable(self.position, sealed, f"{type(error).__name__}: {error}")
-            return
-        self._stage(fact, outcome.items)
-        stock, codes, position = self.stock, fact.codes, self.position
-        self._staging.add_fact(position, sealed, fact, follow(self._last, position, codes, stock))
-        if outcome.refusals or len(outcome.items) < len(codes):
-            self._staging.touch(code for code in codes if code in stock)
-            for refusal in outcome.refusals:
-                self._staging.add_refusal(position, sealed, refusal)
-        self.folded.append(Folded(position=position, sealed=sealed, fact=fact, outcome=outcome))
+        self._staging.add_unreadable(self.position, facts[index], cause)
 
-    def _stage(self, fact: Fact, items: tuple[Item, ...]) -> None:
+    def _file(self, facts: Stretch, index: int, fact: Fact) -> None:
+        for prepare in self._preparations:
+            prepare(self, fact)
+        stock = self.stock
+        try:
+            outcome = fold(fact, stock)
+        except (ProtocolError, OverflowError, ValueError) as error:
+            self._file_unreadable(facts, index, f"{type(error).__name__}: {error}")
+            return
+        self.position = position = self.position + 1
+        codes, items, staging = fact.codes, outcome.items, self._staging
         if fact.what is _PRESCANNED:  # units of a box that was opened
             self.load([item.code for item in items])
-        originals, stage = self.originals, self._staging.put_item
+        changed, staged = self.changed, staging.items
         for item in items:
             code = item.code
-            self.stock[code] = self.changed[code] = item
-            stage(item, originals[code])
+            stock[code] = changed[code] = staged[code] = item
+        staging.add_fact(position, facts, index, fact, follow(self._last, position, codes, stock))
+        if len(items) < len(codes) or outcome.refusals:
+            staging.touch(code for code in codes if code in stock)
+            for refusal in outcome.refusals:
+                staging.add_refusal(position, facts[index], refusal)
+        self.folded.append(Folded(position=position, facts=facts, index=index, fact=fact, outcome=outcome))
 
     def put(self, document: DeliveryNote | Product | Person) -> None:
         """Write a document or a master record; the row replaces the one with its id."""

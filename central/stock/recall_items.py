@@ -124,7 +124,7 @@ def settle_recalls(transaction: Transaction) -> None:
 def _doubt(transaction: Transaction) -> None:
     for folded in list(transaction.folded):
         fact = folded.fact
-        if fact.what not in _OUT_OF_HAND or (folded.sealed.id.device == DEVICE and fact.how is not How.MESSAGE):
+        if fact.what not in _OUT_OF_HAND or (folded.device == DEVICE and fact.how is not How.MESSAGE):
             continue
         refused = {refusal.code for refusal in folded.outcome.refusals}
         at_us = fact.at.wall_us + (fact.at.offset_us or 0)

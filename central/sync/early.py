@@ -8,7 +8,7 @@ import msgspec
 from central.ledger import statements
 from central.ledger.transaction import Transaction, read_session
 from central.ledger.write import Ledger
-from sync_protocol.chain import SessionStart, seal
+from sync_protocol.chain import SessionStart, stretch
 from sync_protocol.machines.early import MOST_HELD, may_enter, must_wait
 from sync_protocol.machines.ingest import Admission, SessionState, admit, begin
 from sync_protocol.messages import Batch
@@ -70,11 +70,9 @@ class Early:
     def enter(self, transaction: Transaction, session: bytes, budget: int) -> tuple[int, int]:
         """Append a slice of a session to the ledger; its first and last seq. ``rolled_back`` as after ``hold``."""
         committed = transaction.session(session) or begin(self.held[session].start)
-        start, previous, facts = committed.start, committed.head, []
-        for seq, body in transaction.select(statements.EARLY_OF, (session, SLICE)):
-            facts.append(seal(start, seq, previous, body))
-            previous = facts[-1].hash
-        count = transaction.append(start, facts, budget=budget)
+        rows = transaction.select(statements.EARLY_OF, (session, SLICE))
+        facts = stretch(committed.start, rows[0][0], committed.head, (body for _, body in rows))
+        count = transaction.append(facts, budget=budget)
         through = committed.through + count
         transaction.execute(statements.DROP_EARLY, [(session, through)])
         if through >= self.held[session].through:

@@ -266,7 +266,7 @@ def _append_batches(
             if committed is None:
                 _file(transaction, batch.start, before[batch.start.device])
             grown.setdefault(batch.start.session, committed.through if committed else 0)
-            if transaction.append(batch.start, admission.facts, budget=BUDGET) < len(admission.facts):
+            if transaction.append(admission.facts, budget=BUDGET) < len(admission.facts):
                 return conflicts
         waiting.popleft()
     return conflicts

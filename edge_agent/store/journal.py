@@ -123,10 +123,11 @@ class Journal:
         line = self._line
         previous, seq, facts = line.head_hash, line.head, []
         first = line.position(seq + 1)
+        # bytearray: for each plain bytes the driver looks for an adapter first, at several times the cost of the value.
         for body in bodies:
             seq += 1
             previous = link(previous, body)
-            facts.append((line.position(seq), body, previous))
+            facts.append((line.position(seq), bytearray(body), bytearray(previous)))
         rows = [_overlay_row(change.item, first + change.index) for change in touched]
         try:
             self._write(((_ADD_FACT, facts), (_TOUCH, rows)))
@@ -341,4 +342,4 @@ def _read_pinned(connection: sqlite3.Connection) -> tuple[bytes, ...]:
 def _overlay_row(item: Item, position: int) -> tuple[Any, ...]:
     # str(): SQLite's adapters take several times as long over a member of an enum as over a plain text.
     kind, state = str(item.kind), str(item.state)
-    return (position, item.code, _encode(item), item.product, kind, state, item.location, item.order)
+    return (position, item.code, bytearray(_encode(item)), item.product, kind, state, item.location, item.order)

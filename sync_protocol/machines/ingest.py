@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from sync_protocol.chain import SessionStart, link, seal
-from sync_protocol.facts import SealedFact
+from sync_protocol.chain import SessionStart, Stretch, links
 from sync_protocol.messages import Batch
 
 
@@ -24,7 +23,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     ``conflict`` names a chain that cannot be true: same identity, other bytes. Nothing of such a batch is taken.
     """
 
-    facts: tuple[SealedFact, ...]
+    facts: Stretch
     state: SessionState
     conflict: str = ""
 
@@ -43,28 +42,22 @@ def admit(batch: Batch, committed: SessionState | None, stored: Callable[[int], 
     """
     state = committed or begin(batch.start)
     if batch.start != state.start:
-        return Admission(facts=(), state=state, conflict="the session was opened with another parent")
+        return _none(state, "the session was opened with another parent")
     known = state.through - batch.first_seq + 1
     if known < 0:
-        return Admission(facts=(), state=state)
+        return _none(state)
+    hashes = [batch.previous_hash, *links(batch.previous_hash, batch.bodies)]
     if known >= len(batch.bodies):
-        is_same = stored(batch.last_seq) == _last_hash(batch)
+        is_same = stored(batch.last_seq) == hashes[-1]
         conflict = "" if is_same else f"fact {batch.last_seq} is not the one that was committed under its number"
-        return Admission(facts=(), state=state, conflict=conflict)
-    facts: list[SealedFact] = []
-    previous = batch.previous_hash
-    for seq, body in enumerate(batch.bodies, start=batch.first_seq):
-        if seq == state.through + 1 and previous != state.head:
-            return Admission(facts=(), state=state, conflict=f"fact {seq} does not follow from fact {state.through}")
-        sealed = seal(batch.start, seq, previous, body)
-        previous = sealed.hash
-        if seq > state.through:
-            facts.append(sealed)
-    return Admission(facts=tuple(facts), state=msgspec.structs.replace(state, through=batch.last_seq, head=previous))
+        return _none(state, conflict)
+    if hashes[known] != state.head:
+        return _none(state, f"fact {state.through + 1} does not follow from fact {state.through}")
+    new, after = batch.bodies[known:], hashes[known + 1 :]
+    facts = Stretch(start=batch.start, first_seq=state.through + 1, bodies=new, hashes=after)
+    return Admission(facts=facts, state=SessionState(start=state.start, through=batch.last_seq, head=hashes[-1]))
 
 
-def _last_hash(batch: Batch) -> bytes:
-    digest = batch.previous_hash
-    for body in batch.bodies:
-        digest = link(digest, body)
-    return digest
+def _none(state: SessionState, conflict: str = "") -> Admission:
+    facts = Stretch(start=state.start, first_seq=state.through + 1, bodies=(), hashes=[])
+    return Admission(facts=facts, state=state, conflict=conflict)

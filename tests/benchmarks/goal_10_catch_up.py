@@ -11,6 +11,7 @@ from random import Random
 import msgspec
 
 from central.sync.publish import MAX_ROWS
+from edge_agent.clock import SystemClock
 from edge_agent.store.replica import Replica
 from edge_agent.sync.comparing import PAUSE_S
 from sync_protocol.items import State
@@ -116,7 +117,9 @@ def _changes(size: int, number: int) -> list[Rows]:
 async def _apply(replica: Replica, changes: list[Rows]) -> None:
     for rows in changes:
         version = replica.version
-        await replica.apply(Delta(after=version, to=version + 1, rows=rows, latest=version + 1), as_of_us=1)
+        await replica.apply(
+            Delta(after=version, to=version + 1, rows=rows, latest=version + 1), as_of_us=SystemClock().wall_us()
+        )
 
 
 async def _sum_up(replica: Replica) -> None:

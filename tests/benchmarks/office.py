@@ -188,4 +188,4 @@ async def _fill(folder: Path, stock: int) -> None:
             office.receive(first, min(stock, first + pool.NOTE))
             await asyncio.sleep(0)
         while replica.version < office.ledger.version:
-            await replica.apply(office.publisher.delta(replica.version), as_of_us=1)
+            await replica.apply(office.publisher.delta(replica.version), as_of_us=office.time.now_us())

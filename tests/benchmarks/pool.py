@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from edge_agent.clock import SystemClock
 from edge_agent.store.replica import Replica
 from sync_protocol.epc import encode_piece
 from sync_protocol.facts import Fact, How, Moment, What
@@ -84,7 +85,7 @@ async def replica(bench: Bench, size: int) -> Path:
             rows = Rows(items=tuple(item(number) for number in range(first, min(size, first + _DELTA))))
             version = fresh.version
             delta = Delta(after=version, to=version + 1, rows=rows, latest=version + 1)
-            await fresh.apply(delta, as_of_us=1)
+            await fresh.apply(delta, as_of_us=SystemClock().wall_us())
     return path
 
 

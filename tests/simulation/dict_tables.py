@@ -10,6 +10,7 @@ from central.ledger.write import DEVICE
 from central.stock import recall_rows
 from central.sync import comparing, recalls
 from central.sync.safe import _OF_SESSION
+from sync_protocol.chain import Stretch
 from sync_protocol.facts import Fact, SealedFact
 from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
@@ -194,8 +195,8 @@ class DictStaging:
         self.recall_set: list[Write] = []
         self._version = version
 
-    def add_fact(self, position: int, sealed: SealedFact, fact: Fact, before: str) -> None:  # noqa: ARG002 -- the shape it stands in for
-        self.facts.append(Entry(position=position, sealed=sealed, version=self._version))
+    def add_fact(self, position: int, facts: Stretch, index: int, fact: Fact, before: str) -> None:  # noqa: ARG002 -- the shape it stands in for
+        self.facts.append(Entry(position=position, sealed=facts[index], version=self._version))
 
     def touch(self, codes: Iterable[str]) -> None:
         """These tables know no life of a code."""
@@ -211,9 +212,6 @@ class DictStaging:
     def add_misfit(self, device: str, session: bytes, *, reason: str, found: str, expected: str) -> None:
         misfit = Misfit(position=None, device=device, session=session, seq=0, code="", reason=reason, found=found)
         self.misfits.append((misfit, (0, "", "", reason, "", found, expected)))
-
-    def put_item(self, item: Item, before: Item | None) -> None:  # noqa: ARG002 -- the shape it stands in for
-        self.items[item.code] = item
 
     def put_session(self, state: SessionState) -> None:
         self.sessions[state.start.session] = state

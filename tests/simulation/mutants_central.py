@@ -13,9 +13,9 @@ from central.sync.greeting import Greeting, read_position
 from central.sync.inbox import Letter
 from central.sync.ingest import Ingest
 from sync_protocol import envelope, lifecycle
-from sync_protocol.chain import seal
+from sync_protocol.chain import Stretch, stretch
 from sync_protocol.codec import decode_up
-from sync_protocol.facts import Fact, SealedFact, What
+from sync_protocol.facts import Fact, What
 from sync_protocol.items import Item, State
 from sync_protocol.lifecycle import MOVES, Outcome, fold, units_of
 from sync_protocol.machines.ingest import Admission, SessionState, admit, begin
@@ -29,15 +29,16 @@ from tests.simulation.signing import SUITE
 
 def _sealed(batch: Batch, state: SessionState, *, after: int) -> Admission:
     """The facts of a batch past ``after``, sealed onto whatever the batch says."""
-    facts: list[SealedFact] = []
-    previous = batch.previous_hash
-    for seq, body in enumerate(batch.bodies, start=batch.first_seq):
-        sealed = seal(batch.start, seq, previous, body)
-        previous = sealed.hash
-        if seq > after:
-            facts.append(sealed)
+    whole = stretch(batch.start, batch.first_seq, batch.previous_hash, batch.bodies)
+    known = max(0, after + 1 - batch.first_seq)
+    facts = Stretch(
+        start=batch.start,
+        first_seq=batch.first_seq + known,
+        bodies=whole.bodies[known:],
+        hashes=whole.hashes[known:],
+    )
     through = max(state.through, batch.last_seq)
-    return Admission(facts=tuple(facts), state=SessionState(start=state.start, through=through, head=previous))
+    return Admission(facts=facts, state=SessionState(start=state.start, through=through, head=whole.hashes[-1]))
 
 
 _Stored = Callable[[int], bytes | None]
@@ -140,12 +141,8 @@ def _every_box_twice(fact: Fact, stock: Mapping[str, Item]) -> Outcome:
     return fold(fact, stock)
 
 
-_file = Transaction._file
-
-
-def _skip_unreadable(commit: Transaction, sealed: SealedFact, fact: Fact | None, cause: str) -> None:
-    if fact is not None:
-        _file(commit, sealed, fact, cause)
+def _skip_unreadable(_commit: Transaction, _facts: Stretch, _index: int, _cause: str) -> None:
+    """Keeps nothing of it."""
 
 
 def _write_unsynced(ledger: DictLedger, commit: DictTransaction) -> None:
@@ -269,7 +266,7 @@ CENTRAL = (
     Mutant(
         name="unreadable_dropped",
         wrong="a fact that cannot be read is acked and not kept",
-        patches=((Transaction, "_file", _skip_unreadable),),
+        patches=((Transaction, "_file_unreadable", _skip_unreadable),),
     ),
     Mutant(
         name="unit_lost_in_prescan",

@@ -38,7 +38,7 @@ from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Life, Services
 from central.stock.usage import Usages, settle_usages
-from sync_protocol.chain import SessionStart, seal
+from sync_protocol.chain import SessionStart, stretch
 from sync_protocol.codec import encode_fact
 from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Person, Product, Route
 from sync_protocol.facts import Fact, How, What
@@ -135,11 +135,8 @@ class Hospital:
     def record(self, device: str, *facts: Fact) -> None:
         """What an agent would send: the facts of one session of the device, committed."""
         state = begin(SessionStart(device=device, session=self._new_session()))
-        sealed, previous = [], state.head
-        for seq, fact in enumerate(facts, start=1):
-            sealed.append(seal(state.start, seq, previous, encode_fact(fact)))
-            previous = sealed[-1].hash
-        self.ledger.commit(lambda transaction: transaction.append(state.start, sealed, budget=100_000))
+        sealed = stretch(state.start, 1, state.head, map(encode_fact, facts))
+        self.ledger.commit(lambda transaction: transaction.append(sealed, budget=100_000))
 
     def fact(self, what: What, *codes: str, **fields: Any) -> Fact:
         return Fact(what=what, codes=codes, at=self.time.moment(), **fields)
