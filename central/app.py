@@ -20,6 +20,7 @@ from central.connectors.queue import SalesQueue, enqueue_sales
 from central.errors import PortInUseError, StartError
 from central.keyfile import read_or_make
 from central.ledger import store
+from central.ledger.pool_counts import PoolCounts
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
@@ -119,7 +120,7 @@ class Central:
         )
         self.safe = Safe(self.ledger, self.ingest.tell, config.data)
         self.insurer = self._insurer(changes, time)
-        people = People(self.ledger)
+        people, reader = People(self.ledger), open_reader(path)
         self.services = Services(
             ledger=self.ledger,
             receiving=Receiving(self.ledger),
@@ -132,7 +133,8 @@ class Central:
             device_keys=self.device_keys,
             changes=changes,
             time=time,
-            read=open_reader(path),
+            read=reader,
+            pool_counts=PoolCounts(self.ledger, reader),
             conditions=self.conditions,
             life=self.refill.life,
             end_refill=lambda person: self.refill.end(f"ended by {person}"),

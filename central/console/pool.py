@@ -1,6 +1,7 @@
 """The code pool: every code in stock, live, by filters that stand in the URL."""
 
 import datetime as dt
+from collections import Counter
 
 import msgspec
 
@@ -9,7 +10,6 @@ from central.console.visit import View, Visit
 from central.ledger import read_console
 from central.ledger.read_api import ItemFilter
 from central.ledger.read_console import IN_POOL, ProductCount
-from central.ledger.schema import item
 from sync_protocol.items import Kind, State
 
 PAGE = 100
@@ -60,8 +60,9 @@ async def show(visit: Visit) -> View:
     query, engine = visit.query(Query), visit.services.read
     wanted = query.items()
     clauses = read_console.pool_clauses(wanted, query.states())
-    by_state = await read_console.counts(engine, item.c.state, *wanted.clauses())
-    by_product = await read_console.product_counts(engine, clauses)
+    counts = await visit.services.pool_counts.of(wanted)
+    by_state = sum((Counter(count.states) for count in counts), Counter[str]())
+    by_product = [narrowed for count in counts if (narrowed := count.narrowed(query.states())).states]
     codes = await read_console.pool_page(engine, clauses, after=query.after, limit=PAGE)
     values = {
         "query": query,

@@ -149,17 +149,18 @@ class Staging:
         added: list[rows.Row] = []
         moved: list[rows.Row] = []
         changed: list[rows.Row] = []
-        items, last, version = self.items, self._last, self._version
+        items, written, originals = self.items, self._written, self._originals
+        last, version = self._last, self._version
         touched = sorted(self._touched - items.keys())
         for code in sorted(items):
-            item, before, position = items[code], self._written.get(code) or self._originals[code], last.get(code, 0)
+            item, before, position = items[code], written.get(code) or originals[code], last.get(code, 0)
             if before is None:
                 added.append(rows.new_item_row(item, version, position))
             elif _stays_in_place(before, item):
                 moved.append(rows.moved_item_row(item, version, position))
             else:
                 changed.append(rows.changed_item_row(item, version, position))
-        self._written.update(items)
+        written.update(items)
         items.clear()
         self._touched.clear()
         self._connection.executemany(statements.ADD_ITEM, added)

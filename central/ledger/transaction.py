@@ -119,11 +119,11 @@ class Transaction:
     def load(self, codes: Iterable[str]) -> None:
         """Bring the committed items of these codes into ``stock``."""
         originals, stock, last = self.originals, self.stock, self._last
-        missing = {code: None for code in codes if code not in originals}
+        missing = sorted({code for code in codes if code not in originals})
         if not missing:
             return
-        originals.update(missing)
-        found = list(in_chunks(self._connection, statements.ITEMS, sorted(missing)))
+        originals.update(dict.fromkeys(missing))
+        found = list(in_chunks(self._connection, statements.ITEMS, missing))
         for row, item in zip(found, rows.items_of(found), strict=True):
             code = item.code
             originals[code] = stock[code] = item

@@ -6,7 +6,7 @@ one (acks, deltas, news to pages) sees only committed state.
 
 import pathlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -19,6 +19,7 @@ from central.ledger import garbage, heads, mark, signing, statements, store
 from central.ledger.seal import Seal, State
 from central.ledger.transaction import Preparation, Transaction, read_session
 from sync_protocol.chain import SessionStart
+from sync_protocol.items import Item
 from sync_protocol.machines.incarnation import Mark, mint, wake
 from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Rows
@@ -32,10 +33,11 @@ _log = structlog.get_logger()
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a commit changed, for those who tell others."""
+    """What a commit changed, for those who tell others. ``before``: its items as they were, None: unknown."""
 
     version: int
     rows: Rows
+    before: Mapping[str, Item | None] = {}
 
 
 Consequence = Callable[[Transaction], None]
@@ -238,7 +240,7 @@ class Ledger:
         self._version = transaction.version
         self._position = transaction.position
         self._own = transaction.own
-        committed = Committed(version=transaction.version, rows=transaction.delta_rows())
+        committed = Committed(version=transaction.version, rows=transaction.delta_rows(), before=transaction.originals)
         for listener in self._listeners:
             listener(committed)
         self._changes.announce(self._version)

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.changes import Changes
 from central.clock import HospitalTime
+from central.ledger.pool_counts import PoolCounts
 from central.ledger.write import Ledger
 from central.stock.device_keys import DeviceKeys
 from central.stock.exceptions import Exceptions
@@ -65,6 +66,7 @@ class Services:
     changes: Changes
     time: HospitalTime
     read: AsyncEngine
+    pool_counts: PoolCounts
     conditions: Callable[[], tuple[Condition, ...]]
     """How central is, for /healthz and the console."""
     life: Callable[[], Life]

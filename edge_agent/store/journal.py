@@ -17,7 +17,7 @@ from edge_agent.errors import StoreError
 from edge_agent.store import folder, opening, schema, sqlite
 from edge_agent.store.opening import Line
 from edge_agent.store.witness import Witness
-from sync_protocol.chain import SessionStart, link
+from sync_protocol.chain import SessionStart, links
 from sync_protocol.facts import FactId
 from sync_protocol.items import Item
 
@@ -121,25 +121,26 @@ class Journal:
     def commit(self, bodies: Sequence[bytes], touched: Iterable[Touched]) -> tuple[FactId, ...]:
         """Write facts and what they did, all or nothing, durably. Raises StoreError or JournalCorruptError."""
         line = self._line
-        previous, seq, facts = line.head_hash, line.head, []
-        first = line.position(seq + 1)
+        hashes, seq, first = links(line.head_hash, bodies), line.head + len(bodies), line.position(line.head + 1)
+        head_hash = hashes[-1] if hashes else line.head_hash
         # bytearray: for each plain bytes the driver looks for an adapter first, at several times the cost of the value.
-        for body in bodies:
-            seq += 1
-            previous = link(previous, body)
-            facts.append((line.position(seq), bytearray(body), bytearray(previous)))
+        facts = [
+            (position, bytearray(body), bytearray(digest))
+            for position, (body, digest) in enumerate(zip(bodies, hashes, strict=True), first)
+        ]
         rows = [_overlay_row(change.item, first + change.index) for change in touched]
         try:
             self._write(((_ADD_FACT, facts), (_TOUCH, rows)))
         except StoreError:
-            if (line.head, line.head_hash) != (seq, previous):  # read anew after the failure
+            if (line.head, line.head_hash) != (seq, head_hash):  # read anew after the failure
                 raise
-        line.head, line.head_hash = seq, previous
+        line.head, line.head_hash = seq, head_hash
         self._remember(row[1] for row in rows)
         self._testify()
         start = line.start
         return tuple(
-            FactId(device=start.device, session=start.session, seq=seq - back) for back in range(len(facts) - 1, -1, -1)
+            FactId(device=start.device, session=start.session, seq=each)
+            for each in range(seq - len(bodies) + 1, seq + 1)
         )
 
     def write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

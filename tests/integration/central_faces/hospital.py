@@ -22,6 +22,7 @@ from central.clock import HospitalTime, SystemClock
 from central.connectors.queue import enqueue_sales
 from central.errors import StartError
 from central.ledger import store
+from central.ledger.pool_counts import PoolCounts
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
@@ -120,6 +121,7 @@ class Hospital:
             changes=self.changes,
             time=self.time,
             read=self.read,
+            pool_counts=PoolCounts(self.ledger, self.read),
             conditions=lambda: self.conditions,
             life=lambda: self.life,
             end_refill=self._end_refill,
