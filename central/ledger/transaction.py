@@ -29,7 +29,7 @@ _PRESCANNED, _PIECE = What.PRESCANNED, Kind.PIECE
 
 
 class Folded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A fact of this commit and what it did."""
+    """A fact of this commit and what it did. ``index``: its place in the stretch that it came in."""
 
     position: int
     facts: Stretch
@@ -148,6 +148,7 @@ class Transaction:
             if fact is None:
                 self._file_unreadable(facts, count, cause)
             else:
+                self._prepare(fact)
                 self._file(facts, count, fact)
             count += 1
         through = facts.first_seq + count - 1
@@ -157,9 +158,10 @@ class Transaction:
     def record(self, fact: Fact) -> Folded:
         """Append a fact of central's own and fold it. The caller decides what a refusal means to it."""
         self.has_work = True
-        own = self.own
-        facts = stretch(own.start, own.through + 1, own.head, [encode_fact(fact)])
         self.load(fact.codes)
+        self._prepare(fact)
+        own = self.own  # a preparation may have recorded others before this one
+        facts = stretch(own.start, own.through + 1, own.head, [encode_fact(fact)])
         self._file(facts, 0, fact)
         self.own = SessionState(start=own.start, through=facts.first_seq, head=facts.hashes[0])
         self._advance(self.own)
@@ -187,9 +189,11 @@ class Transaction:
         self.position += 1
         self._staging.add_unreadable(self.position, facts[index], cause)
 
-    def _file(self, facts: Stretch, index: int, fact: Fact) -> None:
+    def _prepare(self, fact: Fact) -> None:
         for prepare in self._preparations:
             prepare(self, fact)
+
+    def _file(self, facts: Stretch, index: int, fact: Fact) -> None:
         stock = self.stock
         try:
             outcome = fold(fact, stock)

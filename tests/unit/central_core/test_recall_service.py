@@ -13,6 +13,7 @@ from central.stock import recall_items
 from central.stock.recall_key import FILE, RecallKey, open_key
 from central.stock.recalls import NewRecall, Recalls
 from central.stock.usage import Usage
+from sync_protocol.chain import link
 from sync_protocol.documents import OrderState, Person
 from sync_protocol.errors import WireError
 from sync_protocol.facts import How, Moment, What
@@ -181,6 +182,19 @@ async def test_a_piece_used_before_its_cabinet_told_of_the_taking_is_used(pharma
     cabinet = HandAgent("cabinet-1")
     await pharmacy.send(cabinet, cabinet.batch(pharmacy.fact(What.TAKEN, piece(1), how=How.RFID)))
     assert pharmacy.state(piece(1)) is State.DISPENSED
+
+
+async def test_what_releases_an_item_for_a_fact_of_centrals_own_stands_before_it_in_the_chain(pharmacy: Desk) -> None:
+    await pharmacy.in_stock(STENT, [piece(1)], note="N-5")
+    cabinet = HandAgent("cabinet-1")
+    await pharmacy.send(cabinet, cabinet.batch(pharmacy.fact(What.TAKEN, piece(1), how=How.RFID)))
+    await pharmacy.recalls.issue(a_recall(product="STENT"))
+    await pharmacy.usage.record(Usage(id="U1", codes=(piece(1),), patient="P-9", wall_us=NOON_US))
+    assert pharmacy.state(piece(1)) is State.DISPENSED
+    own = pharmacy.rows("SELECT seq, what, hash, body FROM fact WHERE device = 'central' ORDER BY position")
+    assert [seq for seq, *_ in own] == [*range(1, len(own) + 1)]
+    assert [what for _, what, *_ in own][-2:] == ["released", "dispensed"]
+    assert own[-1][2] == link(own[-2][2], own[-1][3])
 
 
 async def test_more_items_than_a_commit_holds_are_frozen_in_several(

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sync_protocol import codec, topics
-from sync_protocol.chain import SessionStart, link, seal, verify
+from sync_protocol.chain import SessionStart, link, seal, stretch, verify
 from sync_protocol.errors import ChainError, FactError, ProtocolError, WireError
 from sync_protocol.facts import MAX_CODES, Fact, FactId, Moment, What
 from sync_protocol.messages import Ack, Batch, Delta, Hello, Pull, Refused, Rows, Welcome
@@ -42,6 +42,20 @@ def test_a_chain_breaks_at_an_edit_a_cut_and_a_swap() -> None:
     for broken in (edited, facts[:2] + facts[3:], [facts[1], facts[0], *facts[2:]]):
         with pytest.raises(ChainError):
             verify(START.hash, broken)
+
+
+def test_a_stretch_is_the_facts_that_are_sealed_one_by_one() -> None:
+    bodies = [codec.encode_fact(counted(f"c{seq}")) for seq in range(4, 9)]
+    facts, previous = [], b"h" * 32
+    for seq, body in enumerate(bodies, start=4):
+        facts.append(seal(START, seq, previous, body))
+        previous = facts[-1].hash
+    whole = stretch(START, 4, b"h" * 32, iter(bodies))
+    assert [*whole] == facts
+    assert (len(whole), whole[2], whole[-1]) == (5, facts[2], facts[4])
+    assert verify(b"h" * 32, [*whole]) == whole.hashes[-1]
+    with pytest.raises(IndexError):
+        whole[5]
 
 
 def test_two_sessions_of_one_device_never_share_a_first_hash() -> None:
