@@ -23,6 +23,7 @@ from central.ledger import store
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
+from central.stock.counts import check_counts
 from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
 from central.stock.fulfilment import settle_orders
@@ -76,7 +77,7 @@ class Central:
         changes = Changes()
         self.ledger = Ledger(path, time, changes, new_session)
         self.ledger.prepare(believe, follow_hand_outs)
-        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales, check_counts)
         self.recalls = Recalls(self.ledger, open_key(config.data))
         self.ledger.listen(self.recalls.committed)
         self.inbox = Inbox()
@@ -130,6 +131,7 @@ class Central:
             exceptions=Exceptions(self.ledger),
             recalls=self.recalls,
             device_keys=self.device_keys,
+            sales=SalesQueue(self.ledger),
             changes=changes,
             time=time,
             read=open_reader(path),

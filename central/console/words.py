@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from central.indicators.axis import Step
+from central.indicators.report import Indicator
 from sync_protocol.allocation import Rule
 from sync_protocol.documents import OrderKind, OrderState
 from sync_protocol.facts import How, What
@@ -147,6 +149,28 @@ INSURER_STATES: Mapping[str, str] = {
     "unknown": message("no answer, being asked"),
     "accepted": message("accepted"),
     "refused": message("refused"),
+    "exempt": message("not for an insurer"),
+}
+INDICATORS: Mapping[str, str] = {
+    Indicator.UPLOAD: message("Upload rate"),
+    Indicator.STOCKTAKE: message("Stocktake error"),
+    Indicator.ERRORS: message("Dispensing errors a day"),
+    Indicator.LONG_TERM: message("Dispensing time, long-term orders"),
+    Indicator.STAT: message("Dispensing time, stat orders"),
+    Indicator.DISCHARGE: message("Dispensing time, discharge orders"),
+}
+BASES: Mapping[str, str] = {
+    Indicator.UPLOAD: message("units billed"),
+    Indicator.STOCKTAKE: message("items counted or missing"),
+    Indicator.ERRORS: message("days with hand-outs"),
+    Indicator.LONG_TERM: message("orders"),
+    Indicator.STAT: message("orders"),
+    Indicator.DISCHARGE: message("orders"),
+}
+"""What an indicator rests on."""
+STEPS: Mapping[str, str] = {
+    Step.DAY: message("day by day"),
+    Step.WEEK: message("week by week"),
 }
 PARTS: Mapping[str, str] = {
     "ledger": message("ledger"),
@@ -233,4 +257,7 @@ EVERY: Mapping[str, Mapping[str, str]] = {
     "order_state": ORDER_STATES,
     "insurer_state": INSURER_STATES,
     "part": PARTS,
+    "indicator": INDICATORS,
+    "base": BASES,
+    "step": STEPS,
 }

@@ -25,7 +25,7 @@ from central.ledger.schema import (
 from sync_protocol.documents import Order, Product
 from sync_protocol.items import Item, State
 
-INSURER_STATES = ("waiting", "sending", "unknown", "accepted", "refused")
+INSURER_STATES = ("waiting", "sending", "unknown", "accepted", "refused", "exempt")
 IN_POOL = (
     State.IN_STOCK,
     State.LOCKED,

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.changes import Changes
 from central.clock import HospitalTime
+from central.connectors.queue import SalesQueue
 from central.ledger.write import Ledger
 from central.stock.device_keys import DeviceKeys
 from central.stock.exceptions import Exceptions
@@ -62,6 +63,7 @@ class Services:
     exceptions: Exceptions
     recalls: Recalls
     device_keys: DeviceKeys
+    sales: SalesQueue
     changes: Changes
     time: HospitalTime
     read: AsyncEngine
