@@ -101,6 +101,9 @@ class SalesQueue:
         rows = self._ledger.connection.execute(statements.DUE_SALES, (state, now_us, limit)).fetchall()
         return [_sale(row) for row in rows]
 
+    def find(self, ids: Iterable[int]) -> list[Sale]:
+        return [_sale(row) for row in in_chunks(self._ledger.connection, statements.SALES, sorted(ids))]
+
     def wait_us(self) -> int | None:
         """Microseconds until the next row is due; None: no row waits."""
         (next_us,) = self._ledger.connection.execute(statements.NEXT_SALE).fetchone()

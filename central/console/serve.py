@@ -42,6 +42,7 @@ PAGES: dict[str, Page] = {
 Export = Callable[[Visit], Awaitable[Sheet]]
 SHEETS: dict[str, Export] = {
     "/indicators.csv": indicators.sheet,
+    "/insurer.csv": insurer.sheet,
 }
 
 
@@ -63,6 +64,7 @@ class Console:
         app.router.add_post("/exceptions/{id}/close", self._close_exception)
         app.router.add_post("/sync/refill/end", self._end_refill)
         app.router.add_post("/sync/devices/{device}/accept", self._act(device_keys.accept))
+        app.router.add_post("/insurer/repair", self._act(insurer.repair))
         app.router.add_post("/recalls", self._act(recalls.issue))
         app.router.add_post("/recalls/{id}/lift", self._act(recalls.lift))
         app.router.add_get("/sign-in", self._sign_in_page)

@@ -184,7 +184,7 @@ SENDING_IS_UNKNOWN = (
     "UPDATE insurer_row SET state = 'unknown', attempts = attempts + 1, next_try_us = 0, updated_us = ?, "
     "cause = 'central was restarted while the row was sent' WHERE state = 'sending'"
 )
-DUE_SALES = (
+_READ_SALE = (
     "SELECT row.id, row.box, row.quantity, row.is_split, row.attempts, coalesce(orders.is_self_pay, 0), "
     "row.order_id, coalesce(orders.visit, ''), "
     "coalesce(orders.patient, ''), coalesce(orders.prescriber, ''), coalesce(item.lot, ''), "
@@ -192,9 +192,10 @@ DUE_SALES = (
     "product.body, fact.hash "
     "FROM insurer_row AS row JOIN fact ON fact.position = row.position LEFT JOIN item ON item.code = row.box "
     "LEFT JOIN product ON product.id = item.product LEFT JOIN orders ON orders.id = row.order_id "
-    "LEFT JOIN person ON person.id = fact.operator "
-    "WHERE row.state = ? AND row.next_try_us <= ? ORDER BY row.id LIMIT ?"
+    "LEFT JOIN person ON person.id = fact.operator"
 )
+DUE_SALES = f"{_READ_SALE} WHERE row.state = ? AND row.next_try_us <= ? ORDER BY row.id LIMIT ?"
+SALES = f"{_READ_SALE} WHERE row.id IN ({{codes}})"
 NEXT_SALE = "SELECT min(next_try_us) FROM insurer_row WHERE state IN ('waiting', 'unknown')"
 BLOCKED_SALES = "SELECT id, state, cause FROM insurer_row WHERE id IN ({codes}) AND state IN ('refused', 'unknown')"
 SEND_AGAIN = "UPDATE insurer_row SET state = 'waiting', cause = '', next_try_us = 0, updated_us = ? WHERE id = ?"
