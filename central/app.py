@@ -138,6 +138,7 @@ class Central:
             conditions=self.conditions,
             life=self.refill.life,
             end_refill=lambda person: self.refill.end(f"ended by {person}"),
+            shifts=config.shifts,
         )
 
     def conditions(self) -> tuple[Condition, ...]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from central.console.chart import Chart, Given, chart
+from central.console.message import message
 from central.console.sheet import Cell, Sheet, listed
 from central.console.visit import View, Visit
-from central.console.words import message
 from central.errors import InvalidError
 from central.indicators.axis import Axis, Period, Step
 from central.indicators.report import SHARES, TIMES, Comparison, Figure, Indicator, Series, compare

@@ -13,10 +13,11 @@ from central.api.documents import Place, Text
 from central.connectors import envelope
 from central.connectors.envelope import Institution
 from central.connectors.queue import Sale
+from central.console.figure_words import CAUSES, NO_ANSWERS
+from central.console.message import message
 from central.console.pins import Pins
 from central.console.sheet import Cell, Sheet
 from central.console.visit import View, Visit
-from central.console.words import CAUSES, NO_ANSWERS, message
 from central.ledger import read_console
 from central.ledger.read_board import Board, BoardFilter, BoardRow, board, repairs
 

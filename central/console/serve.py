@@ -11,7 +11,7 @@ from aiohttp import web
 from central.api.decode import MalformedError, Mistake
 from central.api.problems import status_of
 from central.auth import COOKIE, SESSION_IDLE_S, Session, Sessions
-from central.console import device_keys, exceptions, indicators, insurer, orders, pool, recalls, sync, timeline
+from central.console import device_keys, exceptions, indicators, insurer, orders, pool, recalls, scans, sync, timeline
 from central.console.language import COOKIE as LANGUAGE_COOKIE
 from central.console.language import Language, languages
 from central.console.live import Live
@@ -38,11 +38,13 @@ PAGES: dict[str, Page] = {
     "/orders": orders.show,
     "/insurer": insurer.show,
     "/indicators": indicators.show,
+    "/scans": scans.show,
 }
 Export = Callable[[Visit], Awaitable[Sheet]]
 SHEETS: dict[str, Export] = {
     "/indicators.csv": indicators.sheet,
     "/insurer.csv": insurer.sheet,
+    "/scans.csv": scans.sheet,
 }
 
 

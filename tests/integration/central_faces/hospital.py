@@ -21,6 +21,7 @@ from central.changes import Changes
 from central.clock import Clock, HospitalTime, SystemClock
 from central.connectors.queue import SalesQueue, enqueue_sales
 from central.errors import StartError
+from central.indicators.scans import Shifts
 from central.ledger import store
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
@@ -125,6 +126,7 @@ class Hospital:
             conditions=lambda: self.conditions,
             life=lambda: self.life,
             end_refill=self._end_refill,
+            shifts=Shifts(),
         )
 
     def _end_refill(self, person: str) -> None:

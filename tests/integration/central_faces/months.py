@@ -50,9 +50,14 @@ class Months:
         self.offsets = {"station-1": 0, "station-2": -37_000_000, "pda-1": None}
         self.held: dict[str, list[Fact]] = {name: [] for name in self.offsets}
 
-    async def play(self, first: dt.date, days: int, *, orders: int, mistakes: int, accepted: float) -> None:
+    async def play(
+        self, first: dt.date, days: int, *, orders: int, mistakes: int, accepted: float, slips: int = 0
+    ) -> None:
         for n in range(days):
             await self.day(first + dt.timedelta(days=n), orders, mistakes)
+            for _ in range(orders):
+                if self.chance.randrange(100) < slips:
+                    self.slip()
             self.answer(accepted)
         for device in self.held:
             self.tell(device)
@@ -112,6 +117,20 @@ class Months:
         wrong = self.chance.choice((order, "O-none"))
         which = self.chance.choice((code, code, f"8100001{self.chance.randrange(10**12, 10**13)}"))
         self.say(device, What.DISPENSED, which, order=wrong, how=How.SCAN)
+
+    def slip(self) -> None:
+        """A box that nobody had pre-scanned or locked goes out: scanned late, or forced by two people."""
+        free = "SELECT code FROM item WHERE state = 'in_stock' AND kind = 'box' AND product = ? ORDER BY code LIMIT 1"
+        found = self.hospital.ledger.connection.execute(free, (WHOLE.id,)).fetchone()
+        if found is None:
+            return
+        self.orders += 1
+        if self.chance.random() < 0.5:
+            self.say("station-1", What.DISPENSED, *found, order=f"late-{self.orders}", how=How.LATE_SCAN)
+        else:
+            fields = {"witness": "gone", "reason": "扫码枪故障", "order": f"forced-{self.orders}"}
+            self.say("station-1", What.DISPENSED, *found, how=How.LATE_SCAN, **fields)
+        self.tell("station-1")
 
     def count(self) -> None:
         """The cabinet, by its tags: some are not heard, one may be of somebody else."""

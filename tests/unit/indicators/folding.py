@@ -10,8 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 ZONE = ZoneInfo("Asia/Shanghai")
-WHAT, CODES, AT, LOCATION, ORDER, HOW = 0, 1, 2, 5, 7, 8
-UNITS = 14
+WHAT, CODES, AT, OPERATOR, WITNESS, LOCATION, ORDER, HOW, UNITS, REASON = 0, 1, 2, 3, 4, 5, 7, 8, 14, 17
 WRONG = {"already_dispensed", "wrong_order"}
 
 
