@@ -1,5 +1,6 @@
 """Indicators: two periods of the reader's choice beside each other, each with its course and with a paired t-test."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Iterator, Sequence
 
@@ -94,7 +95,9 @@ async def _compare(visit: Visit, query: Query) -> Compared:
     first, second = Axis(a, query.step, time.midnight_us), Axis(b, query.step, time.midnight_us)
     since_us = min(first.start_us, second.start_us)
     read = await figures(visit.services.read, since_us=since_us)
-    return Compared(first=first, second=second, found=compare(first, second, read))
+    # On a thread: a year of a large hospital takes seconds, and central has other work.
+    found = await asyncio.to_thread(compare, first, second, read)
+    return Compared(first=first, second=second, found=found)
 
 
 def _period(name: str, first: dt.date | None, last: dt.date | None, usual: Period) -> Period:

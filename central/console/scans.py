@@ -1,5 +1,6 @@
 """Missed and forced scans by person and shift, each slip with its moment, and the same by day as a file."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Iterator, Sequence
 
@@ -58,8 +59,8 @@ async def show(visit: Visit) -> View:
     first, last, steps = await _steps(visit, query)
     names = await read_console.people_names(services.read, {one.operator for one in steps})
     names |= await read_console.people_names(services.read, {one.witness for one in steps})
-    slips = [event for event in events(steps) if query.slip in {None, event.slip}]
-    found = lines(steps, services.shifts, services.time.local)
+    slips = [event for event in await asyncio.to_thread(events, steps) if query.slip in {None, event.slip}]
+    found = await asyncio.to_thread(lines, steps, services.shifts, services.time.local)
     values = {
         "query": query,
         "first": first,
@@ -77,7 +78,8 @@ async def show(visit: Visit) -> View:
 
 async def sheet(visit: Visit) -> Sheet:
     _, _, steps = await _steps(visit, visit.query(Query))
-    found = lines(steps, visit.services.shifts, visit.services.time.local, is_by_day=True)
+    shifts, local = visit.services.shifts, visit.services.time.local
+    found = await asyncio.to_thread(lines, steps, shifts, local, is_by_day=True)
     names = await read_console.people_names(visit.services.read, {one.operator for one in steps})
     heads = tuple(visit.language.say(head) for head in _HEADS)
     return Sheet(name="scans", heads=heads, rows=listed(_rows(visit, found, names)))

@@ -53,8 +53,3 @@ class Axis:
 
     def point_of(self, day: int) -> int:
         return day // self._length
-
-    def find(self, us: int) -> int | None:
-        """Number of the point that a moment lies in; None: it lies outside the period."""
-        day = self.day(us)
-        return None if day is None else self.point_of(day)

@@ -35,6 +35,8 @@ TIMES = {
     OrderKind.STAT: Indicator.STAT,
     OrderKind.DISCHARGE: Indicator.DISCHARGE,
 }
+Placed = tuple[int | None, Sold]
+"""What was handed out, with the number of its day in the period; None: on none of them."""
 SHARES = frozenset({Indicator.UPLOAD, Indicator.STOCKTAKE})
 
 
@@ -83,34 +85,35 @@ def compare(first: Axis, second: Axis, figures: Figures) -> dict[Indicator, Comp
 
 
 def series(axis: Axis, figures: Figures) -> dict[Indicator, Series]:
+    sold = [(axis.day(one.us), one) for one in figures.sold]
     found = {
-        Indicator.UPLOAD: _shares(axis, _uploads(figures.sold)),
-        Indicator.STOCKTAKE: _shares(axis, _differences(figures.counts)),
-        Indicator.ERRORS: _a_day(axis, figures),
+        Indicator.UPLOAD: _shares(axis, _uploads(sold)),
+        Indicator.STOCKTAKE: _shares(axis, _differences(axis, figures.counts)),
+        Indicator.ERRORS: _a_day(axis, [axis.day(us) for us in figures.errors], {day for day, _ in sold}),
     }
-    minutes = _minutes(axis, figures)
+    minutes = _minutes(axis, sold, figures.handed_before)
     return found | {indicator: _times(axis, minutes[kind]) for kind, indicator in TIMES.items()}
 
 
-def _uploads(sold: Iterable[Sold]) -> Iterator[tuple[int, int, int]]:
-    for one in sold:
+def _uploads(sold: Iterable[Placed]) -> Iterator[tuple[int | None, int, int]]:
+    for day, one in sold:
         if not one.is_self_pay:
-            yield one.us, one.units if one.state == ACCEPTED else 0, one.units
+            yield day, one.units if one.state == ACCEPTED else 0, one.units
 
 
-def _differences(counts: Iterable[Counted]) -> Iterator[tuple[int, int, int]]:
+def _differences(axis: Axis, counts: Iterable[Counted]) -> Iterator[tuple[int | None, int, int]]:
     for one in counts:
-        yield one.us, one.missing + one.surplus, one.counted + one.missing
+        yield axis.day(one.us), one.missing + one.surplus, one.counted + one.missing
 
 
-def _shares(axis: Axis, parts: Iterable[tuple[int, int, int]]) -> Series:
-    """Of (moment, part, whole)."""
+def _shares(axis: Axis, parts: Iterable[tuple[int | None, int, int]]) -> Series:
+    """Of (day, part, whole)."""
     sums = [[0, 0] for _ in axis.points]
-    for us, part, whole in parts:
-        point = axis.find(us)
-        if point is not None:
-            sums[point][0] += part
-            sums[point][1] += whole
+    for day, part, whole in parts:
+        if day is not None:
+            point = sums[axis.point_of(day)]
+            point[0] += part
+            point[1] += whole
     return Series(
         whole=_share(sum(part for part, _ in sums), sum(whole for _, whole in sums)),
         points=tuple(_share(part, whole) for part, whole in sums),
@@ -121,37 +124,36 @@ def _share(part: int, whole: int) -> Figure:
     return Figure(value=part / whole if whole else None, base=whole)
 
 
-def _a_day(axis: Axis, figures: Figures) -> Series:
-    """A day on which nothing was handed out is no day without errors: it does not count."""
-    errors = [0] * len(axis.points)
-    for us in figures.errors:
-        point = axis.find(us)
-        if point is not None:
-            errors[point] += 1
-    moments = [*figures.errors, *(one.us for one in figures.sold)]
-    busy = Counter(axis.point_of(day) for day in {axis.day(us) for us in moments} if day is not None)
-    points = [Figure(value=n / busy[i] if busy[i] else None, base=busy[i]) for i, n in enumerate(errors)]
-    days = busy.total()
-    return Series(whole=Figure(value=sum(errors) / days if days else None, base=days), points=tuple(points))
+def _a_day(axis: Axis, wrong: Iterable[int | None], handed: set[int | None]) -> Series:
+    """By the days of errors and of hand-outs. A day on which nothing was handed out is no day without errors."""
+    days = [day for day in wrong if day is not None]
+    errors = Counter(axis.point_of(day) for day in days)
+    busy = Counter(axis.point_of(day) for day in {*handed, *days} if day is not None)
+    points = tuple(
+        Figure(value=errors[n] / busy[n] if busy[n] else None, base=busy[n]) for n in range(len(axis.points))
+    )
+    total = busy.total()
+    return Series(whole=Figure(value=len(days) / total if total else None, base=total), points=points)
 
 
-def _minutes(axis: Axis, figures: Figures) -> Mapping[str, list[tuple[int, float]]]:
+def _minutes(
+    axis: Axis, sold: Iterable[Placed], handed_before: Mapping[str, int]
+) -> Mapping[str, list[tuple[int, float]]]:
     """By kind of order: the point that an order was executed in, and how long it took."""
-    handed = dict(figures.handed_before)
+    handed = dict(handed_before)
     found: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for one in sorted(figures.sold, key=_moment):
+    for day, one in sorted(sold, key=_moment):
         if not one.kind:
             continue
         before = handed.get(one.order, 0)
         handed[one.order] = before + one.units
-        point = axis.find(one.us)
-        if before < one.ordered <= before + one.units and point is not None:
-            found[one.kind].append((point, max(0, one.us - one.arrived_us) / _MINUTE_US))
+        if before < one.ordered <= before + one.units and day is not None:
+            found[one.kind].append((axis.point_of(day), max(0, one.us - one.arrived_us) / _MINUTE_US))
     return found
 
 
-def _moment(one: Sold) -> int:
-    return one.us
+def _moment(placed: Placed) -> int:
+    return placed[1].us
 
 
 def _times(axis: Axis, minutes: Sequence[tuple[int, float]]) -> Series:

@@ -8,14 +8,15 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.ledger.happened import happened_us
-from central.ledger.read_figures import first_position
+from central.ledger.read_figures import first_position, windows
 from sync_protocol.codec import decode_fact
 from sync_protocol.errors import ProtocolError
 from sync_protocol.facts import Fact, How, What
 
 SCAN_STEPS = (What.RECEIVED, What.PRESCANNED, What.DISPENSED, What.RETURNED)
 _FACTS = text(
-    "SELECT position, body, received_us FROM fact WHERE position >= :first AND what IN :steps ORDER BY position"
+    "SELECT position, body, received_us FROM fact WHERE position BETWEEN :low AND :high AND what IN :steps "
+    "ORDER BY position"
 ).bindparams(bindparam("steps", value=[str(what) for what in SCAN_STEPS], expanding=True))
 # A hand-out of what the ledger did not know, or of what lay in stock without a lock and was not scanned late.
 _UNSCANNED = text(
@@ -48,10 +49,11 @@ async def told(engine: AsyncEngine, *, since_us: int, until_us: int) -> list[Tol
         for position, code in await connection.execute(_UNSCANNED, {"first": first}):
             unscanned[position].append(code)
         found = []
-        for position, body, received_us in await connection.execute(_FACTS, {"first": first}):
-            us = happened_us(body, received_us)
-            if since_us <= us < until_us:
-                found.append(_told(position, us, body, tuple(unscanned.get(position, ()))))
+        async for rows in windows(connection, _FACTS, first=first):
+            for position, body, received_us in rows:
+                us = happened_us(body, received_us)
+                if since_us <= us < until_us:
+                    found.append(_told(position, us, body, tuple(unscanned.get(position, ()))))
     return [one for one in found if one is not None]
 
 
