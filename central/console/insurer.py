@@ -94,8 +94,17 @@ async def show(visit: Visit) -> View:
         "products": await read_console.products(engine),
         "refused": counts["refused"].rows if "refused" in counts else 0,
         "most": MOST_AT_ONCE,
+        "trouble": _trouble(visit),
     }
     return View(template="insurer.html", values=values)
+
+
+def _trouble(visit: Visit) -> tuple[str, str]:
+    """Why nothing is sent at the moment, and what to do; empty while all is well."""
+    parts = [part for part in visit.services.conditions() if part.part == "insurer"]
+    if not parts:
+        return visit.language.say("nothing is sent: no insurer is configured"), ""
+    return ("", "") if parts[0].is_ok else (_cause(visit, parts[0].cause), visit.known(parts[0].advice))
 
 
 async def sheet(visit: Visit) -> Sheet:

@@ -1,7 +1,8 @@
 """What the indicators are computed of. A moment is always when something happened (``happened_us``), in UTC.
 
 Nothing happens after it was received, so the facts of a period stand at or after the first that was received in it;
-that one is found by halving, because positions are in the order of receipt.
+that one is found by halving, because positions are in the order of receipt. Where central's own clock was set back they
+are not quite, so the search begins a day earlier.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -15,6 +16,8 @@ from sync_protocol.lifecycle import Reason
 
 _CHUNK = 5_000
 _WINDOW = 10_000
+_SET_BACK_US = 86_400_000_000
+"""How far central's clock may have been set back."""
 DISPENSING_ERRORS = (
     Reason.ALREADY_DISPENSED,
     Reason.EXPIRED,
@@ -110,7 +113,8 @@ async def windows(connection: AsyncConnection, query: Any, *, first: int) -> Asy
 
 
 async def first_position(connection: AsyncConnection, since_us: int) -> int:
-    """Of the first fact that was received at this moment or later."""
+    """Of a fact before which none happened at this moment or later."""
+    since_us -= _SET_BACK_US
     low, high = 1, int((await connection.execute(_LAST)).scalar_one()) + 1
     while low < high:
         middle = (low + high) // 2

@@ -13,12 +13,14 @@ from playwright.async_api import Browser, Page, expect
 from central.connectors.envelope import Institution
 from central.connectors.insurer import Insurer, NoAnswerError, NotTakenError
 from central.connectors.queue import SalesQueue
+from central.stock.services import Condition
 from hardware_sims.platforms.insurer import Insurer as Platform
 from hardware_sims.platforms.insurer import Trouble
 from hardware_sims.platforms.serving import served
 from sync_protocol.documents import OrderKind
 from sync_protocol.facts import How, What
 from sync_protocol.items import Kind
+from tests.browser.central.morning import ADVICE
 from tests.browser.central.test_console_pages import CUT_OFF, SCREENSHOTS, SIZE, open_page, sign_in
 from tests.integration.central_faces.hospital import PEOPLE, Hospital, box, serving
 from tests.integration.central_faces.hospital import SPLIT as BARE
@@ -28,6 +30,7 @@ from tests.unit.indicators.folding import Fold
 
 pytestmark = pytest.mark.browser
 CODE = "H11010000001"
+IMPATIENT = aiohttp.ClientTimeout(total=0.5)
 SPLIT = msgspec.structs.replace(BARE, insurance_code="XJ01", hospital_code="H-1", box_price="23.10")
 WHOLE = msgspec.structs.replace(UNCODED, name="=HYPERLINK(1)胰岛素", hospital_code="H-2", box_price="88")
 Step = Callable[[], Awaitable[bool]]
@@ -38,7 +41,7 @@ async def insured(hospital: Hospital) -> AsyncIterator[tuple[Step, Platform]]:
     """One round of the worker against the platform, whose second answer is lost on the way."""
     contents = {"XJ01": SPLIT.units, "XJ02": 1}
     platform = Platform(institution=CODE, contents=contents, troubles={2: Trouble.TIMEOUT_AFTER_COMMIT})
-    async with served(platform.application()) as address, aiohttp.ClientSession() as http:
+    async with served(platform.application()) as address, aiohttp.ClientSession(timeout=IMPATIENT) as http:
         insurer = Insurer(
             SalesQueue(hospital.ledger),
             Institution(code=CODE, name="医院", region="110100"),
@@ -53,7 +56,7 @@ async def insured(hospital: Hospital) -> AsyncIterator[tuple[Step, Platform]]:
                 return await insurer.round(http)
             return False
 
-        http._timeout = aiohttp.ClientTimeout(total=0.5)
+        hospital.conditions = (*hospital.conditions, Condition(part="insurer"))
         yield step, platform
 
 
@@ -133,6 +136,11 @@ async def test_every_unit_is_on_the_board_and_gaps_are_repaired(chromium: Browse
         shown = {"accepted": 9, "waiting to be sent": 1, "no answer, being asked": 4, "refused": 2}
         assert await units(page) == shown | {"not for an insurer": 2}
         assert sum(shown.values()) + 2 == handed_out
+        hospital.conditions = (
+            Condition(part="insurer", cause="http://platform: no connection: refused", advice=ADVICE),
+        )
+        await page.reload()
+        await expect(page.locator(".cause")).to_have_text("the platform cannot be reached")
         await expect(page.locator("#sum")).to_contain_text(f"9 of 16 units that the insurer must know; {handed_out}")
 
         await page.select_option("select[name=cause]", label="not sent: the product has no insurance code (2)")

@@ -9,6 +9,7 @@ import pytest
 
 from central.indicators.axis import Axis, Period, Step
 from central.indicators.report import TIMES, Figure, Indicator, Series, series
+from central.ledger import read_figures
 from central.ledger.read_figures import figures
 from sync_protocol.documents import OrderKind
 from tests.integration.central_faces.hospital import Hospital
@@ -35,7 +36,11 @@ def base(found: Series) -> int:
 
 @pytest.mark.covers("A24", "A23")
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_every_indicator_equals_an_independent_fold_over_the_facts(tmp_path: pathlib.Path, seed: int) -> None:
+async def test_every_indicator_equals_an_independent_fold_over_the_facts(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(read_figures, "_WINDOW", 97)
+    monkeypatch.setattr(read_figures, "_SET_BACK_US", seed - 1)
     hospital = await a_month(tmp_path, seed)
     try:
         fold = Fold(facts_of(hospital))
