@@ -42,7 +42,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 async def told(engine: AsyncEngine, *, since_us: int, until_us: int) -> list[Told]:
-    """Steps that happened in [since, until), in the order of the ledger; central's own are none."""
+    """Steps that happened in [since, until), in the order of the ledger."""
     unscanned: dict[int, list[str]] = defaultdict(list)
     async with engine.connect() as connection:
         first = await first_position(connection, since_us)
