@@ -8,6 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.changes import Changes
 from central.clock import HospitalTime
+from central.connectors.queue import SalesQueue
+from central.indicators.scans import Shifts
 from central.ledger.pool_counts import PoolCounts
 from central.ledger.write import Ledger
 from central.stock.device_keys import DeviceKeys
@@ -67,6 +69,7 @@ class Services:
     quarantine: Quarantine
     loans: Loans
     device_keys: DeviceKeys
+    sales: SalesQueue
     changes: Changes
     time: HospitalTime
     read: AsyncEngine
@@ -76,3 +79,4 @@ class Services:
     life: Callable[[], Life]
     end_refill: Callable[[str], None]
     """End the refilling in the name of a person. Raises BusyError."""
+    shifts: Shifts
