@@ -49,6 +49,35 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     ends_us: int = 0
 
 
+class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent may issue without asking, for people. ``standing``: live, gone, doubt or fenced.
+
+    ``held``: how many codes it keeps from others, ``waiting``: how many of these it gave back and the ledger waits for
+    its facts, ``missing``: how many a count did not find. ``over_us``: when it has surely stopped issuing.
+    """
+
+    device: str
+    location: str
+    standing: str
+    held: int
+    waiting: int
+    missing: int
+    expires_us: int
+    over_us: int
+    may_end: bool
+
+
+class EndLease(msgspec.Struct, frozen=True, kw_only=True):
+    """Two people counted what a silent or doubtful agent holds. ``found``: codes that are there; ``is_all``: all."""
+
+    device: str
+    operator: str
+    witness: str
+    reason: str
+    found: tuple[str, ...] = ()
+    is_all: bool = False
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
     """``read`` is for queries only: its connections refuse to write."""
@@ -70,3 +99,6 @@ class Services:
     life: Callable[[], Life]
     end_refill: Callable[[str], None]
     """End the refilling in the name of a person. Raises BusyError."""
+    leases: Callable[[], tuple[LeaseView, ...]]
+    end_lease: Callable[[EndLease], int]
+    """Give others what was counted; how many codes. Raises RequestError, BusyError."""

@@ -10,7 +10,7 @@ from edge_agent.people import SignInFlaw
 from edge_agent.screens import answers
 from edge_agent.screens.site import SITE, Site, as_json, as_text, fields, needed, refreshed, wants_json
 from edge_agent.screens.visits import Seat, Visit
-from edge_agent.workflows.desk import Desk
+from edge_agent.workflows.desk import NEEDS_EMERGENCY, Desk
 from edge_agent.workflows.orders import Need, Ticket
 from edge_agent.workflows.station import Station
 from edge_agent.workflows.verdicts import Refuse, Step, StepReason, Verdict
@@ -18,6 +18,7 @@ from sync_protocol.documents import Person, Product
 
 LAST_SHOWN = 8
 ORDERS_SHOWN = 60
+LONGEST_REASON = 120
 
 
 def page(request: web.Request) -> web.Response:
@@ -70,7 +71,8 @@ async def hand_out(request: web.Request) -> web.Response:
             witness = await site.parts.people.by_pin(values["witness"].strip().upper(), values.get("witness_pin", ""))
         except SignInRefusedError as error:
             return _told(request, site, desk, desk.refuse(Refuse(SignInFlaw(error.reason)), order=order))
-    verdict = await desk.hand_out(order, witness=witness.id if witness else "")
+    emergency = values.get("emergency", "").strip()[:LONGEST_REASON]
+    verdict = await desk.hand_out(order, witness=witness.id if witness else "", emergency=emergency)
     return _told(request, site, desk, verdict)
 
 
@@ -151,6 +153,9 @@ def _values(site: Site, desk: Desk) -> Mapping[str, Any]:
     chosen = next((ticket for ticket in tickets if ticket.order.id == desk.order), None)
     note = next((note for note in notes if note.id == desk.note), None)
     verdicts = list(desk.verdicts)
+    is_emergency = any(
+        verdict.reason in NEEDS_EMERGENCY and verdict.order == desk.order for verdict in verdicts[:1] if desk.order
+    )
     present = next((verdict for verdict in verdicts[:1] if verdict.number > desk.since), None)
     return {
         "desk": desk,
@@ -169,6 +174,8 @@ def _values(site: Site, desk: Desk) -> Mapping[str, Any]:
         "last": [verdict for verdict in verdicts[: LAST_SHOWN + 1] if verdict is not present][:LAST_SHOWN],
         "products": _named(site, present),
         "handout": steps.handout,
+        "is_emergency": is_emergency,
+        "longest_reason": LONGEST_REASON,
     }
 
 

@@ -15,6 +15,7 @@ from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
 from sync_protocol.machines.ingest import SessionState
 from tests.simulation.books import Entry, Misfit
+from tests.simulation.dict_leases import LEASE_WRITES, leasable, lease_answers
 from tests.simulation.disk import GONE, Disk, Write
 
 Row = tuple[Any, ...]
@@ -46,6 +47,8 @@ TABLES = (
     "early",
     "agent",
     "backup",
+    "lease",
+    "leased",
     "drift",
     "recall",
     "recall_set",
@@ -77,6 +80,7 @@ class Tables:
         for entry in self.facts.values():
             self.index_fact(entry)
         self._answers: dict[str, Callable[..., list[Row]]] = {
+            **lease_answers(self),
             statements.READ_META: self._read_meta,
             statements.READ_SESSION: self._read_session,
             statements.READ_THROUGH: self._read_through,
@@ -109,6 +113,8 @@ class Tables:
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Answer:
         """The statements that central asks a connection, by name; a new one needs its answer here."""
+        if statement == statements.marks(statements.LEASABLE, len(values)):
+            return Answer(leasable(self, values))
         return Answer(self._answers[statement](*values))
 
     def _read_meta(self, key: str) -> list[Row]:
@@ -166,6 +172,7 @@ class Writer:
             statements.ADD_BACKUP: lambda *row: ("backup", row[0], row),
             recalls._FORGET: lambda *row: ("recall_confirm", row[0], row[1]),
             recalls._CONFIRM: lambda *row: ("recall_confirm", row[0], row[1]),
+            **LEASE_WRITES,
             comparing._NOTE: lambda *row: ("drift", row[:2], row),
         }
 
