@@ -14,6 +14,7 @@ MOST_HELD = 4_000
 """Codes that one agent may hold: all of them fit one message."""
 
 LEASABLE = frozenset({State.IN_STOCK, State.LOCKED})
+OUT = frozenset({State.TAKEN, State.LENT, State.DISPENSED, State.RETURNED_TO_SUPPLIER, State.ABNORMAL})
 NEEDS_RIGHT = frozenset({What.LOCKED, What.UNLOCKED, What.DISPENSED, What.LENT})
 _ENDS = frozenset({What.DISPENSED, What.LENT, What.TAKEN, What.TRANSFERRED_OUT, What.SENT_BACK, What.WRITTEN_OFF})
 

@@ -9,7 +9,7 @@ from central.api.documents import Text
 from central.console.pins import Doubt, Pins
 from central.console.visit import View, Visit
 from central.errors import RequestError
-from central.stock.services import EndLease, LeaseView
+from central.stock.services import UNHEARD, EndLease, LeaseView
 
 PATH = "/leases"
 _FIELDS = ("reason", "witness", "found")
@@ -55,6 +55,12 @@ async def end(visit: Visit, form: Mapping[str, Any], pins: Pins) -> View | str:
 def sentence(visit: Visit, leases: tuple[LeaseView, ...]) -> str:
     """Whether anything is with nobody, in one sentence."""
     say = visit.language.say
+    unheard = [lease.device for lease in leases if lease.standing == UNHEARD]
+    if unheard:
+        return say(
+            "The ledger was restored: nobody gets anything new before %(devices)s said what it holds.",
+            devices=say(", ").join(unheard),
+        )
     doubtful = [lease.device for lease in leases if lease.may_end]
     if doubtful:
         return say(
@@ -71,7 +77,7 @@ def _page(visit: Visit, *, status: int = 200, **values: Any) -> View:
     known = {
         "leases": leases,
         "sentence": sentence(visit, leases),
-        "is_well": not any(lease.may_end for lease in leases),
+        "is_well": not any(lease.may_end or lease.standing == UNHEARD for lease in leases),
         "form": dict.fromkeys(_FIELDS, ""),
         "asked": "",
         "cause": "",

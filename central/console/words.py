@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from central.stock.services import UNHEARD
 from sync_protocol.allocation import Rule
 from sync_protocol.documents import OrderKind, OrderState
 from sync_protocol.facts import How, What
@@ -236,12 +237,16 @@ STANDINGS: Mapping[str, str] = {
     Standing.GONE: message("given back"),
     Standing.DOUBT: message("in doubt"),
     Standing.FENCED: message("fenced"),
+    UNHEARD: message("not heard since the restore"),
 }
 STANDING_CAUSES: Mapping[str, str] = {
     Standing.LIVE: message("It issued items that the ledger has elsewhere. Count whether they are on its shelf."),
     Standing.GONE: message("Some of what it gave back was not found. Count again."),
     Standing.DOUBT: message("It fell silent, and its time is over. Switch it off, then count what is on its shelf."),
     Standing.FENCED: message("Its journal was set back, copied or lost. Keep one computer, then count its shelf."),
+    UNHEARD: message(
+        "It has not said what it holds. Bring it back; if it is gone for good, count the stock at its place."
+    ),
 }
 EVERY: Mapping[str, Mapping[str, str]] = {
     "state": STATES,

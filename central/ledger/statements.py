@@ -234,6 +234,9 @@ LAST_HEARD = (
 )
 
 # leases
+REVOKED = (
+    "SELECT device FROM device_key GROUP BY device HAVING sum(state = 'revoked') > 0 AND sum(state = 'accepted') = 0"
+)
 LEASE_COLUMNS = "device, session, location, route, want, expires_us, number, stated, spoken_to, standing, heads"
 LEASES = f"SELECT {LEASE_COLUMNS} FROM lease ORDER BY device"
 LEASED = "SELECT code, device, product, number, mark FROM leased ORDER BY code"

@@ -49,8 +49,12 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     ends_us: int = 0
 
 
+UNHEARD = "unheard"
+"""The ledger was restored, and nobody gets anything new before this agent has said what it holds."""
+
+
 class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent may issue without asking, for people. ``standing``: live, gone, doubt or fenced.
+    """What an agent may issue without asking, for people. ``standing``: live, gone, doubt, fenced or unheard.
 
     ``held``: how many codes it keeps from others, ``waiting``: how many of these it gave back and the ledger waits for
     its facts, ``missing``: how many a count did not find. ``over_us``: when it has surely stopped issuing.
@@ -68,7 +72,7 @@ class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndLease(msgspec.Struct, frozen=True, kw_only=True):
-    """Two people counted what a silent or doubtful agent holds. ``found``: codes that are there; ``is_all``: all."""
+    """Two people answer for a silent or doubtful agent. ``found``: its codes that are there, or ``is_all``."""
 
     device: str
     operator: str

@@ -18,7 +18,7 @@ from central.sync.early import Early
 from central.sync.greeting import read_position
 from central.sync.publish import Publisher
 from sync_protocol.items import Kind, State
-from sync_protocol.leases import LEASABLE, MOST_HELD, NOTHING, spent
+from sync_protocol.leases import LEASABLE, MOST_HELD, NOTHING, OUT, spent
 from sync_protocol.machines import grants_events as on
 from sync_protocol.machines.grants import Grants
 from sync_protocol.messages import Ask, AskHolds, Fence, Grant, Holds, Position, Release, Withheld
@@ -173,7 +173,9 @@ class Leases:
                 place = self._place(device, code)
                 if place is not None:
                     self._dirty[place] = None
-            unfit = frozenset(refusal.code for refusal in folded.outcome.refusals)
+            refused = folded.outcome.refusals
+            # What is out may come in again while old facts come in, by one that was written before.
+            unfit = frozenset(one.code for one in refused if one.state not in OUT or self.grants.is_frozen)
             self.grants.handle(on.Spent(device=device, ended=what.ended, opened=what.opened, unfit=unfit))
         for device in transaction.doubted:
             self._is_ahead = True
@@ -315,8 +317,11 @@ class Leases:
         ledger = self._ledger
         leases = lease_rows.read_leases(ledger.connection)
         row = ledger.connection.execute(statements.READ_META, (SINCE,)).fetchone()
-        known = {device for device, _ in ledger.connection.execute(statements.LAST_HEARD)} if row else set()
-        unheard = known.union(lease.device for lease in leases) if row else set()
+        unheard: set[str] = set()
+        if row:
+            known = {device for device, _ in ledger.connection.execute(statements.LAST_HEARD)}
+            known.update(lease.device for lease in leases)
+            unheard = known.difference(device for (device,) in ledger.connection.execute(statements.REVOKED))
         lasts_us = self._term_us + 2 * self._margin_us
         return Grants(
             leases,
@@ -324,5 +329,5 @@ class Leases:
             margin_us=self._margin_us,
             incarnation=ledger.incarnation,
             unheard=unheard,
-            frozen_until_us=int(row[0]) + lasts_us if row else 0,
+            over_us=int(row[0]) + lasts_us if row else 0,
         )

@@ -5,9 +5,15 @@ A code is free again when its holder says that it does not hold it and the ledge
 two people counted. An agent that falls silent keeps its codes from all others: after its time they are in doubt.
 
 A lease goes on in the next session of its device; a journal that was set back, copied or lost ends it.
+
+What a restored ledger guarantees: it grants nothing to anybody before every agent that it knows of has told this
+incarnation what it holds and the ledger has every fact written until then, or two people have answered for the agent.
+No time is enough, for a silent agent may have issued long ago what this ledger has in stock; and as an agent that has
+met this incarnation takes nothing from an older one, a second central beside it can grant nothing any more either.
+What was issued by a fact that does not fit this ledger is with nobody until it is found, whoever had the lease.
+What it cannot guarantee: an agent that central first met after the backup is not waited for, since nothing names it.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -15,6 +21,7 @@ import msgspec
 from sync_protocol.leases import MOST_HELD
 from sync_protocol.machines import grants_events as on
 from sync_protocol.machines.asking_back import AskingBack
+from sync_protocol.machines.lease_book import LeaseBook
 from sync_protocol.machines.sharing import Sharing
 from sync_protocol.machines.thaw import Thaw
 from sync_protocol.messages import Holder
@@ -23,9 +30,10 @@ _LASTING = frozenset({on.Standing.DOUBT, on.Standing.FENCED})
 
 
 class Grants:
-    """State machine of all leases. ``unheard``: agents that may hold leases that this ledger does not know of.
+    """State machine of all leases. ``unheard``: agents that a ledger that was restored may not know all leases of.
 
-    While there are any, and until ``frozen_until_us``, nothing is granted to anybody: the ledger was restored.
+    While there are any nothing is granted to anybody. ``over_us``: when all that was granted before the restore is
+    surely over, so that people may answer for an agent that stays silent.
     """
 
     def __init__(
@@ -36,23 +44,19 @@ class Grants:
         margin_us: int,
         incarnation: int = 0,
         unheard: Iterable[str] = (),
-        frozen_until_us: int = 0,
+        over_us: int = 0,
     ) -> None:
         assert 0 < 2 * margin_us < term_us, "a lease lasts longer than what two clocks may disagree"
         self.incarnation = incarnation
-        self._thaw = Thaw(unheard, until_us=frozen_until_us)
         self._term_us = term_us
         self._margin_us = margin_us
-        self._leases = {lease.device: lease for lease in leases}
+        self._book = LeaseBook(leases)
+        self._leases = self._book.leases
         self.leases: Mapping[str, on.Lease] = self._leases
-        self._holders: dict[str, str] = {}
-        for lease in self._leases.values():
-            lease.tally = Counter(lease.products.values())
-            assert not self._holders.keys() & set(lease.kept), f"{lease.device} holds what another holds"
-            self._holders.update(dict.fromkeys(lease.kept, lease.device))
+        heard = {device for device, lease in self._leases.items() if self._is_heard(lease)}
+        self._thaw = Thaw(set(unheard).difference(heard), over_us=over_us)
         self._asking = AskingBack()
-        self.changed_devices: set[str] = set()
-        self.changed_codes: set[str] = set()
+        self.changed_devices, self.changed_codes = self._book.changed_devices, self._book.changed_codes
         """What is to be written down before any effect is carried out. Who has written it clears both."""
 
     @property
@@ -66,19 +70,37 @@ class Grants:
 
     def holder(self, code: str) -> str:
         """The agent that keeps the code from all others; empty: nobody."""
-        return self._holders.get(code, "")
+        return self._book.holder(code)
 
     def over_us(self, device: str) -> int:
         """When the holder has surely stopped, whatever its clock says."""
-        return self._leases[device].expires_us + 2 * self._margin_us
+        lease = self._leases.get(device)
+        known_us = lease.expires_us + 2 * self._margin_us if lease is not None else 0
+        return max(known_us, self._thaw.over_us) if device in self._thaw.unheard else known_us
 
     def countable(self, device: str, now_us: int) -> frozenset[str]:
         """What people may count and take from the agent: all when its time is over, or its journal is no more."""
         if device not in self._leases:
             return frozenset()
         lease = self._leases[device]
-        is_over = lease.standing is on.Standing.FENCED or now_us > self.over_us(device)
-        return frozenset(lease.kept if is_over else lease.missing)
+        return frozenset(lease.kept if self._is_over(device, now_us) else lease.missing)
+
+    def may_end(self, device: str, now_us: int) -> bool:
+        """Whether people may answer for the agent: there is something to count, or everyone waits for its word."""
+        if self.countable(device, now_us):
+            return True
+        lease = self._leases.get(device)
+        is_awaited = device in self._thaw.unheard or (lease is not None and lease.standing is on.Standing.FENCED)
+        return is_awaited and self._is_over(device, now_us)
+
+    def _is_over(self, device: str, now_us: int) -> bool:
+        lease = self._leases.get(device)
+        is_fenced = lease is not None and lease.standing is on.Standing.FENCED
+        return is_fenced or now_us > self.over_us(device)
+
+    def _is_heard(self, lease: on.Lease) -> bool:
+        """Whether the ledger has all that the agent did before it first spoke to this incarnation."""
+        return lease.spoken_to == self.incarnation and not lease.heads
 
     def handle(self, event: on.Event) -> list[on.Effect]:  # noqa: PLR0911 -- one line an event
         match event:
@@ -105,8 +127,7 @@ class Grants:
         device, holds = event.device, event.holds
         if holds.spoken_to != self.incarnation:
             return []
-        lease = self._leases.get(device) or on.Lease(device=device, session=b"", location="", route="")
-        self._leases[device] = lease
+        lease = self._book.enlist(device)
         if lease.standing is on.Standing.FENCED:
             return [on.SendFence(device=device)]
         if lease.session == holds.session and holds.number <= lease.stated:
@@ -143,8 +164,8 @@ class Grants:
                 self.changed_codes.add(code)
         # What an earlier life of the ledger granted, after the backup that this one comes from.
         if 0 < holds.incarnation < self.incarnation:
-            for code in claimed.difference(self._holders):
-                self._hold(lease, code, event.products.get(code, ""), number=0)
+            for code in claimed.difference(self._book.holders):
+                self._book.hold(lease, code, event.products.get(code, ""), number=0)
 
     def _asked(self, event: on.Asked) -> list[on.Effect]:
         device, ask = event.device, event.ask
@@ -163,7 +184,9 @@ class Grants:
             lease.number += 1
             for code in got:
                 lease.given_up.discard(code)
-                self._hold(lease, code, event.products.get(code, lease.products.get(code, "")), number=lease.number)
+                self._book.hold(
+                    lease, code, event.products.get(code, lease.products.get(code, "")), number=lease.number
+                )
         self._renew(lease, event.now_us)
         self.changed_devices.add(device)
         codes = tuple(sorted(missing.union(got)))
@@ -203,15 +226,15 @@ class Grants:
             and (lease.location, lease.route) == (offer.location, offer.route)
             and lease.device in event.connected
         ]
-        sharing = Sharing(serving, self._holders)
-        sharing.split(offer, self._asking.wanted(self._holders))
+        sharing = Sharing(serving, self._book.holders)
+        sharing.split(offer, self._asking.wanted(self._book.holders))
         effects: list[on.Effect] = [*self._asking.ask(self._recallable(sharing.surplus), event.now_us)]
         for device, codes in sharing.given.items():
             lease = self._leases[device]
             lease.number += 1
             self._asking.got(codes)
             for code in codes:
-                self._hold(lease, code, offer.product, number=lease.number)
+                self._book.hold(lease, code, offer.product, number=lease.number)
             self.changed_devices.add(device)
             number, session = lease.number, lease.session
             effects.append(on.SendGrant(device=device, session=session, number=number, after=number - 1, codes=codes))
@@ -219,10 +242,10 @@ class Grants:
 
     def _spent(self, event: on.Spent) -> list[on.Effect]:
         for code in event.ended:
-            if code in event.unfit and self.holder(code) == event.device:
-                self._set_missing(self._leases[event.device], code)
+            if code in event.unfit:
+                self._book.lose(event.device, code)
             else:
-                self._let_go(event.device, code)
+                self._book.let_go(self._book.loser(code) or event.device, code)
         for box, units in event.opened:
             lease = self._leases.get(self.holder(box))
             if lease is None or box not in lease.codes:
@@ -231,10 +254,10 @@ class Grants:
             is_its_own = lease.device == event.device
             number, product = lease.codes[box] if is_its_own else 0, lease.products[box]
             if is_its_own:
-                self._let_go(event.device, box)
+                self._book.let_go(event.device, box)
             for unit in units:
                 if not self.holder(unit):
-                    self._hold(lease, unit, product, number=number)
+                    self._book.hold(lease, unit, product, number=number)
         return []
 
     def _committed(self, device: str, through: Mapping[bytes, int]) -> list[on.Effect]:
@@ -245,24 +268,27 @@ class Grants:
         if lease is None:
             if device not in self._thaw.unheard:
                 return []  # it holds nothing
-            lease = self._leases[device] = on.Lease(device=device, session=b"", location="", route="")
+            lease = self._book.enlist(device)
         lease.standing = on.Standing.FENCED
         self.changed_devices.add(device)
         return [on.SendFence(device=device)]
 
     def _overridden(self, event: on.Overridden) -> list[on.Effect]:
-        device, lease = event.device, self._leases[event.device]
+        device, lease = event.device, self._book.enlist(event.device)
         counted = self.countable(device, event.now_us)
+        is_whole = self._is_over(device, event.now_us)
         assert counted.issuperset(event.found), "who asks has looked whether it is time"
         for code in event.found:
-            self._let_go(device, code)
+            self._book.let_go(device, code)
         for code in sorted(counted.difference(event.found)):
-            self._set_missing(lease, code)
+            self._book.lose(device, code)
         self.changed_devices.add(device)
-        if lease.codes or lease.given_up:  # only what was missing was counted
+        if not is_whole:  # only what was missing was counted
             return [on.Freed(codes=event.found)]
-        # The session that had them must say anew what it holds: not these.
-        lease.standing, lease.session, lease.stated = on.Standing.DOUBT, b"", 0
+        # The session that had them must say anew what it holds: not these. Nothing that it wrote is waited for.
+        lease.standing = on.Standing.DOUBT if lease.kept else on.Standing.GONE
+        lease.session, lease.stated, lease.heads, lease.spoken_to = b"", 0, {}, self.incarnation
+        self._thaw.heard(device)
         return [on.Freed(codes=event.found), on.SendAskHolds(device=device)]
 
     def _tick(self, event: on.Tick) -> list[on.Effect]:
@@ -274,10 +300,10 @@ class Grants:
             if lease.kept:
                 lease.standing = on.Standing.DOUBT
                 effects.append(on.Doubted(device=device, codes=len(lease.kept)))
-            else:
+            elif not self.is_frozen:  # or else it says who has been heard
                 del self._leases[device]
-        effects += self._asking.tick(self._holders, event.now_us)
-        asked = self._thaw.tick(event.now_us, event.connected)
+        effects += self._asking.tick(self._book.holders, event.now_us)
+        asked = self._thaw.to_ask(event.now_us, event.connected)
         return [*effects, *(on.SendAskHolds(device=device) for device in asked)]
 
     def _free_given_up(self, lease: on.Lease, committed: Mapping[bytes, int]) -> list[on.Effect]:
@@ -285,13 +311,13 @@ class Grants:
         if heads != lease.heads:
             lease.heads = heads
             self.changed_devices.add(lease.device)
-        if not heads and lease.spoken_to == self.incarnation:
+        if self._is_heard(lease):
             self._thaw.heard(lease.device)
         if heads or not lease.given_up:
             return []
         codes = tuple(sorted(lease.given_up))
         for code in codes:
-            self._let_go(lease.device, code)
+            self._book.let_go(lease.device, code)
         return [on.Freed(codes=codes)]
 
     def _renew(self, lease: on.Lease, now_us: int) -> None:
@@ -308,30 +334,3 @@ class Grants:
             sent_us=sent_us,
             left_us=max(0, lease.expires_us - now_us - self._margin_us),
         )
-
-    def _hold(self, lease: on.Lease, code: str, product: str, *, number: int) -> None:
-        assert self.holder(code) in {"", lease.device}, f"{code} is held by {self.holder(code)}"
-        if code not in lease.products:
-            lease.products[code] = product
-            lease.tally[product] += 1
-        self._holders[code] = lease.device
-        lease.codes[code] = number
-        self.changed_codes.add(code)
-
-    def _set_missing(self, lease: on.Lease, code: str) -> None:
-        lease.codes.pop(code, None)
-        lease.given_up.discard(code)
-        lease.missing.add(code)
-        self.changed_codes.add(code)
-
-    def _let_go(self, device: str, code: str) -> None:
-        if self.holder(code) != device:
-            return
-        lease = self._leases[device]
-        lease.codes.pop(code, None)
-        if code in lease.products:
-            lease.tally[lease.products.pop(code)] -= 1
-        lease.given_up.discard(code)
-        lease.missing.discard(code)
-        del self._holders[code]
-        self.changed_codes.add(code)

@@ -101,7 +101,7 @@ class Offered(msgspec.Struct, frozen=True, kw_only=True):
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
     """A committed fact of ``device`` ended its right to ``ended``; boxes of ``opened`` are units now.
 
-    ``unfit``: of the ended ones, those that the ledger could not take: it says they are here, their holder issued them.
+    ``unfit``: of the ended ones, those that the ledger could not take: it has them, or will, and the device has not.
     """
 
     device: str
@@ -131,7 +131,7 @@ class Fenced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overridden(msgspec.Struct, frozen=True, kw_only=True):
-    """Two people counted what the device holds, and take from it what they ``found``."""
+    """Two people answer for the device: they counted what it holds, and take from it what they ``found``."""
 
     device: str
     found: tuple[str, ...]

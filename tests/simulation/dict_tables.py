@@ -89,6 +89,7 @@ class Tables:
             statements.VERDICTS: self._verdicts,
             statements.AGENTS: lambda: list(disk.tables["agent"].values()),
             statements.LAST_HEARD: self._last_heard,
+            statements.REVOKED: list,
             statements.EARLY_HEADS: self._early_heads,
             recall_rows.READ_SET: lambda: list(disk.tables["recall_set"].values()),
             recall_rows.ALL: lambda: in_order(disk.tables["recall"]),

@@ -42,7 +42,7 @@ def _free_at_expiry(grants: Grants, event: on.Tick) -> list[on.Effect]:
         if event.now_us > lease.expires_us - grants._term_us // 2 and lease.kept and device not in event.connected:
             codes = lease.kept
             for code in codes:
-                grants._let_go(device, code)
+                grants._book.let_go(device, code)
             effects.append(on.Freed(codes=codes))
     return effects
 

@@ -6,7 +6,7 @@ import pytest
 
 from central.errors import ConflictError, InvalidError, NotFoundError
 from central.ledger.transaction import Holding, Transaction
-from central.stock.services import EndLease
+from central.stock.services import UNHEARD, EndLease
 from central.sync.lease_desk import LeaseDesk
 from sync_protocol.documents import Person, Route
 from sync_protocol.facts import FactId, How, What
@@ -250,3 +250,49 @@ async def test_a_restored_ledger_grants_nothing_before_its_agents_said_what_they
     assert stocked.leases.grants.is_frozen
     await silent.meet(stocked, *BOXES)
     assert not stocked.leases.grants.is_frozen
+
+
+@pytest.mark.fault(33)
+async def test_two_people_answer_for_an_agent_that_a_restored_ledger_waits_for(stocked: Desk) -> None:
+    await stocked.people.put([Person(id="n1", name="李"), Person(id="n2", name="王")])
+    silent, station = Workplace("station-9"), Workplace("station-1")
+    await silent.meet(stocked)
+    stocked.agents.write()
+    stocked.refill.went_back()
+    assert await station.meet(stocked) == set()
+    desk = LeaseDesk(stocked.ledger, stocked.leases)
+    answer = EndLease(device="station-9", operator="n1", witness="n2", reason="PC scrapped", found=BOXES)
+    with pytest.raises(ConflictError):
+        desk.end(answer)
+    stocked.clock.us += 10_000_000_000
+    stocked.leases.turn()
+    assert {view.device: (view.standing, view.may_end) for view in desk.views()}["station-9"] == (UNHEARD, True)
+    assert desk.end(answer) == len(BOXES)
+    assert not stocked.leases.grants.is_frozen
+    assert await station.meet(stocked) == set(BOXES)
+
+
+async def test_a_device_whose_key_was_taken_away_is_not_waited_for(stocked: Desk) -> None:
+    await Workplace("station-1").meet(stocked)
+    revoke = "UPDATE device_key SET state = 'revoked' WHERE device = ?"
+    stocked.ledger.commit(lambda transaction: transaction.execute(revoke, [("station-1",)]))
+    stocked.agents.write()
+    stocked.refill.went_back()
+    stocked.leases.turn()
+    assert not stocked.leases.grants.is_frozen
+
+
+async def test_a_refused_workplace_that_holds_nothing_comes_back_by_two_people(stocked: Desk) -> None:
+    await stocked.people.put([Person(id="n1", name="李"), Person(id="n2", name="王")])
+    station = Workplace("station-1")
+    await station.meet(stocked)
+    await stocked.send(station, station.batch(stocked.fact(What.DISPENSED, *BOXES, order="RX", how=How.LATE_SCAN)))
+    child, twin = Workplace("station-1", parent=station), Workplace("station-1", parent=station)
+    await child.meet(stocked)
+    await twin.meet(stocked)
+    desk = LeaseDesk(stocked.ledger, stocked.leases)
+    (view,) = desk.views()
+    assert (view.standing, view.held, view.may_end) == ("fenced", 0, True)
+    assert desk.end(EndLease(device="station-1", operator="n1", witness="n2", reason="one PC kept")) == 0
+    (view,) = desk.views()
+    assert view.standing == "gone"

@@ -202,7 +202,7 @@ class World:
             margin_us=MARGIN_US,
             incarnation=self.incarnation,
             unheard=self.grants.unheard,
-            frozen_until_us=int(1e18) if self.grants.is_frozen else 0,
+            over_us=int(1e18),
         )
 
     def back_up(self) -> None:
@@ -221,7 +221,7 @@ class World:
             margin_us=MARGIN_US,
             incarnation=self.incarnation,
             unheard=known,  # type: ignore[arg-type]
-            frozen_until_us=int(1e18),
+            over_us=int(1e18),
         )
         for agent in self.agents.values():
             if agent.name not in self.cut:

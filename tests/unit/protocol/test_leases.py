@@ -18,6 +18,7 @@ from sync_protocol.machines.grants_events import (
     SendGrant,
     SendRelease,
     SendWithheld,
+    Spent,
     Stated,
     Tick,
 )
@@ -123,6 +124,57 @@ def test_a_silent_agents_codes_are_in_doubt_until_it_speaks_or_two_people_count(
     assert grants.holder("a") == "one"
     grants.handle(Overridden(device="one", found=("a", "b", "c"), now_us=1_201))
     assert [grants.holder(code) for code in FREE] == ["", "", "", "one"], "what was not there stays in doubt"
+
+
+def restored(*unheard: str, over_us: int = 5_000) -> Grants:
+    """The ledger of a backup that knew no lease, in its next life."""
+    return Grants((), term_us=1_000, margin_us=100, incarnation=2, unheard=unheard, over_us=over_us)
+
+
+@pytest.mark.fault(33, 41)
+def test_what_was_issued_by_a_fact_that_a_restored_ledger_cannot_take_is_nobodys() -> None:
+    """The order that it was locked to, and the lease, are of the life that was lost; the unit is with its patient."""
+    grants = restored("one", "two")
+    grants.handle(Spent(device="one", ended=("a",), unfit=frozenset({"a"})))
+    for device in ("one", "two"):
+        grants.handle(statement(device, spoken_to=2))
+    assert not grants.is_frozen
+    assert grants.holder("a") == "one"
+    assert offer(grants, "b", "c") == {"one": ("b",), "two": ("c",)}
+    ask = Ask(session=b"two", seen=2, sent_us=0, codes=("a",))
+    effects = grants.handle(Asked(device="two", ask=ask, products={"a": "P"}, now_us=0))
+    assert SendWithheld(device="two", by=(Holder(code="a", device="one"),)) in effects
+    assert grants.countable("one", 0) == {"a"}
+    grants.handle(Overridden(device="one", found=("a",), now_us=0))
+    assert offer(grants, "a") == {"one": ("a",)}, "it was found"
+
+
+def test_it_is_nobodys_even_if_the_ledger_takes_another_for_its_holder() -> None:
+    grants = granting("one", "two")
+    assert offer(grants, *FREE)["two"] == ("c", "d")
+    grants.handle(Spent(device="one", ended=("c",), unfit=frozenset({"c"})))
+    whole = grants.handle(statement("two", number=2, seen=2, codes=("c", "d")))[0]
+    assert isinstance(whole, SendGrant)
+    assert whole.codes == ("d",)
+    grants.handle(Spent(device="two", ended=("c",)))
+    assert grants.holder("c") == "", "the ledger has it out by a fact that fits: nothing is left to find"
+
+
+@pytest.mark.fault(33, 41, 45)
+def test_a_restored_ledger_waits_for_a_silent_agent_until_two_people_answer_for_it() -> None:
+    grants = restored("one", "two")
+    grants.handle(statement("one", spoken_to=2))
+    grants.handle(Tick(now_us=5_000))
+    assert grants.unheard == {"two"}
+    assert offer(grants, *FREE) == {}
+    assert not grants.may_end("two", 5_000), "what it got before the restore may last until then"
+    grants.handle(Tick(now_us=10**9))
+    assert grants.unheard, "no time is enough: it may have issued long ago what is in stock here"
+    assert grants.may_end("two", 5_001)
+    grants.handle(Overridden(device="two", found=(), now_us=5_001))
+    assert grants.unheard == frozenset()
+    again = Grants(grants.leases.values(), term_us=1_000, margin_us=100, incarnation=2, unheard=("one", "two"))
+    assert again.unheard == frozenset(), "who was heard is in the leases that are written down"
 
 
 def test_what_another_holds_is_asked_back_and_its_holder_named() -> None:
