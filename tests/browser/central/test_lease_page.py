@@ -16,16 +16,17 @@ PLACE = "pharmacy"
 OLD_US = 3_600_000_000
 
 
-def hold(hospital: Hospital, device: str, *codes: str, ago_us: int = 0, spoken_to: int | None = None) -> None:
+def hold(hospital: Hospital, device: str, *codes: str, ago_us: int = 0) -> None:
     """What the lane of leases does when an agent has said HELLO and there is stock for it."""
+    known = hospital.leases.grants.leases.get(device)
     leases, now_us = hospital.leases, hospital.time.steady_us() - ago_us
     session = device.encode().ljust(16, b"-")
     holds = Holds(
         session=session,
-        number=1,
+        number=known.stated + 1 if known else 1,
         seen=0,
         incarnation=0,
-        spoken_to=hospital.ledger.incarnation if spoken_to is None else spoken_to,
+        spoken_to=hospital.ledger.incarnation,
         sent_us=0,
         location=PLACE,
         route=Route.STATION,
@@ -58,7 +59,7 @@ async def count(page: Page, pin: str) -> None:
     await page.fill("[name=reason]", "电脑被盗")
     await page.fill("[name=witness]", "n02")
     await page.fill("[name=pin]", pin)
-    await page.click("form.stacked button")
+    await page.click("details.act form button")
 
 
 @pytest.mark.covers("X01")
@@ -112,6 +113,7 @@ async def test_a_restored_ledger_says_whom_it_waits_for(chromium: Browser, hospi
         await page.goto("/leases")
         await expect(page.locator(".sentence.unwell")).to_contain_text("station-9")
         await expect(page.locator("details.act")).to_have_count(0)
+        await expect(page.locator("tbody tr", has_text="station-1").locator(".mark.good")).to_have_count(1)
         await picture(page, "restored", language)
         assert complaints == []
 
@@ -123,7 +125,14 @@ async def test_the_timeline_says_that_it_was_an_emergency(
     await hospital.stock(boxes=1, opened=1)
     unit = f"{box(0)}#001"
     emergency = hospital.fact(
-        What.DISPENSED, unit, order="YZ-1", how=How.LATE_SCAN, witness="n02", is_provisional=True, reason="cut off"
+        What.DISPENSED,
+        unit,
+        order="YZ-1",
+        how=How.LATE_SCAN,
+        operator="n01",
+        witness="n02",
+        is_provisional=True,
+        reason="cut off",
     )
     hospital.record("station-2", emergency)
     async with serving(hospital) as address:
@@ -131,5 +140,6 @@ async def test_the_timeline_says_that_it_was_an_emergency(
         await sign_in(page)
         await page.goto(f"/timeline?code={unit.replace('#', '%23')}")
         await expect(page.locator(".mark.warn", has_text=words)).to_have_count(1)
+        await expect(page.locator(".mark.bad")).to_have_count(0)
         await picture(page, "emergency", language)
         assert complaints == []
