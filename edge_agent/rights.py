@@ -65,13 +65,12 @@ class Rights:
 
     async def obtain(self, codes: Collection[str]) -> bool:
         """Ask central for what is not held. Whether all of it may be issued now."""
-        missing = self._missing(codes)
-        if not missing or self._want is None or not self.holding.is_welcome:
-            return not missing
+        if self._want is None:
+            return not self._missing(codes)
         self._withheld.clear()
         try:
             async with asyncio.timeout(WAIT_S):
-                while missing := [code for code in self._missing(codes) if code not in self._withheld]:
+                while missing := self._to_ask_for(codes):
                     self._changed.clear()
                     self._want(tuple(missing))
                     await self._changed.wait()
@@ -110,6 +109,12 @@ class Rights:
             if what.ended or what.opened:
                 self.holding.handle(Used(ended=what.ended, opened=what.opened))
         self.noted()
+
+    def _to_ask_for(self, codes: Iterable[str]) -> list[str]:
+        """Nothing while central cannot be asked, and not what it has just said another has."""
+        if not self.holding.is_welcome:
+            return []
+        return [code for code in self._missing(codes) if code not in self._withheld]
 
     def _missing(self, codes: Iterable[str]) -> list[str]:
         now_us = self._now_us()

@@ -21,14 +21,21 @@ from tests.simulation.mutant import Mutant
 
 FOR_EVER_US = 10**18
 _free_given_up = Grants._free_given_up
+_fenced = Grants._fenced
 _reissue = Grants._reissue
 _record = EdgeNode.record
 _spent = Grants._spent
-_granted = holding.Holding._granted
+_released = holding.Holding._released
+_take = holding.Holding._take
 
 
-def _no_fence(_grants: Grants, _device: str) -> list[on.Effect]:
-    return []
+def _fence_frees(grants: Grants, device: str) -> list[on.Effect]:
+    lease = grants.leases.get(device)
+    effects = _fenced(grants, device)
+    codes = tuple(lease.kept) if lease is not None else ()
+    for code in codes:
+        grants._book.let_go(device, code)
+    return [*effects, on.Freed(codes=codes)]
 
 
 def _without_facts(grants: Grants, lease: on.Lease, _committed: Mapping[bytes, int]) -> list[on.Effect]:
@@ -66,6 +73,11 @@ def _adopts_and_thaws(_grants: Grants) -> bool:
 
 def _free_unfit(grants: Grants, event: on.Spent) -> list[on.Effect]:
     return _spent(grants, msgspec.structs.replace(event, unfit=frozenset()))
+
+
+def _free_unfit_of_others(grants: Grants, event: on.Spent) -> list[on.Effect]:
+    unfit = frozenset(code for code in event.unfit if grants.holder(code) == event.device)
+    return _spent(grants, msgspec.structs.replace(event, unfit=unfit))
 
 
 def _lock_anything(_leases: Leases, _code: str) -> HeldBy:
@@ -111,13 +123,17 @@ class _Unfenced(holding.Holding):
         super().__init__(session, codes, **(more | {"deadline_us": FOR_EVER_US}))
 
 
-def _any_answer(machine: holding.Holding, event: holding.Granted) -> list[holding.Effect]:
-    grant: Grant = event.grant
-    if grant.is_whole:
-        grant = msgspec.structs.replace(grant, after=machine._number)
-        machine._stated_us = event.now_us
-        machine._gone.clear()
-    return _granted(machine, msgspec.structs.replace(event, grant=grant))
+def _released_and_kept(machine: holding.Holding, event: holding.Released) -> list[holding.Effect]:
+    kept = machine._codes.intersection(event.codes)
+    effects = _released(machine, event)
+    machine._codes |= kept
+    return effects
+
+
+def _take_besides(machine: holding.Holding, grant: Grant, now_us: int) -> list[holding.Effect]:
+    """What the grant does not name is not given up for it."""
+    codes = tuple(sorted({*grant.codes, *machine._codes}))
+    return _take(machine, msgspec.structs.replace(grant, codes=codes), now_us)
 
 
 def _never_over(machine: holding.Holding, _now_us: int) -> bool:
@@ -125,8 +141,8 @@ def _never_over(machine: holding.Holding, _now_us: int) -> bool:
 
 
 LEASES = (
-    Mutant(name="lease_unfenced", wrong="a journal that was set back keeps its lease",
-           patches=((Grants, "_fenced", _no_fence),)),
+    Mutant(name="lease_fence_frees", wrong="what a copied or set back computer may still issue is free at once",
+           patches=((Grants, "_fenced", _fence_frees),)),
     Mutant(name="lease_regrant_without_facts", wrong="what is given back is free before the facts are in",
            patches=((Grants, "_free_given_up", _without_facts),)),
     Mutant(name="lease_regrant_by_time", wrong="what a silent agent holds is free after half its time",
@@ -137,6 +153,8 @@ LEASES = (
            patches=((Grants, "_reissue", _adopt_none), (Grants, "is_frozen", property(_adopts_and_thaws)))),
     Mutant(name="lease_unfit_freed", wrong="what its holder issued and the ledger could not take is free",
            patches=((Grants, "_spent", _free_unfit), (Leases, "held_by", _lock_anything))),
+    Mutant(name="lease_unfit_of_others", wrong="what was issued by a lease that a restored ledger lacks is free",
+           patches=((Grants, "_spent", _free_unfit_of_others),)),
     Mutant(name="lease_ignored", wrong="an agent issues what it does not hold",
            patches=((EdgeNode, "_has_right", _has_right),)),
     Mutant(name="lease_emergency_unmarked", wrong="an emergency is not marked as one",
@@ -145,8 +163,8 @@ LEASES = (
            patches=((edge_node, "Rights", _rights_by_wall), (Leasing, "_now_us", _wall_us))),
     Mutant(name="lease_of_old_disk", wrong="a new process goes on with the lease on its disk",
            patches=((edge_node, "Holding", _Unfenced),)),
-    Mutant(name="lease_old_answer", wrong="the answer to an older statement is taken",
-           patches=((holding.Holding, "_granted", _any_answer),)),
+    Mutant(name="lease_kept_on", wrong="an agent goes on issuing what it gave back",
+           patches=((holding.Holding, "_released", _released_and_kept), (holding.Holding, "_take", _take_besides))),
     Mutant(name="lease_never_over", wrong="an agent issues when its time is over",
            patches=((holding.Holding, "_lasts", _never_over),)),
 )  # fmt: skip

@@ -7,9 +7,10 @@ wins, the other is told.
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ async def have_handed_out(agent: Agent, codes: list[str], order: str) -> set[str
     return recorded
 
 
-HandOut = Callable[[Agent, list[str], str], Awaitable[set[str]]]
+HandOut = Callable[[Agent, list[str], str], Coroutine[Any, Any, set[str]]]
 
 
 @pytest.mark.covers("X01")
@@ -82,11 +83,13 @@ async def race(house: House, one: Agent, two: Agent, how: HandOut, count: int) -
     await one.receive(house, *codes)
     await until(lambda: all(order_of(two, code) == "" for code in codes))
     shuffled = Random(40).sample(codes, count)
-    first, second = await asyncio.gather(how(one, codes, "YZ1"), how(two, shuffled, "YZ2"))
+    async with asyncio.TaskGroup() as tasks:  # if one fails the other does not outlive its journal
+        first = tasks.create_task(how(one, codes, "YZ1"))
+        second = tasks.create_task(how(two, shuffled, "YZ2"))
     await until(lambda: not one.waiting and not two.waiting)
     version = house_version(house)
     await until(lambda: one.replica.version == two.replica.version == version)
-    return first, second
+    return first.result(), second.result()
 
 
 @pytest.mark.covers("X02")

@@ -27,6 +27,7 @@ from sync_protocol.messages import Ask, Grant, Holder, Holds, Position
 from tests.unit.protocol.lease_world import World
 
 
+@pytest.mark.covers("X01")
 @pytest.mark.fault(9, 12, 41, 45)
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32))
