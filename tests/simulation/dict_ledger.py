@@ -41,7 +41,7 @@ class DictLedger:
         self._perils = perils
         self._listeners: list[Callable[[Committed], None]] = []
         self._consequences: list[Consequence] = []
-        self.held_by: HeldBy = nobody
+        self.held_by: HeldBy = nobody  # orders of the simulation lock what they like: a lock is a plan, and gives way
         self._own = self._next_own_session(new_session())
         self.incarnation = int(self.tables.meta.get("incarnation", 0))
         self._wake()

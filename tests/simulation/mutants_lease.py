@@ -5,8 +5,6 @@ from typing import Any
 
 import msgspec
 
-from central.ledger.transaction import Holding as HeldBy
-from central.sync.leases import Leases
 from edge_agent.rights import Rights
 from edge_agent.sync.leasing import Leasing
 from sync_protocol.facts import Fact
@@ -73,15 +71,6 @@ def _adopts_and_thaws(_grants: Grants) -> bool:
 
 def _free_unfit(grants: Grants, event: on.Spent) -> list[on.Effect]:
     return _spent(grants, msgspec.structs.replace(event, unfit=frozenset()))
-
-
-def _free_unfit_of_others(grants: Grants, event: on.Spent) -> list[on.Effect]:
-    unfit = frozenset(code for code in event.unfit if grants.holder(code) == event.device)
-    return _spent(grants, msgspec.structs.replace(event, unfit=unfit))
-
-
-def _lock_anything(_leases: Leases, _code: str) -> HeldBy:
-    return HeldBy.FREE
 
 
 def _has_right(_node: EdgeNode, _process: Process, _facts: Sequence[Fact]) -> bool:
@@ -152,9 +141,7 @@ LEASES = (
     Mutant(name="lease_adopts_none", wrong="a restored ledger takes what it did not grant for free, and grants at once",
            patches=((Grants, "_reissue", _adopt_none), (Grants, "is_frozen", property(_adopts_and_thaws)))),
     Mutant(name="lease_unfit_freed", wrong="what its holder issued and the ledger could not take is free",
-           patches=((Grants, "_spent", _free_unfit), (Leases, "held_by", _lock_anything))),
-    Mutant(name="lease_unfit_of_others", wrong="what was issued by a lease that a restored ledger lacks is free",
-           patches=((Grants, "_spent", _free_unfit_of_others),)),
+           patches=((Grants, "_spent", _free_unfit),)),
     Mutant(name="lease_ignored", wrong="an agent issues what it does not hold",
            patches=((EdgeNode, "_has_right", _has_right),)),
     Mutant(name="lease_emergency_unmarked", wrong="an emergency is not marked as one",
