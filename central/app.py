@@ -23,6 +23,7 @@ from central.ledger import store
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
+from central.stock.counts import check_counts
 from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
 from central.stock.fulfilment import settle_orders
@@ -80,7 +81,7 @@ class Central:
         changes = Changes()
         self.ledger = Ledger(path, time, changes, new_session)
         self.ledger.prepare(believe, follow_hand_outs)
-        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales, check_counts)
         self.recalls = Recalls(self.ledger, open_key(config.data))
         self.ledger.listen(self.recalls.committed)
         self.inbox = Inbox()
@@ -141,6 +142,7 @@ class Central:
             quarantine=Quarantine(self.ledger),
             loans=Loans(self.ledger),
             device_keys=self.device_keys,
+            sales=SalesQueue(self.ledger),
             changes=changes,
             time=time,
             read=open_reader(path),
@@ -149,6 +151,7 @@ class Central:
             leases=desk.views,
             end_lease=desk.end,
             end_refill=lambda person: self.refill.end(f"ended by {person}"),
+            shifts=config.shifts,
         )
 
     def conditions(self) -> tuple[Condition, ...]:

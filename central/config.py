@@ -17,12 +17,15 @@ from central.auth import TOKEN_MIN, Client, Scope
 from central.connectors.envelope import Institution
 from central.connectors.insurer import QUERY
 from central.errors import ConfigError, ConfigUnreadableError
+from central.indicators.scans import Shifts
 from central.stock.device_keys import Enrolment
 from central.sync.comparing import COMPARE_S
 from central.sync.link import Broker
 from central.sync.snapshots import Policy
 
 LANGUAGES = ("zh-CN", "en")
+SHIFTS = ("00:00", "08:00", "16:00")
+"""When the shifts of a day begin."""
 _PORTS = range(65_536)
 _DAY_S = 86_400
 _LEASE_S, _MARGIN_S = 28_800.0, 60.0
@@ -30,6 +33,7 @@ DRIFT = 400e-6
 """How fast two clocks part at most, each 200 ppm wrong."""
 _MOST_ROWS = 100_000_000
 _INSTITUTION = re.compile(r"[A-Z][0-9A-Z]{11}")
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _REGION = re.compile(r"[0-9]{6}")
 
 
@@ -45,6 +49,7 @@ class CentralSection(msgspec.Struct, frozen=True, kw_only=True):
     compare_s: float = COMPARE_S
     lease_s: float = _LEASE_S
     lease_margin_s: float = _MARGIN_S
+    shifts: list[str] = msgspec.field(default_factory=lambda: list(SHIFTS))
 
 
 class MqttSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +95,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ``refill_s``: how long a restored ledger waits at most for its agents to give back what it lacks. ``lease_s``: how
     long an agent that is cut off may issue what it holds; ``lease_margin_s``: how far two clocks may be apart then.
     ``compare_s``: how often replicas are compared with the ledger; 0: never. ``enrolment``: how the key of a device
-    gets in (REQ-09).
+    gets in (REQ-09). ``shifts``: of the day, for figures by shift.
     """
 
     data: pathlib.Path
@@ -107,6 +112,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     enrolment: Enrolment = Enrolment.LISTED
     snapshots: Policy = Policy()
     compare_s: float = COMPARE_S
+    shifts: Shifts = Shifts()
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
@@ -166,6 +172,7 @@ def parse(raw: Mapping[str, Any], *, where: pathlib.Path) -> Config:
         enrolment=Enrolment(raw.get("sync", {}).get("enrolment", Enrolment.LISTED)),
         snapshots=Policy(rows=central.snapshot_rows, age_s=central.snapshot_age_s),
         compare_s=central.compare_s,
+        shifts=Shifts(starts=tuple(_minutes(text) for text in central.shifts)),
     )
 
 
@@ -224,6 +231,9 @@ def _central_mistakes(central: Mapping[str, Any]) -> Iterator[str]:
     if not 0 <= central.get("snapshot_rows", 0) <= _MOST_ROWS:
         yield f"[central] snapshot_rows: found {central['snapshot_rows']}, expected 0 (none) to {_MOST_ROWS}"
     yield from _lease_mistakes(central)
+    shifts = central.get("shifts", list(SHIFTS))
+    if not shifts or not all(map(_TIME.fullmatch, shifts)) or sorted(set(shifts)) != shifts:
+        yield f"[central] shifts: found {shifts}, expected the times that shifts begin at, rising, as 08:00"
     zone = central.get("zone", "Asia/Shanghai")
     if zone not in zoneinfo.available_timezones():
         yield f"[central] zone: found {zone!r}, expected a time zone as Asia/Shanghai"
@@ -319,6 +329,11 @@ def _insurer(section: InsurerSection) -> InsurerConfig:
         token=section.token,
     )
     return InsurerConfig(url=section.url, institution=institution, query=section.query, timeout_s=section.timeout_s)
+
+
+def _minutes(text: str) -> int:
+    hours, _, minutes = text.partition(":")
+    return int(hours) * 60 + int(minutes)
 
 
 def _like(name: str, known: typing.Iterable[str]) -> str:

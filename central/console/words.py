@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from central.console.figure_words import BASES, INDICATORS, INSURER_ADVICE, SLIPS, STEPS
+from central.console.message import message
 from central.stock.services import UNHEARD
 from sync_protocol.allocation import Rule
 from sync_protocol.documents import OrderKind, OrderState
@@ -10,12 +12,6 @@ from sync_protocol.items import Kind, State
 from sync_protocol.lifecycle import Reason
 from sync_protocol.machines.grants_events import Standing
 from sync_protocol.machines.lineage import Finding
-
-
-def message(text: str) -> str:
-    """Marks a message id for the catalogue; the page translates it when it is shown."""
-    return text
-
 
 STATES: Mapping[str, str] = {
     State.EXPECTED: message("expected"),
@@ -158,6 +154,7 @@ INSURER_STATES: Mapping[str, str] = {
     "unknown": message("no answer, being asked"),
     "accepted": message("accepted"),
     "refused": message("refused"),
+    "exempt": message("not for an insurer"),
 }
 PARTS: Mapping[str, str] = {
     "ledger": message("ledger"),
@@ -284,4 +281,9 @@ EVERY: Mapping[str, Mapping[str, str]] = {
     "part": PARTS,
     "standing": STANDINGS,
     "standing_cause": STANDING_CAUSES,
+    "indicator": INDICATORS,
+    "insurer_advice": INSURER_ADVICE,
+    "base": BASES,
+    "step": STEPS,
+    "slip": SLIPS,
 }

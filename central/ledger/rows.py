@@ -134,6 +134,7 @@ def order_of(row: Row, codes: tuple[str, ...]) -> Order:
         ordered_us=row[10],
         prescriber=row[11],
         codes=codes,
+        is_self_pay=bool(row[12]),
     )
 
 
@@ -151,6 +152,7 @@ def new_order_row(order: Order, placed_us: int, version: int) -> Row:
         order.state,
         order.ordered_us,
         order.prescriber,
+        order.is_self_pay,
         placed_us,
         version,
     )

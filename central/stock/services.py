@@ -8,6 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.changes import Changes
 from central.clock import HospitalTime
+from central.connectors.queue import SalesQueue
+from central.indicators.scans import Shifts
 from central.ledger.write import Ledger
 from central.stock.device_keys import DeviceKeys
 from central.stock.exceptions import Exceptions
@@ -99,6 +101,7 @@ class Services:
     quarantine: Quarantine
     loans: Loans
     device_keys: DeviceKeys
+    sales: SalesQueue
     changes: Changes
     time: HospitalTime
     read: AsyncEngine
@@ -110,3 +113,4 @@ class Services:
     leases: Callable[[], tuple[LeaseView, ...]]
     end_lease: Callable[[EndLease], int]
     """Give others what was counted; how many codes. Raises RequestError, BusyError."""
+    shifts: Shifts
