@@ -47,6 +47,8 @@ from central.sync.gate import Gate
 from central.sync.greeting import Greeting
 from central.sync.inbox import Inbox
 from central.sync.ingest import Ingest
+from central.sync.lease_desk import LeaseDesk
+from central.sync.leases import Leases
 from central.sync.link import MqttLink
 from central.sync.publish import Publisher
 from central.sync.pulls import Pulls
@@ -107,6 +109,9 @@ class Central:
         )
         self.device_keys = DeviceKeys(self.ledger, config.enrolment)
         self.gate = Gate(self.ledger, self.device_keys, self.agents, self.publisher.refuse)
+        self.leases = Leases(
+            self.ledger, self.publisher, self.agents, self.early, term_s=config.lease_s, margin_s=config.lease_margin_s
+        )
         self.pulls = Pulls(self.publisher, has_room=lambda: self.link.waiting < PAGES_ON_THE_WAY)
         self.comparing = Comparing(self.ledger, self.publisher, every_s=config.compare_s, random=SystemRandom())
         self.ingest = Ingest(
@@ -118,12 +123,14 @@ class Central:
             recalls=self.recall_lane,
             gate=self.gate,
             early=self.early,
+            leases=self.leases,
             comparing=self.comparing,
             pulled=self.pulls.ask,
         )
         self.safe = Safe(self.ledger, self.ingest.tell, config.data)
         self.insurer = self._insurer(changes, time)
         people, reader = People(self.ledger), open_reader(path)
+        desk = LeaseDesk(self.ledger, self.leases)
         self.services = Services(
             ledger=self.ledger,
             receiving=Receiving(self.ledger),
@@ -143,6 +150,8 @@ class Central:
             pool_counts=PoolCounts(self.ledger, reader),
             conditions=self.conditions,
             life=self.refill.life,
+            leases=desk.views,
+            end_lease=desk.end,
             end_refill=lambda person: self.refill.end(f"ended by {person}"),
             shifts=config.shifts,
         )
@@ -206,6 +215,7 @@ class Central:
                 tasks.create_task(self.pulls.run(), name="pulls"),
                 tasks.create_task(self.agents.run(is_link_up=lambda: self.link.is_up), name="agents"),
                 tasks.create_task(self.refill.run(), name="refill"),
+                tasks.create_task(self.leases.run(), name="leases"),
                 tasks.create_task(self.safe.run(), name="safe"),
                 tasks.create_task(self.recalls.run(), name="recalls"),
                 tasks.create_task(self.snapshots.run(), name="snapshots"),

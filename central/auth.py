@@ -34,6 +34,7 @@ class Scope(StrEnum):
     MASTERDATA = "masterdata"
     RECALLS = "recalls"
     DEVICES = "devices"
+    LEASES = "leases"
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,18 +14,18 @@ class Clock(Protocol):
         """UTC microseconds since 1970."""
 
     def mono_us(self) -> int:
-        """Microseconds of a clock that never jumps, since the process started."""
+        """Microseconds since the process started, by a clock that never jumps and goes on while the machine sleeps."""
 
 
 class SystemClock:
     def __init__(self) -> None:
-        self._start_ns = time.monotonic_ns()
+        self._start_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def wall_us(self) -> int:
         return time.time_ns() // 1_000
 
     def mono_us(self) -> int:
-        return (time.monotonic_ns() - self._start_ns) // 1_000
+        return (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._start_ns) // 1_000
 
 
 class HospitalTime:
@@ -34,9 +34,14 @@ class HospitalTime:
     def __init__(self, clock: Clock, zone: zoneinfo.ZoneInfo) -> None:
         self.clock = clock
         self.zone = zone
+        self._zero_us = clock.wall_us() - clock.mono_us()
 
     def now_us(self) -> int:
         return self.clock.wall_us()
+
+    def steady_us(self) -> int:
+        """UTC as it was at the start plus what has passed since: a wall clock that is set moves no deadline."""
+        return self._zero_us + self.clock.mono_us()
 
     def local(self, wall_us: int) -> datetime:
         return datetime.fromtimestamp(wall_us / 1_000_000, tz=UTC).astimezone(self.zone)

@@ -28,6 +28,9 @@ SHIFTS = ("00:00", "08:00", "16:00")
 """When the shifts of a day begin."""
 _PORTS = range(65_536)
 _DAY_S = 86_400
+_LEASE_S, _MARGIN_S = 28_800.0, 60.0
+DRIFT = 400e-6
+"""How fast two clocks part at most, each 200 ppm wrong."""
 _MOST_ROWS = 100_000_000
 _INSTITUTION = re.compile(r"[A-Z][0-9A-Z]{11}")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
@@ -44,6 +47,8 @@ class CentralSection(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_rows: int = Policy().rows
     snapshot_age_s: float = Policy().age_s
     compare_s: float = COMPARE_S
+    lease_s: float = _LEASE_S
+    lease_margin_s: float = _MARGIN_S
     shifts: list[str] = msgspec.field(default_factory=lambda: list(SHIFTS))
 
 
@@ -87,9 +92,10 @@ class InsurerConfig(msgspec.Struct, frozen=True, kw_only=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration that holds. ``insurer`` None: nothing is reported, rows wait.
 
-    ``refill_s``: how long a restored ledger waits at most for its agents to give back what it lacks. ``compare_s``:
-    how often replicas are compared with the ledger; 0: never. ``enrolment``: how the key of a device gets in (REQ-09).
-    ``shifts``: of the day, for figures by shift.
+    ``refill_s``: how long a restored ledger waits at most for its agents to give back what it lacks. ``lease_s``: how
+    long an agent that is cut off may issue what it holds; ``lease_margin_s``: how far two clocks may be apart then.
+    ``compare_s``: how often replicas are compared with the ledger; 0: never. ``enrolment``: how the key of a device
+    gets in (REQ-09). ``shifts``: of the day, for figures by shift.
     """
 
     data: pathlib.Path
@@ -101,6 +107,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     insurer: InsurerConfig | None
     clients: tuple[Client, ...]
     refill_s: float = 600.0
+    lease_s: float = _LEASE_S
+    lease_margin_s: float = _MARGIN_S
     enrolment: Enrolment = Enrolment.LISTED
     snapshots: Policy = Policy()
     compare_s: float = COMPARE_S
@@ -159,6 +167,8 @@ def parse(raw: Mapping[str, Any], *, where: pathlib.Path) -> Config:
             for client in raw.get("clients", ())
         ),
         refill_s=central.refill_s,
+        lease_s=central.lease_s,
+        lease_margin_s=central.lease_margin_s,
         enrolment=Enrolment(raw.get("sync", {}).get("enrolment", Enrolment.LISTED)),
         snapshots=Policy(rows=central.snapshot_rows, age_s=central.snapshot_age_s),
         compare_s=central.compare_s,
@@ -220,12 +230,22 @@ def _central_mistakes(central: Mapping[str, Any]) -> Iterator[str]:
             yield f"[central] {name}: found {central[name]}, expected seconds from 0 to {_DAY_S}"
     if not 0 <= central.get("snapshot_rows", 0) <= _MOST_ROWS:
         yield f"[central] snapshot_rows: found {central['snapshot_rows']}, expected 0 (none) to {_MOST_ROWS}"
+    yield from _lease_mistakes(central)
     shifts = central.get("shifts", list(SHIFTS))
     if not shifts or not all(map(_TIME.fullmatch, shifts)) or sorted(set(shifts)) != shifts:
         yield f"[central] shifts: found {shifts}, expected the times that shifts begin at, rising, as 08:00"
     zone = central.get("zone", "Asia/Shanghai")
     if zone not in zoneinfo.available_timezones():
         yield f"[central] zone: found {zone!r}, expected a time zone as Asia/Shanghai"
+
+
+def _lease_mistakes(central: Mapping[str, Any]) -> Iterator[str]:
+    lease_s, margin_s = central.get("lease_s", _LEASE_S), central.get("lease_margin_s", _MARGIN_S)
+    if not 1 <= lease_s <= 7 * _DAY_S:
+        yield f"[central] lease_s: found {lease_s}, expected seconds from 1 to {7 * _DAY_S}"
+    elif not DRIFT * lease_s <= margin_s < lease_s / 2:
+        most = f"{DRIFT * lease_s:.3f} to below {lease_s / 2}: what two clocks may be apart after {lease_s} s"
+        yield f"[central] lease_margin_s: found {margin_s}, expected seconds from {most}"
 
 
 def _mqtt_mistakes(mqtt: Mapping[str, Any]) -> Iterator[str]:

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +17,12 @@ from drivers.abilities import LockBoard, Packager, Scanner, TagReader
 from edge_agent.check import Stock
 from edge_agent.clock import Clock, Watch
 from edge_agent.config import CabinetConfig, Config, PackagerConfig, ScreenConfig, StationConfig
-from edge_agent.errors import ConfigError, Mistake, PortInUseError
+from edge_agent.errors import ConfigError, Mistake, PortInUseError, StoreError
 from edge_agent.health import Health
 from edge_agent.notify import Change, Notifier
 from edge_agent.people import People
 from edge_agent.recorder import Recorder
+from edge_agent.rights import build_rights
 from edge_agent.safe_mode import Part, SafeMode, Starts
 from edge_agent.screens import routes
 from edge_agent.store import folder
@@ -29,11 +30,14 @@ from edge_agent.store.folder import DataFolder
 from edge_agent.store.identity import open_identity
 from edge_agent.store.journal import Journal
 from edge_agent.store.overlay import Overlay
+from edge_agent.store.pocket import Pocket, open_pocket
 from edge_agent.store.replica import Replica
 from edge_agent.sync.fetching import Fetcher
+from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import MqttLink
 from edge_agent.sync.pruning import keep_pruned
-from edge_agent.sync.shell import Identity, SyncShell
+from edge_agent.sync.shell import SyncShell
+from edge_agent.sync.state import Identity
 from edge_agent.workflows.bench import Bench
 from edge_agent.workflows.cabinet import Cabinet
 from edge_agent.workflows.door import Settings
@@ -45,6 +49,8 @@ from sync_protocol.items import Item
 from sync_protocol.messages import Rows
 
 RESERVE_EVERY_S = 60.0
+LEAVE_S = 0.2
+"""For the last word to central to leave this computer."""
 _BACKLOG = 128
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.app")
 
@@ -64,15 +70,23 @@ async def run(config: Config, *, clock: Clock, session: bytes, random: Random, s
         )
         stack.callback(journal.close)
         replica = stack.enter_context(closing(Replica(path / folder.REPLICA)))
+        pocket = stack.enter_context(closing(open_pocket(path)))
         agent = Agent(
-            config, clock=clock, random=random, data=data, journal=journal, replica=replica, identity=identity
+            config,
+            clock=clock,
+            random=random,
+            data=data,
+            journal=journal,
+            pocket=pocket,
+            replica=replica,
+            identity=identity,
         )
         async with _serving(agent.application(), listening) as url:
             waiting = agent.health.snapshot().facts_waiting
             _log.info("ready", url=url, device=config.agent.device, waiting=waiting)
             if is_safe:
                 _log.warning("safe_mode", cause="several starts ended unasked within ten minutes")
-            await _run_until(stop, agent.parts(), agent.safe_mode if is_safe else None)
+            await _run_until(stop, agent.parts(), agent.leave, agent.safe_mode if is_safe else None)
         starts.ended()
     _log.info("stopped", device=config.agent.device)
 
@@ -88,6 +102,7 @@ class Agent:
         random: Random,
         data: DataFolder,
         journal: Journal,
+        pocket: Pocket,
         replica: Replica,
         identity: Identity,
     ) -> None:
@@ -99,11 +114,13 @@ class Agent:
         self.notifier = Notifier()
         self.safe_mode = SafeMode(tell=lambda: self.notifier.publish(Change.SYNC))
         self.stock = Stock(Overlay(journal), replica, clock.wall_us)
+        rights = build_rights(journal, pocket, clock)
         self.recorder = Recorder(
             journal=journal,
             stock=self.stock,
             watch=watch,
             data=data,
+            rights=rights,
             location=config.agent.location,
             device=config.agent.device,
             policy=config.policy,
@@ -117,6 +134,9 @@ class Agent:
             watch=watch,
             tell=self._tell_of_rows,
             software=f"codepool-edge {version('codepool')}",
+            rights=rights,
+            stock=self.stock,
+            share=_share_of(config),
             recalls=self.recorder.recalls,
             identity=identity,
             recall_keys=config.central.recall_public_keys,
@@ -154,6 +174,16 @@ class Agent:
         devices: dict[str, Part] = {f"device {device.name}": device.run for device in self._config.devices.values()}
         own = {"sync": self._shell.run, "journal": self.recorder.watch_journal, "reserve": self._keep_reserve}
         return devices | own | {"workplace": self.workplace.run, "pruning": self._keep_pruned}
+
+    async def leave(self) -> None:
+        """Give back what is held, as far as it can be said now."""
+        held = self.recorder.rights.holding.count
+        try:
+            self._shell.leave()
+        except StoreError as error:
+            _log.warning("lease_not_given_back", cause=str(error))
+            return
+        await asyncio.sleep(LEAVE_S if held else 0.0)
 
     async def _keep_pruned(self) -> None:
         await keep_pruned(
@@ -236,7 +266,16 @@ async def _serving(application: web.Application, listening: socket.socket) -> As
         await runner.cleanup()
 
 
-async def _run_until(stop: asyncio.Event, parts: Mapping[str, Part], safe_mode: SafeMode | None) -> None:
+def _share_of(config: Config) -> Share:
+    """Only what a station hands out is handed out without an order that was locked for it."""
+    agent = config.agent
+    want = agent.lease_items if agent.workplace == "station" else 0
+    return Share(location=agent.location, route=Route(agent.workplace), want=want)
+
+
+async def _run_until(
+    stop: asyncio.Event, parts: Mapping[str, Part], leave: Callable[[], Awaitable[None]], safe_mode: SafeMode | None
+) -> None:
     """Run parts for ever; the first that fails ends all of them, except in safe mode."""
     async with asyncio.TaskGroup() as group:
         running = [
@@ -244,5 +283,6 @@ async def _run_until(stop: asyncio.Event, parts: Mapping[str, Part], safe_mode: 
             for name, part in parts.items()
         ]
         await stop.wait()
+        await leave()
         for task in running:
             task.cancel()

@@ -42,6 +42,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Disk space kept aside for what has physically happened when the disk is full."""
     keep_days: Annotated[int, msgspec.Meta(ge=1, le=3650, description="1 to 3650", examples=[90])] = 90
     """How long facts stay in the journal that central has in a verified backup."""
+    lease_items: Annotated[int, msgspec.Meta(ge=0, le=4000, description="0 to 4000", examples=[200])] = 200
+    """How many items of each product this workplace likes to be able to issue without asking central."""
 
 
 class CentralConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from edge_agent.check import Stock
 from edge_agent.clock import Watch
 from edge_agent.degraded import Degraded
 from edge_agent.errors import JournalCorruptError, Refused, StoreError, StoreFullError
+from edge_agent.rights import Rights, needed, opened_by
 from edge_agent.store.folder import DataFolder
 from edge_agent.store.journal import Journal, Touched
 from edge_agent.store.recalls import HeldRecalls
@@ -67,6 +68,7 @@ class Recorder:
         stock: Stock,
         watch: Watch,
         data: DataFolder,
+        rights: Rights,
         location: str,
         device: str,
         policy: Policy = DEFAULT_POLICY,
@@ -78,6 +80,7 @@ class Recorder:
         self._stock = stock
         self._watch = watch
         self._data = data
+        self.rights = rights
         self.location = location
         self.device = device
         self._waiting: deque[_Call] = deque()
@@ -96,8 +99,11 @@ class Recorder:
     async def record(self, *facts: Fact) -> Recorded:
         """Write facts that fit, all or nothing. Returns once they are on the disk.
 
+        What this agent may not issue without asking is asked for first (REQ-08).
+
         Raises Refused if one does not fit, StoreError if the disk did not take them: then nothing counts as recorded.
         """
+        await self.rights.obtain(needed(facts, self._stock.items({code for fact in facts for code in fact.codes})))
         return await self._enqueue(facts, is_physical=False)
 
     async def observe(self, *facts: Fact) -> Recorded:
@@ -175,12 +181,14 @@ class Recorder:
         staged = _Staged(call=call, facts=[], touched={}, refusals=[])
         own: dict[str, Item] = {}
         version, in_force = self._stock.version, self.recalls.in_force or NO_RECALLS
+        opened: dict[str, str] = {}
         for position, fact in enumerate(call.facts, index):
             known = ChainMap(own, believed) if own else believed
             if call.is_physical:  # it moves the item whatever a recall says; who is responsible must hear of it
                 outcome = fold(fact, known)
                 staged.refusals.extend(_recalled(fact, known, in_force))
             else:
+                staged.refusals.extend(self.rights.refusals(fact, known, opened))
                 outcome = fold(fact, known, in_force)
             stale_s = 0
             if degraded:
@@ -193,6 +201,7 @@ class Recorder:
                 staged.touched[item.code] = Touched(item=item, index=position)
             if fact.what is What.PRESCANNED:
                 _require_balance(outcome.items)
+                opened |= opened_by(fact)
         return staged
 
     def _commit(self, group: Sequence[_Staged]) -> None:
@@ -200,7 +209,9 @@ class Recorder:
         for staged in group:
             touched |= staged.touched
         bodies = [encode_fact(fact) for staged in group for fact in staged.facts]
-        ids = self._journal.commit(bodies, touched.values())
+        facts = [fact for staged in group for fact in staged.facts]
+        ids = self._journal.commit(bodies, touched.values(), self.rights.change_by(facts))
+        self.rights.used(facts)
         first = 0
         for staged in group:
             after = first + len(staged.facts)

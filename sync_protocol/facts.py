@@ -42,6 +42,7 @@ class What(StrEnum):
     COUNTED = "counted"
     PACKED = "packed"
     RELABELLED = "relabelled"
+    LEASE_ENDED = "lease_ended"
 
 
 class How(StrEnum):
@@ -118,6 +119,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True)
     certificate: Certificate | None = None
     kind: Kind | None = None
     """Announced: whether the codes are boxes or pieces."""
+    is_provisional: bool = False
+    """Issued in an emergency, without the right to: it needs a reason and a second person (REQ-08)."""
     stale_s: int = 0
     """X09: seconds since the replica of the check was known to be up to date, where that is more than the policy lets
     pass unmarked; 0: it is not."""
@@ -163,6 +166,7 @@ _REQUIRED: dict[What, tuple[str, ...]] = {
     What.WRITTEN_OFF: ("reason",),
     What.PACKED: ("pouch",),
     What.RELABELLED: ("tag",),
+    What.LEASE_ENDED: ("operator", "witness", "reason", "source"),
 }
 
 

@@ -41,6 +41,14 @@ class Reason(StrEnum):
     OLD_COPY = "old_copy"
     """X09: the agent's copy of the ledger is too old for this class of product. Said by an agent only."""
     OLD_COPY_SECOND_PERSON = "old_copy_second_person"
+    ISSUED_TWICE = "issued_twice"
+    """Issued in an emergency, and by its holder too: both stand, a person looks (REQ-08)."""
+    NO_EMERGENCY = "no_emergency"
+    """An issue without the right to it, and without a reason or a second person."""
+    LEASED = "leased"
+    """Another agent may issue the item. Said by an agent only: central keeps what has happened."""
+    NOT_LEASED = "not_leased"
+    """Nobody has given this agent the right to issue the item, and central cannot be asked now."""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
@@ -133,12 +141,14 @@ MOVES: Mapping[What, Move] = {
     What.RELABELLED: Move(
         source=frozenset(State) - FINAL, to=None, kinds=PIECE, changes=lambda _item, fact: {"tag": fact.tag}
     ),
+    What.LEASE_ENDED: Move(source=frozenset(State), to=None),
 }
 
 # An expired item may be moved about, counted and written off, but nobody may plan it for a patient or issue it.
 REFUSED_WHEN_EXPIRED = frozenset({What.PRESCANNED, What.LOCKED, What.DISPENSED, What.LENT})
 # Two different people for a controlled drug (麻精药品): whenever it leaves the stock for good or for a while.
 NEEDS_WITNESS = frozenset({What.DISPENSED, What.LENT, What.WRITTEN_OFF, What.SENT_BACK, What.TAKEN})
+_ISSUED = frozenset({State.DISPENSED, State.LENT, State.TAKEN})
 _NAMES_ITS_ORDER = frozenset({What.UNLOCKED, What.PACKED, What.RETURNED})
 _LOOKS_AT_ORDER = _NAMES_ITS_ORDER | {What.DISPENSED}
 # A member of an enum is looked up in its class at every use: the ledger does it for each fact.
@@ -179,6 +189,8 @@ def _check_context(item: Item, fact: Fact) -> Refusal | None:
         return _refuse(item, fact, Reason.WRONG_PRODUCT, found=item.product, expected=fact.product)
     if what in REFUSED_WHEN_EXPIRED and fact.at.local_date() > item.expiry:
         return _refuse(item, fact, Reason.EXPIRED, found=item.expiry.isoformat(), expected="a date not before today")
+    if fact.is_provisional and not (fact.reason and _has_two_people(fact)):
+        return _refuse(item, fact, Reason.NO_EMERGENCY, found=fact.witness, expected="a reason and a second person")
     if item.is_controlled and what in NEEDS_WITNESS and not _has_two_people(fact):
         return _refuse(item, fact, Reason.SECOND_PERSON, found=fact.witness, expected="a witness besides the operator")
     if what is _RECEIVED and fact.document != item.document:
@@ -209,6 +221,8 @@ def _state_reason(item: Item, fact: Fact) -> Reason:
         return Reason.FROZEN
     if item.state in FINAL:
         return Reason.OUT_FOR_GOOD
+    if fact.is_provisional and item.state in _ISSUED:
+        return Reason.ISSUED_TWICE
     if item.state is State.DISPENSED:
         return Reason.ALREADY_DISPENSED
     if item.state is State.OPENED:

@@ -3,7 +3,7 @@
 import msgspec
 
 from sync_protocol.chain import SessionStart
-from sync_protocol.documents import DeliveryNote, Order, Person, Product
+from sync_protocol.documents import DeliveryNote, Order, Person, Product, Route
 from sync_protocol.facts import FactId
 from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
@@ -237,5 +237,89 @@ class Mended(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="me
     items: int
 
 
-Up = Hello | Batch | Pull | AskRecalls | Confirm | SignedRecalls | Digest | AskBucket | Mended
-Down = Welcome | Ack | Delta | Refused | SignedRecalls | Offer | Compare | Differ | Bucket
+class Holds(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="holds"):
+    """REQ-08: all that an agent holds by lease, after every welcome and whenever it gives something back.
+
+    What central counts as held and does not find here was given back, or issued by a fact up to ``heads``.
+    """
+
+    session: bytes
+    number: int
+    """Counts the statements of the session from 1: an older one that comes late is passed over."""
+    seen: int
+    """The last grant of this session that was taken."""
+    incarnation: int
+    """Of the central that granted it."""
+    spoken_to: int
+    """The incarnation that this is said to: ``heads`` is what that one may lack."""
+    sent_us: int
+    """By the agent's own clock that never jumps: what this brings lasts from then on."""
+    location: str
+    route: Route
+    want: int
+    """Items of each product that it would like to hold."""
+    codes: tuple[str, ...]
+    heads: tuple[Position, ...] = ()
+    """How far the journal was written, in every session that has facts to send, when this was said."""
+    is_leaving: bool = False
+    """It stops, and wants nothing."""
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="ask"):
+    """REQ-08: an agent asks for the right to issue these codes; without any, only for more time."""
+
+    session: bytes
+    seen: int
+    sent_us: int
+    codes: tuple[str, ...] = ()
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="grant"):
+    """REQ-08: what the agent may issue without asking, besides what it got by the grants up to ``after``.
+
+    It follows on the grant with the number ``after`` and is taken after that one only. ``is_whole``: these codes are
+    all, as the answer to the statement with the number ``after``.
+    """
+
+    session: bytes
+    number: int
+    after: int
+    incarnation: int
+    codes: tuple[str, ...]
+    is_whole: bool = False
+    sent_us: int = 0
+    """Of the message that this answers; 0: of none, and the lease lasts no longer by it."""
+    left_us: int = 0
+    """How long the lease may be used from then on. Central itself waits for longer."""
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="release"):
+    """REQ-08: another agent needs these codes; who has not issued them says so with ``Holds``."""
+
+    codes: tuple[str, ...]
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Who may issue a code; no device: nobody, it is not free, or the ledger was restored and waits."""
+
+    code: str
+    device: str = ""
+
+
+class Withheld(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="withheld"):
+    """REQ-08: codes that were asked for and are not granted."""
+
+    by: tuple[Holder, ...]
+
+
+class AskHolds(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="ask_holds"):
+    """REQ-08: central does not know what the agent holds, and grants nothing before it has said so."""
+
+
+class Fence(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="fence"):
+    """REQ-08: the journal was set back, copied or lost: the agent holds nothing until a person has looked."""
+
+
+Up = Hello | Batch | Pull | AskRecalls | Confirm | SignedRecalls | Digest | AskBucket | Mended | Holds | Ask
+_OfLeases = Grant | Release | Withheld | AskHolds | Fence
+Down = Welcome | Ack | Delta | Refused | SignedRecalls | Offer | Compare | Differ | Bucket | _OfLeases

@@ -1,6 +1,6 @@
 """The table of routes: each with what it reads, what it answers and who may call it. OpenAPI is made from it."""
 
-from central.api import devices, documents, queries, reading, recalls, writing
+from central.api import devices, documents, leases, queries, reading, recalls, writing
 from central.api.calls import Route
 from central.auth import Scope
 
@@ -138,4 +138,7 @@ READING: tuple[Route, ...] = (
     ),
 )
 
-ROUTES = WRITING + recalls.WRITING + devices.WRITING + READING + recalls.READING + devices.READING
+ROUTES = (
+    *(*WRITING, *recalls.WRITING, *devices.WRITING, *leases.WRITING),
+    *(*READING, *recalls.READING, *devices.READING, *leases.READING),
+)

@@ -15,6 +15,7 @@ from central.console import (
     exceptions,
     indicators,
     insurer,
+    leases,
     loans,
     orders,
     pool,
@@ -48,6 +49,7 @@ PAGES: dict[str, Page] = {
     "/sync": sync.show,
     "/exceptions": exceptions.show,
     "/recalls": recalls.show,
+    "/leases": leases.show,
     "/quarantine": quarantine.show,
     "/loans": loans.show,
     "/orders": orders.show,
@@ -80,6 +82,7 @@ class Console:
             app.router.add_get(path, self._sheet(export))
         app.router.add_post("/exceptions/{id}/close", self._close_exception)
         app.router.add_post("/sync/refill/end", self._end_refill)
+        app.router.add_post("/leases/{device}/end", self._act(leases.end))
         app.router.add_post("/sync/devices/{device}/accept", self._act(device_keys.accept))
         app.router.add_post("/insurer/repair", self._act(insurer.repair))
         app.router.add_post("/recalls", self._act(recalls.issue))

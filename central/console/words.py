@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 from central.console.figure_words import BASES, INDICATORS, INSURER_ADVICE, SLIPS, STEPS
 from central.console.message import message
+from central.stock.services import UNHEARD
 from sync_protocol.allocation import Rule
 from sync_protocol.documents import OrderKind, OrderState
 from sync_protocol.facts import How, What
 from sync_protocol.items import Kind, State
 from sync_protocol.lifecycle import Reason
+from sync_protocol.machines.grants_events import Standing
 from sync_protocol.machines.lineage import Finding
 
 STATES: Mapping[str, str] = {
@@ -53,6 +55,7 @@ FACTS: Mapping[str, str] = {
     What.COUNTED: message("counted"),
     What.PACKED: message("packed into a pouch"),
     What.RELABELLED: message("relabelled"),
+    What.LEASE_ENDED: message("taken from a workplace after a count"),
     "unreadable": message("unreadable fact"),
 }
 HOWS: Mapping[str, str] = {
@@ -80,6 +83,10 @@ REASONS: Mapping[str, str] = {
     Reason.OUT_FOR_GOOD: message("out of the hospital for good"),
     Reason.NOT_BOUND: message("loan without an order"),
     Reason.SECOND_PERSON: message("second person missing"),
+    Reason.ISSUED_TWICE: message("handed out twice: in an emergency, and by its holder"),
+    Reason.NO_EMERGENCY: message("emergency without reason or second person"),
+    Reason.LEASED: message("another workplace may hand it out"),
+    Reason.NOT_LEASED: message("not granted to the workplace"),
     Reason.RECALLED: message("recalled, and out of our hands all the same"),
     Reason.OLD_COPY: message("the copy of the ledger at the workplace is too old"),
     Reason.OLD_COPY_SECOND_PERSON: message("the copy of the ledger at the workplace is old, second person missing"),
@@ -105,6 +112,10 @@ ADVICE: Mapping[str, str] = {
     Reason.OUT_FOR_GOOD: message("It should not be here: set it aside and look how it came back."),
     Reason.NOT_BOUND: message("Bind the loan to its order, then dispense."),
     Reason.SECOND_PERSON: message("Name the witness, and record the step again."),
+    Reason.ISSUED_TWICE: message("Both stand. Ask both workplaces who has the package, and correct what is not true."),
+    Reason.NO_EMERGENCY: message("Ask who handed it out and why, and record the step again with both people."),
+    Reason.LEASED: message("Nothing to do: the workplace was refused."),
+    Reason.NOT_LEASED: message("Nothing to do: the workplace was refused."),
     Reason.RECALLED: message("Find who has it now: the page of the recall names patient and order."),
     Reason.OLD_COPY: message("Connect the workplace, and record the step again."),
     Reason.OLD_COPY_SECOND_PERSON: message("Name the witness, and record the step again."),
@@ -239,6 +250,22 @@ CONDITIONS = (
     message("another process holds the ledger locked: end the backup or tool that does"),
 )
 """Causes and advice of the parts of central that are known beforehand; others are shown as they come."""
+STANDINGS: Mapping[str, str] = {
+    Standing.LIVE: message("in force"),
+    Standing.GONE: message("given back"),
+    Standing.DOUBT: message("silent, in doubt"),
+    Standing.FENCED: message("fenced"),
+    UNHEARD: message("not heard since the restore"),
+}
+STANDING_CAUSES: Mapping[str, str] = {
+    Standing.LIVE: message("It issued items that the ledger has elsewhere. Count whether they are on its shelf."),
+    Standing.GONE: message("Some of what it gave back was not found. Count again."),
+    Standing.DOUBT: message("It fell silent, and its time is over. Switch it off, then count what is on its shelf."),
+    Standing.FENCED: message("Its journal was set back, copied or lost. Keep one computer, then count its shelf."),
+    UNHEARD: message(
+        "It has not said what it holds. Bring it back; if it is gone for good, count the stock at its place."
+    ),
+}
 EVERY: Mapping[str, Mapping[str, str]] = {
     "state": STATES,
     "kind": KINDS,
@@ -252,6 +279,8 @@ EVERY: Mapping[str, Mapping[str, str]] = {
     "order_state": ORDER_STATES,
     "insurer_state": INSURER_STATES,
     "part": PARTS,
+    "standing": STANDINGS,
+    "standing_cause": STANDING_CAUSES,
     "indicator": INDICATORS,
     "insurer_advice": INSURER_ADVICE,
     "base": BASES,

@@ -180,10 +180,11 @@ def _event(row: RowMapping, misfits: tuple[Misfit, ...]) -> Event:
         said = decode_fact(row["body"])
     except ProtocolError as error:
         return Event(**common, at_us=row["wall_us"], reason=str(error), misfits=misfits)
-    names = ("operator", "witness", "location", "document", "order", "source", "reason", "pouch", "stale_s")
+    names = ("operator", "witness", "location", "document", "order", "source", "reason", "pouch")
+    marks = ("is_provisional", "stale_s")
     return Event(
         **common,
-        **{name: getattr(said, name) for name in names},
+        **{name: getattr(said, name) for name in names + marks},
         at_us=said.at.wall_us + (said.at.offset_us or 0),
         how=said.how,
         codes=len(said.codes),

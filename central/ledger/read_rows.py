@@ -46,6 +46,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     pouch: str = ""
     codes: int = 0
+    is_provisional: bool = False
+    """Issued in an emergency, by a workplace that had no right to (REQ-08)."""
     stale_s: int = 0
     """X09: how old the copy of the ledger was that it was checked against, in seconds, if it is marked with that."""
     misfits: tuple[Misfit, ...] = ()

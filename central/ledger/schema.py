@@ -38,7 +38,8 @@ __all__ = [
 
 # version: the last commit's; ledger_id: random, made with the ledger; incarnation: which life of the ledger this is;
 # lives: JSON of all of them, each with the number of facts that it began with;
-# refill_since_us: agents give back what a restored ledger lacks; unsealed: a migration changed rows.
+# refill_since_us: agents give back what a restored ledger lacks; leases_since_us: it does not know yet what they hold;
+# unsealed: a migration changed rows.
 meta = Table("meta", metadata, Column("key", Text, primary_key=True, nullable=False), text_column("value"))
 
 session = Table(

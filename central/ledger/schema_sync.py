@@ -24,6 +24,36 @@ agent = Table(
     number_column("recall_version"),
 )
 
+# What each agent may issue without asking (REQ-08), as sync_protocol.machines.grants_events.Lease; ``session``: empty
+# until its holder has said what it holds; ``heads``: msgpack of dict[bytes, int], facts that are waited for.
+lease = Table(
+    "lease",
+    metadata,
+    Column("device", Text, primary_key=True, nullable=False),
+    Column("session", LargeBinary, nullable=False),
+    text_column("location"),
+    text_column("route"),
+    number_column("want"),
+    number_column("expires_us"),
+    number_column("number"),
+    number_column("stated"),
+    number_column("spoken_to"),
+    text_column("standing"),
+    Column("heads", LargeBinary, nullable=False),
+)
+
+# One holder a code: the database refuses a second. ``mark``: held, given_up or missing.
+leased = Table(
+    "leased",
+    metadata,
+    Column("code", Text, primary_key=True, nullable=False),
+    text_column("device"),
+    text_column("product"),
+    number_column("number"),
+    text_column("mark"),
+    Index(None, "device"),
+)
+
 # Verified backups; the facts in them are safe.
 backup = Table(
     "backup",

@@ -248,6 +248,35 @@ LAST_HEARD = (
     "SELECT device, received_us FROM session WHERE device != 'central') GROUP BY device"
 )
 
+# leases
+REVOKED = (
+    "SELECT device FROM device_key GROUP BY device HAVING sum(state = 'revoked') > 0 AND sum(state = 'accepted') = 0"
+)
+LEASE_COLUMNS = "device, session, location, route, want, expires_us, number, stated, spoken_to, standing, heads"
+LEASES = f"SELECT {LEASE_COLUMNS} FROM lease ORDER BY device"
+LEASED = "SELECT code, device, product, number, mark FROM leased ORDER BY code"
+WRITE_LEASE = (
+    f"INSERT INTO lease ({LEASE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device) DO UPDATE SET "
+    "session = excluded.session, location = excluded.location, route = excluded.route, want = excluded.want, "
+    "expires_us = excluded.expires_us, number = excluded.number, stated = excluded.stated, "
+    "spoken_to = excluded.spoken_to, standing = excluded.standing, heads = excluded.heads"
+)
+DELETE_LEASE = "DELETE FROM lease WHERE device = ?"
+FREE_LEASED = "DELETE FROM leased WHERE code = ?"
+WRITE_LEASED = "INSERT INTO leased (code, device, product, number, mark) VALUES (?, ?, ?, ?, ?)"
+LEASABLE = "SELECT code, product, location, state FROM item WHERE code IN ({codes})"
+LEASABLE_AT = (
+    "SELECT item.code, item.order_id FROM item WHERE item.product = ? AND item.state = ? AND item.location = ? "
+    "AND item.kind != 'piece' "
+    "AND (item.order_id != '' OR NOT EXISTS (SELECT 1 FROM leased WHERE leased.code = item.code)) ORDER "
+    "BY item.expiry, item.lot, item.box, item.code LIMIT ?"
+)
+PLACES_IN_STOCK = (
+    "SELECT DISTINCT product, location FROM item WHERE location = ? AND state IN ('in_stock', 'locked') "
+    "AND kind != 'piece'"
+)
+ROUTE_OF = "SELECT route FROM product WHERE id = ?"
+
 # backups
 ADD_BACKUP = (
     "INSERT INTO backup (file, sha256, taken_us, version, facts, incarnation, bytes) VALUES (?, ?, ?, ?, ?, ?, ?) "

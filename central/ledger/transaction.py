@@ -5,6 +5,7 @@ Nothing of it is visible to anyone before ``write.Ledger`` commits; a transactio
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum, auto
 from typing import Any
 
 import msgspec
@@ -46,11 +47,28 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.facts[self.index]
 
 
+class Holding(Enum):
+    """Who may issue an item in stock, as far as it matters to whom it is locked to."""
+
+    FREE = auto()
+    RECALLABLE = auto()
+    """An agent that can be asked to give it back."""
+    AWAY = auto()
+
+
+HeldBy = Callable[[str], Holding]
+
+
+def nobody(_code: str) -> Holding:
+    return Holding.FREE
+
+
 class Transaction:
     """What ``Ledger.commit`` hands to its caller; only valid during the call.
 
     ``stock``: items as they are after the facts so far, ``originals``: as they were before this commit (None: unknown);
-    both hold every code that was loaded. ``changed``: items that this commit changed or created. ``is_refilling``: the
+    both hold every code that was loaded. ``changed``: items that this commit changed or created. ``doubted``: devices
+    whose journal cannot be what it was. ``wanted``: items that orders wait for and agents hold. ``is_refilling``: the
     ledger was restored and may lack facts that agents still hold. ``recalls``: those in force.
     """
 
@@ -65,9 +83,12 @@ class Transaction:
         recalls: InForce,
         preparations: "Sequence[Preparation]" = (),
         is_refilling: bool = False,
+        held_by: HeldBy = nobody,
     ) -> None:
         self.version = version
         self.is_refilling = is_refilling
+        self.held_by = held_by
+        self.wanted: set[str] = set()
         self.position = position
         self.own = own
         self.moment = moment
@@ -79,6 +100,7 @@ class Transaction:
         self.originals: dict[str, Item | None] = {}
         self.changed: dict[str, Item] = {}
         self.placed: list[str] = []
+        self.doubted: list[str] = []
         self.has_work = False
         self._connection = connection
         self._last: dict[str, int] = {}
@@ -175,6 +197,7 @@ class Transaction:
     def raise_misfit(self, start: SessionStart, *, reason: str, found: str, expected: str) -> None:
         """Put a chain that cannot be true on the work list."""
         self.has_work = True
+        self.doubted.append(start.device)
         self._staging.add_misfit(start.device, start.session, reason=reason, found=found, expected=expected)
 
     def doubt(self, folded: Folded, refusal: Refusal) -> None:

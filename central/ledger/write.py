@@ -17,7 +17,7 @@ from central.clock import HospitalTime
 from central.errors import BusyError, ConservationError, DiskError
 from central.ledger import garbage, heads, mark, signing, statements, store
 from central.ledger.seal import Seal, State
-from central.ledger.transaction import Preparation, Transaction, read_session
+from central.ledger.transaction import Folded, HeldBy, Preparation, Transaction, nobody, read_session
 from sync_protocol.chain import SessionStart
 from sync_protocol.items import Item
 from sync_protocol.machines.incarnation import Mark, mint, wake
@@ -38,6 +38,9 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     rows: Rows
     before: Mapping[str, Item | None] = {}
+    folded: tuple[Folded, ...] = ()
+    doubted: tuple[str, ...] = ()
+    wanted: frozenset[str] = frozenset()
 
 
 Consequence = Callable[[Transaction], None]
@@ -48,8 +51,8 @@ class Ledger:
     """``trouble``: why the ledger takes no change at the moment, empty while it is well.
 
     ``incarnation``: which life of the ledger this is; it is another one after a restore (REQ-03). ``is_refilling``:
-    agents are giving back what a restored ledger lacks; nothing is allocated meanwhile. ``recalls``: those in force in
-    every commit.
+    agents are giving back what a restored ledger lacks; nothing is allocated meanwhile. ``held_by``: whether central
+    may lock an item to an order, or an agent may be issuing it. ``recalls``: those in force in every commit.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Ledger:
         self._version = 0
         self._position = 0
         self.is_refilling = False
+        self.held_by: HeldBy = nobody
         with store.starting(path):
             self._connection = store.connect(path)
             state = self._seal.attach(self._connection)
@@ -221,6 +225,7 @@ class Ledger:
         connection.execute(statements.WRITE_META, ("lives", msgspec.json.encode(lives).decode()))
         if connection.execute(statements.ANY_AGENT).fetchone():
             connection.execute(statements.WRITE_META, ("refill_since_us", str(now_us)))
+            connection.execute(statements.WRITE_META, ("leases_since_us", str(now_us)))
             connection.execute(statements.NOT_REPORTED_FOR_SURE, (now_us,))
 
     def _transaction(self) -> Transaction:
@@ -231,6 +236,7 @@ class Ledger:
             own=self._own,
             moment=self.time.moment,
             is_refilling=self.is_refilling,
+            held_by=self.held_by,
             recalls=self.recalls,
             preparations=self._preparations,
         )
@@ -240,7 +246,14 @@ class Ledger:
         self._version = transaction.version
         self._position = transaction.position
         self._own = transaction.own
-        committed = Committed(version=transaction.version, rows=transaction.delta_rows(), before=transaction.originals)
+        committed = Committed(
+            version=transaction.version,
+            rows=transaction.delta_rows(),
+            before=transaction.originals,
+            folded=tuple(transaction.folded),
+            doubted=tuple(transaction.doubted),
+            wanted=frozenset(transaction.wanted),
+        )
         for listener in self._listeners:
             listener(committed)
         self._changes.announce(self._version)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from central.ledger import rows, statements
-from central.ledger.transaction import Transaction
+from central.ledger.transaction import Holding, Transaction
 from central.stock.masterdata import find_products
 from sync_protocol.allocation import Free, allocate
 from sync_protocol.documents import Order, OrderState, Product
@@ -154,7 +154,8 @@ def _free(transaction: Transaction, product: Product, location: str) -> dict[str
     return {
         code: Free(code=code, box=box, lot=lot, expiry=rows.date_of(expiry))
         for code, box, lot, expiry in found
-        if covering(product=product.id, lot=lot, code=code, box=box) is None
+        if transaction.held_by(code) is not Holding.AWAY
+        and covering(product=product.id, lot=lot, code=code, box=box) is None
     }
 
 
@@ -169,17 +170,19 @@ def _fill(transaction: Transaction, row: Order, free: dict[str, Free]) -> None:
     )
     held_lot = next(has_lots, "")
     choice = allocate(order.quantity - has, free.values(), today=moment.local_date(), held_lot=held_lot)
-    if not choice.codes:
+    codes = tuple(code for code in choice.codes if transaction.held_by(code) is Holding.FREE)
+    for code in choice.codes:
+        del free[code]
+    transaction.wanted.update(set(choice.codes).difference(codes))  # locked when their holder has given them back
+    if not codes:
         return
     fact = Fact(
         what=What.LOCKED,
-        codes=choice.codes,
+        codes=codes,
         at=moment,
         order=order.id,
         product=order.product,
         how=How.AUTOMATIC,
         reason=choice.why,
     )
-    for code in choice.codes:
-        del free[code]
     transaction.record(fact)

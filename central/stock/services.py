@@ -54,6 +54,39 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     ends_us: int = 0
 
 
+UNHEARD = "unheard"
+"""The ledger was restored, and nobody gets anything new before this agent has said what it holds."""
+
+
+class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent may issue without asking, for people. ``standing``: live, gone, doubt, fenced or unheard.
+
+    ``held``: how many codes it keeps from others, ``waiting``: how many of these it gave back and the ledger waits for
+    its facts, ``missing``: how many a count did not find. ``over_us``: when it has surely stopped issuing.
+    """
+
+    device: str
+    location: str
+    standing: str
+    held: int
+    waiting: int
+    missing: int
+    expires_us: int
+    over_us: int
+    may_end: bool
+
+
+class EndLease(msgspec.Struct, frozen=True, kw_only=True):
+    """Two people answer for a silent or doubtful agent. ``found``: its codes that are there, or ``is_all``."""
+
+    device: str
+    operator: str
+    witness: str
+    reason: str
+    found: tuple[str, ...] = ()
+    is_all: bool = False
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
     """``read`` is for queries only: its connections refuse to write."""
@@ -79,4 +112,7 @@ class Services:
     life: Callable[[], Life]
     end_refill: Callable[[str], None]
     """End the refilling in the name of a person. Raises BusyError."""
+    leases: Callable[[], tuple[LeaseView, ...]]
+    end_lease: Callable[[EndLease], int]
+    """Give others what was counted; how many codes. Raises RequestError, BusyError."""
     shifts: Shifts

@@ -78,6 +78,14 @@ class Agents:
         agent = self._agents.get(device)
         return agent.incarnation if agent else 0
 
+    def connected(self) -> frozenset[str]:
+        """Devices heard of lately."""
+        return frozenset(agent.device for agent in self._agents.values() if agent.is_connected)
+
+    def is_connected(self, device: str) -> bool:
+        agent = self._agents.get(device)
+        return agent is not None and agent.is_connected
+
     def heard(self, device: str) -> Agent:
         agent = self._agents.setdefault(device, Agent(device=device))
         agent.last_seen_us = self._ledger.time.now_us()

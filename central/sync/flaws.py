@@ -2,8 +2,9 @@
 
 from central.ledger.reading import fits_integer
 from sync_protocol.digests import BUCKETS, DIGEST_BYTES
+from sync_protocol.leases import MOST_HELD
 from sync_protocol.machines.credit import BATCH_FACTS
-from sync_protocol.messages import AskBucket, AskRecalls, Batch, Confirm, Digest, Hello, Mended, Pull, Up
+from sync_protocol.messages import Ask, AskBucket, AskRecalls, Batch, Confirm, Digest, Hello, Holds, Mended, Pull, Up
 from sync_protocol.recalls import SignedRecalls
 
 
@@ -18,12 +19,14 @@ def flaw(device: str, message: Up) -> str:
             return f"batch from fact {message.first_seq} with {len(message.bodies)} facts, at most {BATCH_FACTS}"
         case Digest() if len(message.sums) != DIGEST_BYTES:
             return f"digest of {len(message.sums)} bytes, expected {DIGEST_BYTES}"
+        case Holds() | Ask() if len(message.codes) > 2 * MOST_HELD:
+            return f"{len(message.codes)} codes of a lease, at most {2 * MOST_HELD}"
         case AskBucket() if not 0 <= message.bucket < BUCKETS:
             return f"question about bucket {message.bucket}, expected 0 to {BUCKETS - 1}"
     return ""
 
 
-def _numbers(message: Up) -> tuple[int, ...]:
+def _numbers(message: Up) -> tuple[int, ...]:  # noqa: PLR0911 -- one line a message
     match message:
         case Hello(start=start):
             heads = (position.through for position in (*message.heads, *message.pending))
@@ -39,5 +42,10 @@ def _numbers(message: Up) -> tuple[int, ...]:
             return (message.version,)
         case Mended():
             return (message.version, message.items)
+        case Holds():
+            told = (message.number, message.seen, message.incarnation, message.spoken_to, message.sent_us, message.want)
+            return (*told, *(position.through for position in message.heads))
+        case Ask():
+            return (message.seen, message.sent_us)
         case AskRecalls() | AskBucket():
             return ()

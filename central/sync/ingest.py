@@ -24,13 +24,26 @@ from central.sync.gate import Gate
 from central.sync.gate import Heard as Opened
 from central.sync.greeting import Greeting, read_position
 from central.sync.inbox import Inbox, Letter
+from central.sync.leases import Leases
 from central.sync.lineage import Heard, compare_children, register
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.verdicts import read_verdicts
 from sync_protocol.chain import SessionStart
 from sync_protocol.machines.ingest import admit
-from sync_protocol.messages import Ack, AskBucket, AskRecalls, Batch, Confirm, Digest, Hello, Mended, Pull
+from sync_protocol.messages import (
+    Ack,
+    Ask,
+    AskBucket,
+    AskRecalls,
+    Batch,
+    Confirm,
+    Digest,
+    Hello,
+    Holds,
+    Mended,
+    Pull,
+)
 from sync_protocol.recalls import SignedRecalls
 
 COALESCED = 32
@@ -61,6 +74,7 @@ class Ingest:
         recalls: RecallLane,
         gate: Gate,
         early: Early,
+        leases: Leases,
         comparing: Comparing | None = None,
         pulled: Callable[[str, Pull], None] | None = None,
     ) -> None:
@@ -74,6 +88,7 @@ class Ingest:
         self._recalls = recalls
         self._gate = gate
         self._early = early
+        self._leases = leases
         self._comparing = comparing
         self._pulled = pulled or publisher.answer
 
@@ -109,6 +124,9 @@ class Ingest:
                 if one.is_news:
                     self._agents.pulled(one.device, one.message.after, one.message.incarnation)
                 self._pulled(one.device, one.message)
+            case Holds() | Ask():
+                if one.is_news:
+                    self._lease(one.device, one.message)
             case Digest() | AskBucket() | Mended():
                 if one.is_news and self._comparing is not None:
                     self._agents.heard(one.device)
@@ -117,6 +135,15 @@ class Ingest:
                 self._publisher.introduce(one.device)
             case Hello() | Batch() | AskRecalls() | Confirm() | SignedRecalls():
                 pass  # answered together with the others of its kind
+
+    def _lease(self, device: str, message: Holds | Ask) -> None:
+        try:
+            if isinstance(message, Holds):
+                self._leases.stated(device, message)
+            else:
+                self._leases.asked(device, message)
+        except BusyError as error:
+            _log.error("lease not answered, the agent says it again", device=device, cause=error.cause)
 
     def _is_meant(self, batch: Batch) -> bool:
         """Whether it was sent to this life of the ledger (REQ-03)."""

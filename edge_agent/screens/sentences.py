@@ -88,6 +88,23 @@ _LIFECYCLE: Mapping[Reason, Say] = {
         mark("Controlled drug: a second person must confirm"),
         mark("Ask a colleague to enter their own number and PIN at the order, then confirm."),
     ),
+    Reason.LEASED: Say(
+        mark("Another workplace may be handing this out"),
+        mark("Take another package, or hand it out there. In an emergency: reason and second person at the order."),
+        About.PLAIN,
+    ),
+    Reason.NOT_LEASED: Say(
+        mark("This may not be handed out here while central cannot be asked"),
+        mark("Wait for the connection. In an emergency: enter the reason and a second person at the order."),
+    ),
+    Reason.NO_EMERGENCY: Say(
+        mark("An emergency needs a reason and a second person"),
+        mark("Enter why it cannot wait; a colleague enters their own number and PIN. Then confirm."),
+    ),
+    Reason.ISSUED_TWICE: Say(
+        mark("This was handed out before, at another workplace"),
+        mark("Do not hand it out again. Set the package aside and tell the pharmacist in charge."),
+    ),
 }
 
 _STEPS: Mapping[StepReason, Say] = {

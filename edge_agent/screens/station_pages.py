@@ -11,7 +11,7 @@ from edge_agent.screens import answers
 from edge_agent.screens.site import SITE, Site, as_json, as_text, fields, needed, refreshed, wants_json
 from edge_agent.screens.visits import Seat, Visit
 from edge_agent.workflows.damage import Harm
-from edge_agent.workflows.desk import Desk
+from edge_agent.workflows.desk import NEEDS_EMERGENCY, Desk
 from edge_agent.workflows.orders import Need, Ticket
 from edge_agent.workflows.station import Station
 from edge_agent.workflows.verdicts import MAIN_STEPS, TASKS, Refuse, Step, StepReason, Verdict
@@ -19,6 +19,7 @@ from sync_protocol.documents import Product
 
 LAST_SHOWN = 8
 ORDERS_SHOWN = 60
+LONGEST_REASON = 120
 DIGITS_AT_MOST = 4
 
 
@@ -71,7 +72,8 @@ async def hand_out(request: web.Request) -> web.Response:
         witness = await _witness(site, values)
     except SignInRefusedError as error:
         return _told(request, site, desk, desk.refuse(Refuse(SignInFlaw(error.reason)), order=order))
-    return _told(request, site, desk, await desk.hand_out(order, witness=witness))
+    emergency = values.get("emergency", "").strip()[:LONGEST_REASON]
+    return _told(request, site, desk, await desk.hand_out(order, witness=witness, emergency=emergency))
 
 
 async def take(request: web.Request) -> web.Response:
@@ -181,6 +183,9 @@ def _values(site: Site, desk: Desk) -> Mapping[str, Any]:
     chosen = next((ticket for ticket in tickets if ticket.order.id == desk.order), None)
     note = next((note for note in notes if note.id == desk.note), None)
     verdicts = list(desk.verdicts)
+    is_emergency = any(
+        verdict.reason in NEEDS_EMERGENCY and verdict.order == desk.order for verdict in verdicts[:1] if desk.order
+    )
     present = next((verdict for verdict in verdicts[:1] if verdict.number > desk.since), None)
     return {
         "desk": desk,
@@ -200,6 +205,8 @@ def _values(site: Site, desk: Desk) -> Mapping[str, Any]:
         "last": [verdict for verdict in verdicts[: LAST_SHOWN + 1] if verdict is not present][:LAST_SHOWN],
         "products": _named(site, present),
         "handout": steps.handout,
+        "is_emergency": is_emergency,
+        "longest_reason": LONGEST_REASON,
         "pick": desk.pick(),
         "picks": steps.returns.picks() if desk.step is Step.RETURN else (),
         "wards": steps.lending.wards() if desk.step is Step.LEND and not desk.choice else (),

@@ -14,7 +14,8 @@ import msgspec
 import structlog
 
 from edge_agent.errors import StoreError
-from edge_agent.store import folder, opening, schema, sqlite
+from edge_agent.store import folder, leased, opening, schema, sqlite
+from edge_agent.store.leased import NO_CHANGE, LeaseChange
 from edge_agent.store.opening import Line
 from edge_agent.store.witness import Witness
 from sync_protocol.chain import SessionStart, links
@@ -41,6 +42,7 @@ _MOVE_BASE = "UPDATE session SET base = ?, base_hash = ? WHERE number = ?"
 _PRUNE = "DELETE FROM fact WHERE position BETWEEN ? AND ?"
 _SETTLED_CODES = "SELECT code FROM overlay WHERE position BETWEEN ? AND ? LIMIT ?"
 _LEAVE = "DELETE FROM overlay WHERE code = ?"
+_READ_SETTING = "SELECT value FROM setting WHERE name = ?"
 _TOUCHED = "SELECT code FROM overlay LIMIT ?"
 REMEMBERED = 50_000
 """Overlay codes known without asking the disk; an agent that was offline for weeks may have more, and asks."""
@@ -71,6 +73,8 @@ class Journal:
         self.central_keys = _read_pinned(connection)
         """The key by which central was first known; none before the first contact (REQ-09)."""
         self._touched = _read_touched(connection)
+        self.lease_changes = self._number("lease_changes")
+        """How often a lease was written down, but for what facts used of it."""
         self.trouble = ""
         """Why the last write failed; empty while writing works."""
 
@@ -118,7 +122,9 @@ class Journal:
     def head_hash(self) -> bytes:
         return self._line.head_hash
 
-    def commit(self, bodies: Sequence[bytes], touched: Iterable[Touched]) -> tuple[FactId, ...]:
+    def commit(
+        self, bodies: Sequence[bytes], touched: Iterable[Touched], lease: LeaseChange = NO_CHANGE
+    ) -> tuple[FactId, ...]:
         """Write facts and what they did, all or nothing, durably. Raises StoreError or JournalCorruptError."""
         line = self._line
         hashes, seq, first = links(line.head_hash, bodies), line.head + len(bodies), line.position(line.head + 1)
@@ -130,7 +136,7 @@ class Journal:
         ]
         rows = [_overlay_row(change.item, first + change.index) for change in touched]
         try:
-            self._write(((_ADD_FACT, facts), (_TOUCH, rows)))
+            self._write(((_ADD_FACT, facts), (_TOUCH, rows), *leased.changing(lease)))
         except StoreError:
             if (line.head, line.head_hash) != (seq, head_hash):  # read anew after the failure
                 raise
@@ -147,11 +153,25 @@ class Journal:
         """One durable transaction besides the facts. Raises StoreError or JournalCorruptError."""
         self._write(((statement, rows),))
 
+    def leased(self) -> tuple[int, list[str]]:
+        """What the last lease written down still allows, and the incarnation of the central that granted it."""
+        return self._number("leased_by"), [code for (code,) in self.query(leased.LEASED)]
+
+    def keep_lease(self, change: LeaseChange, *, incarnation: int, is_whole: bool) -> None:
+        """Write down what was granted or given back; ``is_whole``: ``added`` is all. Raises StoreError."""
+        changes = self.lease_changes + 1
+        self._write(leased.keeping(change, incarnation=incarnation, changes=changes, is_whole=is_whole))
+        self.lease_changes = changes
+
+    def _number(self, setting: str) -> int:
+        rows = self.query(_READ_SETTING, setting)
+        return int(rows[0][0]) if rows else 0
+
     def open_session(self, session: bytes, *, started_us: int) -> None:
         """Write what follows into a new session, which follows this one (``machines.uplink``). Raises StoreError."""
-        number, start = self._line.number + 1, _next_start(self._line, self.start.device, session, started_us)
-        self._write(((_ADD_SESSION, [_session_row(number, start)]),))
-        self._line = self.lines[session] = _fresh_line(number, start)
+        number, start = self._line.number + 1, opening.next_start(self._line, self.start.device, session, started_us)
+        self._write(((_ADD_SESSION, [opening.session_row(number, start)]),))
+        self._line = self.lines[session] = opening.fresh_line(number, start)
 
     def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
         """Write down that central has committed ``session`` through ``through``. Raises StoreError.
@@ -295,40 +315,10 @@ def _begin_session(
     connection: sqlite3.Connection, lines: list[Line], device: str, session: bytes, started_us: int
 ) -> Line:
     before = lines[-1] if lines else None
-    start = _next_start(before, device, session, started_us)
+    start = opening.next_start(before, device, session, started_us)
     number = before.number + 1 if before else 1
-    connection.execute(_ADD_SESSION, _session_row(number, start))
-    return _fresh_line(number, start)
-
-
-def _next_start(before: Line | None, device: str, session: bytes, started_us: int) -> SessionStart:
-    return SessionStart(
-        device=device,
-        session=session,
-        parent_session=before.start.session if before else b"",
-        parent_seq=before.head if before else 0,
-        parent_hash=before.head_hash if before else b"",
-        started_us=started_us,
-    )
-
-
-def _session_row(number: int, start: SessionStart) -> tuple[Any, ...]:
-    parent = (start.parent_session, start.parent_seq, start.parent_hash)
-    return (number, start.session, start.device, *parent, start.started_us)
-
-
-def _fresh_line(number: int, start: SessionStart) -> Line:
-    return Line(
-        number=number,
-        start=start,
-        head=0,
-        head_hash=start.hash,
-        acked=0,
-        acked_version=0,
-        safe=0,
-        base=0,
-        base_hash=start.hash,
-    )
+    connection.execute(_ADD_SESSION, opening.session_row(number, start))
+    return opening.fresh_line(number, start)
 
 
 def _read_incarnation(connection: sqlite3.Connection) -> int:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -154,3 +155,33 @@ def _check_witness(
             f"fact {testimony.seq} of session {testimony.number} was recorded and is gone; was a -wal file deleted,"
             " or an older copy put back?",
         )
+
+
+def next_start(before: Line | None, device: str, session: bytes, started_us: int) -> SessionStart:
+    return SessionStart(
+        device=device,
+        session=session,
+        parent_session=before.start.session if before else b"",
+        parent_seq=before.head if before else 0,
+        parent_hash=before.head_hash if before else b"",
+        started_us=started_us,
+    )
+
+
+def session_row(number: int, start: SessionStart) -> tuple[Any, ...]:
+    parent = (start.parent_session, start.parent_seq, start.parent_hash)
+    return (number, start.session, start.device, *parent, start.started_us)
+
+
+def fresh_line(number: int, start: SessionStart) -> Line:
+    return Line(
+        number=number,
+        start=start,
+        head=0,
+        head_hash=start.hash,
+        acked=0,
+        acked_version=0,
+        safe=0,
+        base=0,
+        base_hash=start.hash,
+    )

@@ -32,6 +32,15 @@ def unsent_lines(journal: Journal) -> list[uplink.Line]:
     ]
 
 
+def kept_lines(journal: Journal) -> list[uplink.Line]:
+    """Every session of which facts are here, and the current one, as if central had nothing that is kept here."""
+    return [
+        uplink.Line(session=session, head=line.head, acked=line.base, kept=line.base)
+        for session, line in journal.lines.items()
+        if line.head > line.base or line is journal.current
+    ]
+
+
 def settled_lines(journal: Journal) -> list[Position]:
     """Sessions that central has wholly committed, but for those whose facts are all pruned; oldest first.
 

@@ -14,7 +14,7 @@ from sync_protocol import replica_format
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-JOURNAL_VERSION = 4
+JOURNAL_VERSION = 5
 
 # A fact stands at session number * 2^32 + seq: one tree, written at its end only, read by range.
 SEQ_BITS = 32
@@ -72,6 +72,8 @@ _JOURNAL_PRUNED = (
 _JOURNAL_RECALLS = (
     "CREATE TABLE recall_set(version INTEGER PRIMARY KEY, body BLOB NOT NULL, signature BLOB NOT NULL) STRICT",
 )
+# Codes that this agent may issue by lease, as far as its facts have not used them (REQ-08).
+_JOURNAL_LEASED = ("CREATE TABLE leased(code TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",)
 
 # The overlay by position, so that the rows of a commit lie together at the end of it; what is written at random is only
 # the small index by code. A commit of 64 scans writes two thirds of the pages that it did.
@@ -100,6 +102,15 @@ _JOURNAL_OVERLAY = (
 )
 
 
+_STEPS = [
+    ("tables", _JOURNAL),
+    ("pruned", _JOURNAL_PRUNED),
+    ("recalls", _JOURNAL_RECALLS),
+    ("overlay", _JOURNAL_OVERLAY),
+    ("leased", _JOURNAL_LEASED),
+]
+
+
 def version_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
@@ -113,13 +124,7 @@ def migrate_journal(connection: sqlite3.Connection, path: Path) -> None:
             " journal. Nothing was changed. Install the version that ran here last, or a newer one."
         )
     if found < JOURNAL_VERSION:
-        steps = [
-            ("tables", _JOURNAL),
-            ("pruned", _JOURNAL_PRUNED),
-            ("recalls", _JOURNAL_RECALLS),
-            ("overlay", _JOURNAL_OVERLAY),
-        ]
-        _apply(connection, "journal", steps, JOURNAL_VERSION)
+        _apply(connection, "journal", _STEPS, JOURNAL_VERSION)
 
 
 def create_replica(connection: sqlite3.Connection) -> None:

@@ -2,24 +2,26 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
-from typing import Protocol
 
 import structlog
 
+from edge_agent.check import Stock
 from edge_agent.clock import Watch, fresh_session
 from edge_agent.errors import LinkDownError, StoreError
+from edge_agent.rights import Rights
 from edge_agent.store.journal import Journal
-from edge_agent.store.outgoing import read_batch, settled_lines, unsent_lines
+from edge_agent.store.outgoing import kept_lines, read_batch, settled_lines, unsent_lines
 from edge_agent.store.recalls import HeldRecalls
 from edge_agent.store.replica import Replica
 from edge_agent.sync.comparing import Computed
 from edge_agent.sync.ear import Ear
 from edge_agent.sync.fetching import Fetcher
+from edge_agent.sync.leasing import Leasing, Share
 from edge_agent.sync.link import Heard, Link, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.recall_lane import RecallLane
 from edge_agent.sync.replica_lane import Ended, ReplicaLane
 from edge_agent.sync.settling import Settling
-from edge_agent.sync.state import SyncState
+from edge_agent.sync.state import Identity, SyncState
 from sync_protocol import topics
 from sync_protocol.envelope import Voice
 from sync_protocol.errors import WireError
@@ -34,25 +36,15 @@ SILENT_AFTER_US = 25_000_000
 HELLO_AGAIN_AFTER_US = 1_000_000
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.sync")
-
-
-class Identity(Protocol):
-    """The key of this device."""
-
-    @property
-    def public(self) -> bytes: ...
-
-    @property
-    def suite(self) -> int: ...
-
-    def sign(self, content: bytes) -> bytes: ...
+_Codes = tuple[str, ...]
+"""What a person is about to issue and is not held here."""
 
 
 class _Committed:
     """The journal has new facts. How many is asked when it is handled."""
 
 
-_Event = LinkEvent | _Committed | Ended
+_Event = LinkEvent | _Committed | _Codes | Ended
 
 
 class SyncShell:
@@ -67,6 +59,9 @@ class SyncShell:
         watch: Watch,
         tell: Callable[[Rows | None], None],
         software: str,
+        rights: Rights,
+        stock: Stock,
+        share: Share,
         recalls: HeldRecalls,
         identity: Identity,
         new_session: Callable[[], bytes] = fresh_session,
@@ -94,9 +89,12 @@ class SyncShell:
         self.state = SyncState(latest=replica.version)
         self._copy = ReplicaLane(replica, watch=watch, state=self.state, send=self._send, tell=tell, fetcher=fetcher)
         self._settling = Settling(journal)
+        self._leasing = Leasing(rights, journal=journal, stock=stock, clock=watch.clock, share=share, send=self._send)
+        rights.ask_by(self._want)
         self._inbox: asyncio.Queue[_Event] = asyncio.Queue(INBOX)
         self._is_poked = False
         self._heard_us = self._hello_us = 0
+        self._hello_session = journal.start.session
         self._ear = Ear(journal, central_keys, self.state)
         self._recalls = RecallLane(
             recalls, recall_keys, state=self.state, send=self._send, tell=lambda: tell(None), now_us=self._now_us
@@ -112,6 +110,14 @@ class SyncShell:
         if not self._is_poked and not self._inbox.full():  # a full inbox is being handled anyway
             self._is_poked = True
             self._inbox.put_nowait(_Committed())
+
+    def leave(self) -> None:
+        """The agent stops: others may have what it held. Raises StoreError."""
+        self._leasing.leave()
+
+    def _want(self, codes: _Codes) -> None:
+        if not self._inbox.full():  # who waits asks again
+            self._inbox.put_nowait(codes)
 
     async def run(self) -> None:
         """Serve until cancelled. Raises JournalCorruptError."""
@@ -143,7 +149,7 @@ class SyncShell:
 
     async def _next(self) -> _Event | None:
         """The next event; None when something is due."""
-        parts = (self._uplink, self._copy, self._settling, self._recalls)
+        parts = (self._uplink, self._copy, self._settling, self._recalls, self._leasing)
         wakes = [part.wake_us for part in parts]
         due_us = [us for us in wakes if us is not None]
         wait_s = max(0.0, (min(due_us) - self._now_us()) / 1e6) if due_us else None
@@ -160,6 +166,9 @@ class SyncShell:
                 self._recalls.tick()
                 await self._do(self._uplink.handle(uplink.Tick(now_us=now_us)))
                 await self._copy.tick()
+                self._leasing.tick()
+            case tuple():
+                self._leasing.wanted(event)
             case _Committed():
                 self._is_poked = False
                 await self._send_committed(now_us)
@@ -183,6 +192,7 @@ class SyncShell:
         self._uplink.handle(uplink.Disconnected())
         self._ear.forget_asked()
         self._copy.disconnected()
+        self._leasing.disconnected()
         self._recalls.disconnected()
         state = self.state
         if state.is_connected or state.cause != cause:
@@ -207,6 +217,7 @@ class SyncShell:
             # Central has restarted, or somebody repeats what an earlier one said: the answer tells.
             await self._do(self._uplink.handle(uplink.Connected(now_us=now_us)))
         self._recalls.take(message)
+        self._leasing.take(message, is_news=said.is_news)
         match message:
             case Welcome():
                 await self._welcomed(message, now_us)
@@ -227,6 +238,8 @@ class SyncShell:
         self._is_answered(welcome.incarnation)
         await self._do(self._uplink.handle(uplink.Welcomed(welcome=welcome, now_us=now_us)))
         await self._copy.welcomed(welcome)
+        if welcome.incarnation == self._uplink.incarnation:
+            self._leasing.welcomed(self._hello_session, welcome.incarnation)
         self._tell(None)
 
     def _is_answered(self, incarnation: int) -> None:
@@ -254,6 +267,7 @@ class SyncShell:
             case uplink.SendHello():
                 self._hello_us = self._now_us()
                 hello = self._hello(effect)
+                self._hello_session = hello.start.session
                 self._ear.asked(hello.sent_us)
                 self._send(hello)
             case uplink.SendBatch():
@@ -281,12 +295,8 @@ class SyncShell:
         self._ear.forget_asked()
         self._settling.forget()
         self.state.is_welcome, self.state.cause = False, "central was restored and is asked what it lacks"
-        lines = tuple(
-            uplink.Line(session=session, head=line.head, acked=line.base, kept=line.base)
-            for session, line in self._journal.lines.items()
-            if line.head > line.base or line is self._journal.current
-        )
-        adopted = uplink.Adopted(incarnation=incarnation, lines=lines, now_us=self._now_us())
+        lines = kept_lines(self._journal)
+        adopted = uplink.Adopted(incarnation=incarnation, lines=tuple(lines), now_us=self._now_us())
         await self._do(self._uplink.handle(adopted))
 
     async def _open_session(self) -> None:

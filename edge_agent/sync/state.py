@@ -1,6 +1,7 @@
 """How the agent stands with broker and central, for whoever shows it."""
 
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 
@@ -59,3 +60,15 @@ class SyncState(msgspec.Struct, kw_only=True):
     def judged(self, refusals: tuple[Refusal, ...]) -> None:
         """The ledger's verdict on what was recorded here."""
         self.late = (*refusals, *self.late)[:LATE_AT_MOST]
+
+
+class Identity(Protocol):
+    """The key of this device."""
+
+    @property
+    def public(self) -> bytes: ...
+
+    @property
+    def suite(self) -> int: ...
+
+    def sign(self, content: bytes) -> bytes: ...

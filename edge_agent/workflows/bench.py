@@ -22,6 +22,8 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     operator: str
     source: str
     witness: str = ""
+    emergency: str = ""
+    """Why an item is issued without the right to it; empty: it is not (REQ-08)."""
 
 
 class Bench:

@@ -28,8 +28,11 @@ from sync_protocol.codeform import shown
 from sync_protocol.codes import Code
 from sync_protocol.documents import Person
 from sync_protocol.errors import CodeRefused
+from sync_protocol.lifecycle import Reason
 
 VERDICTS_KEPT = 50
+NEEDS_EMERGENCY = frozenset({Reason.LEASED, Reason.NOT_LEASED, Reason.NO_EMERGENCY})
+"""Refusals that a reason and a second person lead out of."""
 
 
 class Tally:
@@ -121,11 +124,16 @@ class Desk:
         data = text.encode("utf-8", "surrogatepass")
         return await self._answer(data, _read(lambda: code_of_entry(text, today=today)), source=source)
 
-    async def hand_out(self, order: str, *, witness: str = "", source: str = "screen") -> Verdict:
-        """Confirm an order that needs no scan any more."""
-        return await self._guarded(
-            lambda person: self.steps.handout.finish(order, _act(person, source, witness)), code="", order=order
+    async def hand_out(self, order: str, *, witness: str = "", emergency: str = "", source: str = "screen") -> Verdict:
+        """Confirm an order that needs no scan any more; ``emergency``: why, where another may be handing it out."""
+        verdict = await self._guarded(
+            lambda person: self.steps.handout.finish(order, _act(person, source, witness, emergency)),
+            code="",
+            order=order,
         )
+        if verdict.reason in NEEDS_EMERGENCY:
+            self.order = order  # its card has the way out
+        return verdict
 
     async def take(self, pick: str, quantity: int, *, witness: str = "", source: str = "screen") -> Verdict:
         """Record so many units of a pick, in a step beside the main way."""
@@ -288,8 +296,8 @@ def _read(parse: Callable[[], Code]) -> Code | CodeRefused:
         return refused
 
 
-def _act(person: Person, source: str, witness: str = "") -> Act:
-    return Act(operator=person.id, witness=witness, source=source)
+def _act(person: Person, source: str, witness: str = "", emergency: str = "") -> Act:
+    return Act(operator=person.id, witness=witness, source=source, emergency=emergency)
 
 
 def _text(data: bytes) -> str:

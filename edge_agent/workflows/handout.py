@@ -83,6 +83,8 @@ class HandOut:
         if act.witness in {"", act.operator} and self.needs_witness(ticket):
             reason = Reason.SECOND_PERSON if ticket.product.is_controlled else Reason.OLD_COPY_SECOND_PERSON
             raise Refuse(reason, found=act.witness)
+        if act.emergency and act.witness in {"", act.operator}:
+            raise Refuse(Reason.NO_EMERGENCY, found=act.witness)
         await self._bench.recorder.record(*_facts_of(self._bench, ticket, self.tray(ticket), act))
         self._trays.pop(order_id, None)
         self._bench.notifier.publish(Change.ORDERS, Change.STOCK)
@@ -162,4 +164,10 @@ def _facts_of(bench: Bench, ticket: Ticket, tray: tuple[Item, ...], act: Act) ->
     for codes, evidence in ((locked, how), (late_codes, How.LATE_SCAN)):
         if codes:
             facts.append(bench.fact(What.DISPENSED, codes, act, how=evidence, order=order.id, product=product.id))
+    if act.emergency:
+        facts = [_provisional(fact, act.emergency) if fact.what is What.DISPENSED else fact for fact in facts]
     return facts
+
+
+def _provisional(fact: Fact, reason: str) -> Fact:
+    return msgspec.structs.replace(fact, is_provisional=True, reason=reason)

@@ -86,6 +86,8 @@ class Packaging:
         self._packager = packager
         self._pouches: dict[tuple[str, str], Pouch] = {}
         self._held: dict[str, str] = {}
+        self._not_granted: set[str] = set()
+        """Orders that another machine may be making."""
         self.trouble = ""
         """Why the machine takes no jobs right now."""
 
@@ -95,7 +97,7 @@ class Packaging:
             Batch(
                 ticket=ticket,
                 pouches=tuple(self._pouch(ticket, item) for item in ticket.locked),
-                cause=self._held.get(ticket.order.id, "") or self._too_old(ticket),
+                cause=self._held.get(ticket.order.id, "") or self._why_not(ticket),
             )
             for ticket in self._orders.queue()
             if ticket.need is Need.NOTHING
@@ -137,6 +139,8 @@ class Packaging:
         self._pouches = {key: pouch for key, pouch in self._pouches.items() if key[0] in live}
         now_s = asyncio.get_running_loop().time()
         for batch in batches:
+            if not await self._is_granted(batch.ticket):
+                continue
             if batch.made == len(batch.pouches):
                 if batch.ticket.order.id not in self._held:
                     await self._write_off(batch.ticket)
@@ -155,6 +159,20 @@ class Packaging:
         """X09: why no pouch is made for the order now; empty: it may be."""
         allowance = self._bench.allowance(ticket.product)
         return Reason.OLD_COPY if allowance in {Allowance.WITNESS, Allowance.BLOCK} else ""
+
+    async def _is_granted(self, ticket: Ticket) -> bool:
+        """A pouch that two machines make is two doses: only who holds the units begins (REQ-08)."""
+        order = ticket.order.id
+        before = order in self._not_granted
+        self._not_granted.discard(order)
+        if not await self._bench.recorder.rights.obtain([item.code for item in ticket.locked]):
+            self._not_granted.add(order)
+        if before != (order in self._not_granted):
+            self._bench.notifier.publish(Change.PACKAGER)
+        return order not in self._not_granted
+
+    def _why_not(self, ticket: Ticket) -> str:
+        return self._too_old(ticket) or (Reason.NOT_LEASED if ticket.order.id in self._not_granted else "")
 
     async def _submit(self, ticket: Ticket, pouch: Pouch) -> bool:
         """Hand one job over; False while the machine is not there."""

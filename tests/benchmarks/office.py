@@ -28,6 +28,7 @@ from central.sync.gate import Gate
 from central.sync.greeting import Greeting
 from central.sync.inbox import Inbox, Letter
 from central.sync.ingest import Ingest
+from central.sync.leases import Leases
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
@@ -87,8 +88,17 @@ class Office:
         greeting = Greeting(self.ledger, self.publisher, self.agents, refill, recall_lane, early=early, inbox=inbox)
         self.keys = DeviceKeys(self.ledger, Enrolment.OPEN)
         gate = Gate(self.ledger, self.keys, self.agents, self.publisher.refuse)
+        leases = Leases(self.ledger, self.publisher, self.agents, early, term_s=600.0, margin_s=10.0)
         self.ingest = Ingest(
-            self.ledger, inbox, self.publisher, self.agents, greeting, recalls=recall_lane, gate=gate, early=early
+            self.ledger,
+            inbox,
+            self.publisher,
+            self.agents,
+            greeting,
+            recalls=recall_lane,
+            gate=gate,
+            early=early,
+            leases=leases,
         )
 
     def close(self) -> None:

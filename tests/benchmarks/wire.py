@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
+from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import Heard, LinkEvent, LinkUp, MqttLink
 from edge_agent.sync.shell import SyncShell
 from hardware_sims.broker import Brand, Broker
 from hardware_sims.process import ManagedProcess, ProcessDiedError
 from sync_protocol import envelope
 from sync_protocol.codec import decode_down
+from sync_protocol.documents import Route
 from sync_protocol.messages import Ack, Welcome
 from tests.benchmarks.office import secret_of
 from tests.benchmarks.workplace import DEVICE, Workplace
@@ -92,6 +94,9 @@ async def syncing(here: Workplace, port: int) -> AsyncIterator[WatchedLink]:
         watch=here.watch,
         tell=lambda _rows: None,
         software="bench",
+        rights=here.hand.rights,
+        stock=here.stock,
+        share=Share(location="ward", route=Route.CABINET, want=0),
         recalls=here.recorder.recalls,
         identity=secret_of(DEVICE),
     )

@@ -11,6 +11,7 @@ from edge_agent.store.folder import JOURNAL, DataFolder
 from edge_agent.store.journal import Journal
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
+from tests.unit.edge_core.granting import Hand
 
 DEVICE = "cabinet-1"
 
@@ -25,11 +26,13 @@ class Workplace:
         )
         self.replica = Replica(replica)
         self.stock = Stock(Overlay(self.journal), self.replica, self.clock.wall_us)
+        self.hand = Hand(self.journal, self.clock)
         self.recorder = Recorder(
             journal=self.journal,
             stock=self.stock,
             watch=self.watch,
             data=self.data,
+            rights=self.hand.rights,
             location="ward-00",
             device=device,
         )

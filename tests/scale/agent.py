@@ -21,17 +21,20 @@ sys.path.insert(0, str(ROOT))
 from edge_agent.check import Stock  # noqa: E402 - a script of the tree, too
 from edge_agent.clock import SystemClock, Watch  # noqa: E402
 from edge_agent.recorder import Recorder  # noqa: E402
+from edge_agent.rights import Rights  # noqa: E402
 from edge_agent.store.folder import JOURNAL, REPLICA, DataFolder  # noqa: E402
 from edge_agent.store.identity import open_identity  # noqa: E402
 from edge_agent.store.journal import Journal  # noqa: E402
 from edge_agent.store.overlay import Overlay  # noqa: E402
 from edge_agent.store.replica import Replica  # noqa: E402
+from edge_agent.sync.leasing import Share  # noqa: E402
 from edge_agent.sync.link import Heard, LinkEvent, MqttLink  # noqa: E402
 from edge_agent.sync.shell import SyncShell  # noqa: E402
 from sync_protocol import envelope  # noqa: E402
 from sync_protocol.codec import decode_down  # noqa: E402
-from sync_protocol.documents import NoteState  # noqa: E402
+from sync_protocol.documents import NoteState, Route  # noqa: E402
 from sync_protocol.facts import Fact, How, What  # noqa: E402
+from sync_protocol.machines.holding import Holding  # noqa: E402
 from sync_protocol.messages import Ack, Welcome  # noqa: E402
 
 PIECES = 20
@@ -63,11 +66,13 @@ class Agent:
         self.journal = Journal.open(folder / JOURNAL, device=name, session=session, started_us=now_us)
         self.replica = Replica(folder / REPLICA)
         self.stock = Stock(Overlay(self.journal), self.replica, clock.wall_us)
+        self._rights = Rights(Holding(session), clock.mono_us)
         self.recorder = Recorder(
             journal=self.journal,
             stock=self.stock,
             watch=self._watch,
             data=self._data,
+            rights=self._rights,
             location=location(name),
             device=name,
         )
@@ -155,6 +160,9 @@ class Agent:
             watch=self._watch,
             tell=lambda _rows: None,
             software="swarm",
+            rights=self._rights,
+            stock=self.stock,
+            share=Share(location=location(self.name), route=Route.CABINET, want=0),
             recalls=self.recorder.recalls,
             recall_keys=(),
             identity=self._identity,

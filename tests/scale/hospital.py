@@ -13,12 +13,14 @@ from random import Random
 import msgspec
 
 from edge_agent.store.outgoing import waiting
+from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import Heard, LinkEvent, MqttLink
 from edge_agent.sync.shell import SyncShell
 from hardware_sims.broker import Brand, Broker
 from hardware_sims.process import ManagedProcess, ProcessDiedError
 from sync_protocol import envelope
 from sync_protocol.codec import decode_down
+from sync_protocol.documents import Route
 from sync_protocol.messages import Ack, Welcome
 from tests.benchmarks.office import secret_of
 from tests.benchmarks.workplace import Workplace
@@ -86,6 +88,9 @@ class Agent:
             watch=self.here.watch,
             tell=lambda _rows: None,
             software="scale",
+            rights=self.here.hand.rights,
+            stock=self.here.stock,
+            share=Share(location="ward", route=Route.CABINET, want=0),
             recalls=self.here.recorder.recalls,
             identity=secret_of(device),
         )

@@ -3,13 +3,20 @@
 import dataclasses
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
-from sync_protocol.facts import SESSION_BYTES, FactId
+from sync_protocol.facts import SESSION_BYTES, Fact, FactId
 from tests.simulation.network import Network
 from tests.simulation.scheduler import Scheduler, stream
 from tests.simulation.snapshots import Whole
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
+
+
+class Recorded(Protocol):
+    """Told of a fact that is on a disk. ``is_physical``: it happened whatever the screen said."""
+
+    def __call__(self, identity: FactId, fact: Fact, *, is_physical: bool) -> None: ...
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -27,6 +34,8 @@ class Around:
     """How long agents keep facts that are in a backup; 0: for ever."""
     is_strict: bool = False
     """Also faults that are known not to be survived yet (``plan.OPEN``)."""
+
+    on_recorded: list[Recorded] = dataclasses.field(default_factory=list)
 
     def random(self, name: str) -> Random:
         return stream(self.seed, name)

@@ -14,6 +14,7 @@ from central.sync.gate import Gate
 from central.sync.greeting import Greeting
 from central.sync.inbox import Inbox
 from central.sync.ingest import Ingest
+from central.sync.leases import Leases
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
@@ -33,12 +34,16 @@ from tests.simulation.perils import Killed, Perils
 from tests.simulation.recall_office import RecallOffice
 from tests.simulation.scheduler import SECOND_US
 from tests.simulation.signing import ListedKeys, SimSecret
+from tests.simulation.world import shelf
 
 _WELCOME, _TAG_WITHIN = b"welcome", 12
 """How a welcome begins."""
 REDIAL_US = 3 * SECOND_US
 TICK_US = SECOND_US
 REFILL_S = 300.0
+LEASE_S, MARGIN_S = 60.0, 2.0
+COUNTED = 0.05
+"""How likely it is in each second that people count what is in doubt."""
 COMPARE_US = 120 * SECOND_US
 _Append = Callable[[Ingest, list[Batch]], Coroutine[Any, Any, set[bytes]]]
 
@@ -58,6 +63,7 @@ class Process:
     refill: Refill
     recalls: RecallLane
     office: RecallOffice
+    leases: Leases
     early: Early
     comparing: Comparing
     safe: Safe
@@ -178,6 +184,7 @@ class CentralNode:
         comparing = self.books.comparing(ledger, publisher)
         greeting = Greeting(ledger, publisher, agents, refill, recalls, early=early, inbox=self.inbox)
         gate = Gate(ledger, self._keys, agents, publisher.refuse)
+        leases = Leases(ledger, publisher, agents, early, term_s=LEASE_S, margin_s=MARGIN_S)
         taking = UntiringIngest(
             ledger,
             self.inbox,
@@ -187,6 +194,7 @@ class CentralNode:
             recalls=recalls,
             gate=gate,
             early=early,
+            leases=leases,
             comparing=comparing,
         )
         self.process = Process(
@@ -198,6 +206,7 @@ class CentralNode:
             recalls=recalls,
             office=office,
             early=early,
+            leases=leases,
             comparing=comparing,
             safe=self.books.safe(ledger, taking.tell),
             round_us=self.around.scheduler.now_us + COMPARE_US,
@@ -226,6 +235,8 @@ class CentralNode:
             if self.around.scheduler.now_us + SUMMER_2026_US >= process.refill.ends_us:
                 self.watch.life.waits_for = frozenset()
         process.safe.take_in()
+        process.leases.turn()
+        self._count(process.leases)
         process.ledger.keep_witnesses()
         self._compare(process)
 
@@ -236,6 +247,15 @@ class CentralNode:
         if self.around.scheduler.now_us >= process.round_us:
             process.round_us += COMPARE_US
             drive(process.comparing.hold_round())
+
+    def _count(self, leases: Leases) -> None:
+        """Two people go and count what a silent agent, or one with an old disk, may not issue any more."""
+        things = self.around.world.things
+        for device, lease in list(leases.grants.leases.items()):
+            counted = leases.grants.countable(device, leases._ledger.time.steady_us())
+            there = {code for code in counted if code in things and things[code].place == shelf(lease.location)}
+            if there and self._chance.random() < COUNTED:
+                leases.end(device, tuple(sorted(there)))
 
     def _hear(self, letter: Letter) -> None:
         if letter.line is not None:
@@ -257,6 +277,7 @@ class CentralNode:
         for letter in letters:
             self._note_told(letter)
         process.ingest.let_in()
+        process.leases.turn()
         if self.inbox.has_any or process.early.ready() is not None:
             self._work_later()
 

@@ -9,8 +9,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-from central.ledger.transaction import Transaction
-from central.ledger.write import DEVICE, Committed
+from central.ledger.transaction import HeldBy, Transaction, nobody
+from central.ledger.write import DEVICE, Committed, Consequence
 from sync_protocol.chain import SessionStart
 from sync_protocol.facts import Moment
 from sync_protocol.machines.incarnation import Mark, mint, wake
@@ -40,6 +40,8 @@ class DictLedger:
         self._outside = outside
         self._perils = perils
         self._listeners: list[Callable[[Committed], None]] = []
+        self._consequences: list[Consequence] = []
+        self.held_by: HeldBy = nobody  # orders of the simulation lock what they like: a lock is a plan, and gives way
         self._own = self._next_own_session(new_session())
         self.incarnation = int(self.tables.meta.get("incarnation", 0))
         self._wake()
@@ -55,6 +57,9 @@ class DictLedger:
     def listen(self, listener: Callable[[Committed], None]) -> None:
         self._listeners.append(listener)
 
+    def follow(self, *consequences: Consequence) -> None:
+        self._consequences.extend(consequences)
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -69,10 +74,18 @@ class DictLedger:
         result = work(transaction)
         if not transaction.has_work:
             return result
+        for consequence in self._consequences:
+            consequence(transaction)
         transaction.finish()
         self._write(transaction)
         self._own = transaction.own
-        committed = Committed(version=transaction.version, rows=Rows(items=tuple(transaction.changed.values())))
+        committed = Committed(
+            version=transaction.version,
+            rows=Rows(items=tuple(transaction.changed.values())),
+            folded=tuple(transaction.folded),
+            doubted=tuple(transaction.doubted),
+            wanted=frozenset(transaction.wanted),
+        )
         for listener in self._listeners:
             listener(committed)
         return result
@@ -99,6 +112,7 @@ class DictLedger:
         writes += staged.early
         writes += [*(("recall", row[0], row) for row in staged.recalls.values()), *staged.recall_set]
         writes += [("exception", first + n, misfit) for n, misfit in enumerate(staged.misfits)]
+        writes += transaction.besides
         writes += [("change", version, tuple(staged.items)), ("meta", "own", transaction.own)]
         self._put(writes)
         for item in staged.items.values():
@@ -140,6 +154,7 @@ class DictLedger:
         writes: list[Write] = [("meta", "incarnation", str(incarnation))]
         if self._disk.tables["agent"] or any(one.start.device != DEVICE for one in self.tables.sessions.values()):
             writes.append(("meta", "refill_since_us", str(self.time.now_us())))
+            writes.append(("meta", "leases_since_us", str(self.time.now_us())))
         self._put(writes)
         self._outside.sync()
 
@@ -162,9 +177,13 @@ class _Time:
 
     def __init__(self, clock: SimClock) -> None:
         self._clock = clock
+        self._zero_us = clock.wall_us() - clock.mono_us()
 
     def now_us(self) -> int:
         return self._clock.wall_us()
+
+    def steady_us(self) -> int:
+        return self._zero_us + self._clock.mono_us()
 
     def local(self, wall_us: int) -> dt.datetime:
         return dt.datetime.fromtimestamp(wall_us / 1e6, dt.UTC)

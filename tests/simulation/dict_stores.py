@@ -12,6 +12,7 @@ import msgspec
 
 from edge_agent.store import recalls
 from edge_agent.store.journal import Journal, Touched
+from edge_agent.store.leased import NO_CHANGE, LeaseChange
 from edge_agent.store.opening import FACTS_FROM, HASH_AT, Line
 from edge_agent.store.replica import Replica
 from edge_agent.store.scan import Scan
@@ -28,6 +29,13 @@ from tests.simulation.snapshots import Whole
 
 _Row = tuple[Any, ...]
 _SEQ_MASK = (1 << SEQ_BITS) - 1
+
+
+def _lease_writes(change: LeaseChange) -> list[Write]:
+    return [
+        *(("leased", code, GONE) for code in change.removed),
+        *(("leased", code, True) for code in change.added),
+    ]
 
 
 class DictJournal:
@@ -88,7 +96,9 @@ class DictJournal:
     def head_hash(self) -> bytes:
         return self._line.head_hash
 
-    def commit(self, bodies: Sequence[bytes], touched: Iterable[Touched]) -> tuple[FactId, ...]:
+    def commit(
+        self, bodies: Sequence[bytes], touched: Iterable[Touched], lease: LeaseChange = NO_CHANGE
+    ) -> tuple[FactId, ...]:
         line, start = self._line, self._line.start
         previous, seq, first = line.head_hash, line.head, line.position(line.head + 1)
         writes: list[Write] = []
@@ -97,7 +107,7 @@ class DictJournal:
             previous = link(previous, body)
             writes.append(("fact", line.position(seq), (body, previous)))
         writes += [("overlay", change.item.code, (change.item, first + change.index)) for change in touched]
-        self._commit("journal", writes)
+        self._commit("journal", [*writes, *_lease_writes(lease)])
         first_seq, line.head, line.head_hash = line.head + 1, seq, previous
         return tuple(FactId(device=start.device, session=start.session, seq=n) for n in range(first_seq, seq + 1))
 
@@ -114,6 +124,13 @@ class DictJournal:
         number = before.number + 1
         self._commit("session", [("session", number, (start, 0, 0, 0)), ("base", number, (0, start.hash))])
         self._line = self.lines[session] = _read_lines(self._disk)[-1]
+
+    def leased(self) -> tuple[int, list[str]]:
+        return self._disk.tables["setting"].get("leased_by", 0), sorted(self._disk.tables["leased"])
+
+    def keep_lease(self, change: LeaseChange, *, incarnation: int, is_whole: bool) -> None:
+        cleared: list[Write] = [("leased", code, GONE) for code in self._disk.tables["leased"]] if is_whole else []
+        self._commit("lease", [*cleared, *_lease_writes(change), ("setting", "leased_by", incarnation)])
 
     def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
         line = self.lines[session]
@@ -335,7 +352,7 @@ class DictMedium:
 
     def __init__(self, journal: Disk | None = None, replica: Disk | None = None, *, is_lazy: bool = False) -> None:
         self._is_lazy = is_lazy
-        self._journal = journal or Disk("session", "base", "fact", "overlay", "setting", "recall_set")
+        self._journal = journal or Disk("session", "base", "fact", "overlay", "setting", "recall_set", "leased")
         self._replica = replica or Disk("item", "cursor")
 
     def open(self, *, device: str, session: bytes, started_us: int, perils: Perils, is_resumed: bool) -> DictStores:

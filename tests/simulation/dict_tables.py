@@ -16,6 +16,7 @@ from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
 from sync_protocol.machines.ingest import SessionState
 from tests.simulation.books import Entry, Misfit
+from tests.simulation.dict_leases import LEASE_WRITES, leasable, lease_answers
 from tests.simulation.disk import GONE, Disk, Write
 
 Row = tuple[Any, ...]
@@ -47,6 +48,8 @@ TABLES = (
     "early",
     "agent",
     "backup",
+    "lease",
+    "leased",
     "drift",
     "recall",
     "recall_set",
@@ -78,6 +81,7 @@ class Tables:
         for entry in self.facts.values():
             self.index_fact(entry)
         self._answers: dict[str, Callable[..., list[Row]]] = {
+            **lease_answers(self),
             statements.READ_META: self._read_meta,
             statements.READ_SESSION: self._read_session,
             statements.READ_THROUGH: self._read_through,
@@ -86,6 +90,7 @@ class Tables:
             statements.VERDICTS: self._verdicts,
             statements.AGENTS: lambda: list(disk.tables["agent"].values()),
             statements.LAST_HEARD: self._last_heard,
+            statements.REVOKED: list,
             statements.EARLY_HEADS: self._early_heads,
             recall_rows.READ_SET: lambda: list(disk.tables["recall_set"].values()),
             recall_rows.ALL: lambda: in_order(disk.tables["recall"]),
@@ -110,6 +115,8 @@ class Tables:
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Answer:
         """The statements that central asks a connection, by name; a new one needs its answer here."""
+        if statement == statements.marks(statements.LEASABLE, len(values)):
+            return Answer(leasable(self, values))
         return Answer(self._answers[statement](*values))
 
     def _read_meta(self, key: str) -> list[Row]:
@@ -167,6 +174,7 @@ class Writer:
             statements.ADD_BACKUP: lambda *row: ("backup", row[0], row),
             recalls._FORGET: lambda *row: ("recall_confirm", row[0], row[1]),
             recalls._CONFIRM: lambda *row: ("recall_confirm", row[0], row[1]),
+            **LEASE_WRITES,
             comparing._NOTE: lambda *row: ("drift", row[:2], row),
         }
 

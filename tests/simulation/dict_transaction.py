@@ -14,8 +14,9 @@ from sync_protocol.facts import Moment
 from sync_protocol.items import Kind
 from sync_protocol.machines.ingest import SessionState
 from sync_protocol.recalls import InForce
+from tests.simulation.dict_leases import LEASE_WRITES
 from tests.simulation.dict_tables import DictStaging, Row, Tables, in_order
-from tests.simulation.disk import GONE
+from tests.simulation.disk import GONE, Write
 
 _OF_RECALLS = {recall_rows._WRITE, recall_rows._SETTLE, recall_rows.WRITE_SET}
 
@@ -35,6 +36,8 @@ class DictTransaction(Transaction):
             is_refilling=is_refilling,
         )
         self._tables = tables
+        self.besides: list[Write] = []
+        """Rows of other tables that this commit writes."""
         self.staged = DictStaging(version)
         self._staging = cast("Staging", self.staged)
         self._selects: dict[str, Callable[..., list[Row]]] = {
@@ -65,13 +68,15 @@ class DictTransaction(Transaction):
         return self._selects[statement](*values)
 
     def execute(self, statement: str, values: Iterable[Row]) -> None:
-        """Facts that wait for older ones come and go; recalls are said."""
+        """Facts that wait for older ones come and go, and so do leases; recalls are said."""
         self.has_work = True
         for row in values:
             if statement in _OF_RECALLS:
                 self._write_recall(statement, row)
                 continue
-            if statement == statements.ADD_EARLY:
+            if statement in LEASE_WRITES:
+                self.besides.append(LEASE_WRITES[statement](*row))
+            elif statement == statements.ADD_EARLY:
                 self.staged.early.append(("early", row[:2], row[2:]))
             else:
                 assert statement == statements.DROP_EARLY, f"no answer here to: {statement}"

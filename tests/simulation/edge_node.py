@@ -1,26 +1,32 @@
 """One agent: a disk, a line to the broker, and, while it runs, the shipped shell with its machines."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+from edge_agent.check import Stock
 from edge_agent.clock import Watch
 from edge_agent.errors import LinkDownError
+from edge_agent.rights import Rights, needed
 from edge_agent.store.opening import Line
 from edge_agent.store.recalls import HeldRecalls
 from edge_agent.sync.comparing import Computed
+from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import Heard, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.pruning import prune
 from edge_agent.sync.replica_lane import Ended
 from edge_agent.sync.shell import SyncShell
 from sync_protocol import topics
 from sync_protocol.codec import encode_fact
+from sync_protocol.documents import Route
 from sync_protocol.facts import Fact, FactId, Moment
+from sync_protocol.items import Item
 from sync_protocol.machines import uplink
 from sync_protocol.machines.bootstrap import Fetched
 from sync_protocol.machines.comparing import Place
+from sync_protocol.machines.holding import Holding
 from sync_protocol.machines.sending import sendings
 from sync_protocol.messages import Offer, Up
 from sync_protocol.recalls import NO_RECALLS
@@ -39,6 +45,7 @@ from tests.simulation.scheduler import SECOND_US
 from tests.simulation.signing import SimSecret
 from tests.simulation.snapshots import SimFetcher
 
+WANT = 8
 PRUNES = 3
 """How often it is looked for old facts in the time that they are kept for."""
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -57,6 +64,7 @@ class Process:
     shell: SyncShell
     watch: Watch
     clock: SimClock
+    rights: Rights
     fetcher: SimFetcher
     held: HeldRecalls
 
@@ -64,9 +72,20 @@ class Process:
     def wake_us(self) -> int | None:
         """When, by its own clock, the shell wants to be woken: what ``SyncShell._next`` waits for."""
         shell = self.shell
-        parts = (shell._uplink, shell._copy, shell._settling, shell._recalls)
+        parts = (shell._uplink, shell._copy, shell._settling, shell._recalls, shell._leasing)
         due = [us for us in (part.wake_us for part in parts) if us is not None]
         return min(due) if due else None
+
+
+class Believed:
+    """What the agent believes, for the part of the shell that asks for many items."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def items(self, codes: Collection[str]) -> dict[str, Item]:
+        found = {code: self._stores.item(code) for code in sorted(codes)}
+        return {code: item for code, item in found.items() if item is not None}
 
 
 class EdgeNode:
@@ -94,6 +113,8 @@ class EdgeNode:
         self.flying = 0
         """Facts of earlier sessions that were seen in flight, while this one was written:"""
         self.writing = b""
+        self.credit = 0
+        """The most that it had since somebody looked."""
         self.skew_us = 0
         self.drift = 0.0
         self.death: tuple[bool, int] = (False, SECOND_US)
@@ -101,6 +122,8 @@ class EdgeNode:
         self.is_resumed_next = False
         self.around = around
         self._attempts: list[FactId] = []
+        self._forced: set[FactId] = set()
+        """Those of the attempts that happened whatever the screen said."""
         self._sessions = around.random(f"sessions/{name}")
         self._disk = around.random(f"disk/{name}")
         self._waits: Random = around.random(f"waits/{name}")
@@ -126,6 +149,8 @@ class EdgeNode:
             self._serve(kind, arg)
         except Killed:
             self.die(is_power=self.death[0], down_us=self.death[1])
+        if self.process is not None:
+            self.credit = max(self.credit, self.process.shell._uplink._credit)
         self._set_timer()
 
     def chatter(self, message: Up) -> None:
@@ -180,9 +205,11 @@ class EdgeNode:
         if not checked.fits and not is_physical:
             return False
         if not is_physical:
+            if not self._has_right(process, facts):
+                return False
             self._check_recalls(facts)
         try:
-            self._commit(process, checked, bodies)
+            self._commit(process, checked, bodies, is_physical=is_physical)
             process.shell.committed()
             self._drain(process)
         except Killed:
@@ -209,6 +236,20 @@ class EdgeNode:
                 raise Violation("I5", f"{self.name} holds recall set {version}, which nobody made")
             self.recalls.add(recalls)
 
+    def _has_right(self, process: Process, facts: Sequence[Fact]) -> bool:
+        """What ``Rights.obtain`` does, but nobody waits: who is refused now tries again another time."""
+        rights, believed = process.rights, Believed(process.stores)
+        codes = sorted(needed(facts, believed.items({code for fact in facts for code in fact.codes})))
+        if rights.may_issue(codes):
+            return True
+        try:
+            process.shell._want(tuple(codes))
+            self._drain(process)
+        except Killed:
+            self.die(is_power=self.death[0], down_us=self.death[1])
+        self._set_timer()
+        return False
+
     def moment(self) -> Moment:
         assert self.process is not None, "asked of a running agent only"
         return self.process.watch.moment()
@@ -222,13 +263,17 @@ class EdgeNode:
     async def run(self, hear: object) -> None:
         """Nobody waits for it here: events come from the scheduler."""
 
-    def _commit(self, process: Process, checked: scanning.Checked, bodies: Sequence[bytes]) -> None:
+    def _commit(
+        self, process: Process, checked: scanning.Checked, bodies: Sequence[bytes], *, is_physical: bool
+    ) -> None:
         is_readable = not bodies
         bodies = bodies or [encode_fact(fact) for fact in checked.facts]
         truth = self.around.truth
         identities = scanning.attempt(truth, process.stores, checked, bodies, is_readable=is_readable)
         self._attempts = identities
-        process.stores.journal.commit(bodies, checked.touched.values())
+        self._forced = set(identities) if is_physical else set()
+        process.stores.journal.commit(bodies, checked.touched.values(), process.rights.change_by(checked.facts))
+        process.rights.used(checked.facts)
         self._confirm(len(identities))
 
     def _confirm(self, count: int) -> None:
@@ -240,6 +285,8 @@ class EdgeNode:
             self.touched.update(dict.fromkeys(known.touched, identity))
             self.around.scheduler.note(f"{self.name} records {spoken(identity)} {known.fact and known.fact.what}")
             if known.fact is not None:
+                for tell in self.around.on_recorded:
+                    tell(identity, known.fact, is_physical=identity in self._forced)
                 self.around.world.happened(known.fact, self.location)
         for identity in self._attempts[count:]:
             truth.deny(identity)
@@ -287,6 +334,11 @@ class EdgeNode:
         self._find_attempts(stores)
         self.remember_touched()
         watch = Watch(clock, ZONE)
+        granted_by, codes = stores.journal.leased()
+        holding = Holding(
+            stores.journal.start.session, codes, incarnation=granted_by, spoken_to=stores.journal.incarnation
+        )
+        rights = Rights(holding, clock.mono_us)
         fetcher = SimFetcher(self, self.around.scheduler, clock, self.around.random(f"fetches/{self.name}/{now_us}"))
         held = HeldRecalls(stores.journal)
         shell = SyncShell(
@@ -298,6 +350,9 @@ class EdgeNode:
             watch=watch,
             tell=lambda _rows: None,
             software="simulation",
+            rights=rights,
+            stock=cast("Stock", Believed(stores)),
+            share=Share(location=self.location, route=Route.STATION, want=WANT),
             identity=SimSecret(self.client_id),
             new_session=lambda: session_of(self._sessions),
             central_keys=_CENTRAL_KEYS,
@@ -306,7 +361,9 @@ class EdgeNode:
         if self.is_resumed_next:
             _remember(shell, stores.journal.current)
         self.is_resumed_next = False
-        self.process = Process(stores=stores, shell=shell, watch=watch, clock=clock, fetcher=fetcher, held=held)
+        self.process = Process(
+            stores=stores, shell=shell, watch=watch, clock=clock, rights=rights, fetcher=fetcher, held=held
+        )
         self._note_recalls(self.process)
         self._timer_us, self._wait_s, self._has_dial = None, _FIRST_WAIT_S, False
         self._dial_later()

@@ -86,10 +86,10 @@ class EndWatch:
             return f"has the replica of incarnation {replica.incarnation}, central is {ledger.incarnation}"
         if replica.version != ledger.version:
             return f"is at version {replica.version} of {ledger.version}"
+        if is_resumed:
+            return ""  # what it says in the session that it was in is no news to central
         if not self._has_twin(node) and self._fleet.still_drifted(node, process):
             return f"still shows {len(node.drifted)} items that drifted"
-        if is_resumed:
-            return ""
         if unsent_lines(journal):
             return "still has facts to send"
         hidden = len(process.stores.overlay())

@@ -20,6 +20,7 @@ from edge_agent.store import folder as names
 from edge_agent.store import opening, sqlite
 from edge_agent.store import replica as replicas
 from edge_agent.store.journal import Journal, Touched
+from edge_agent.store.leased import NO_CHANGE, LeaseChange
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
 from edge_agent.store.witness import Witness
@@ -41,9 +42,11 @@ _SHOWN = "SELECT code, body FROM item"
 class PerilousJournal(Journal):
     perils: Perils
 
-    def commit(self, bodies: Sequence[bytes], touched: Iterable[Touched]) -> tuple[FactId, ...]:
+    def commit(
+        self, bodies: Sequence[bytes], touched: Iterable[Touched], lease: LeaseChange = NO_CHANGE
+    ) -> tuple[FactId, ...]:
         self.perils.point("journal.write")
-        identities = super().commit(bodies, touched)
+        identities = super().commit(bodies, touched, lease)
         self.perils.point("journal.sync")
         self.perils.point("journal.synced")
         return identities
@@ -57,6 +60,11 @@ class PerilousJournal(Journal):
         self.perils.point("adopt.write")
         super().adopt(incarnation)
         self.perils.point("adopt.synced")
+
+    def keep_lease(self, change: LeaseChange, *, incarnation: int, is_whole: bool) -> None:
+        self.perils.point("lease.write")
+        super().keep_lease(change, incarnation=incarnation, is_whole=is_whole)
+        self.perils.point("lease.synced")
 
     def prune(self, session: bytes, through: int) -> None:
         self.perils.point("prune.write")

@@ -5,12 +5,13 @@ import msgspec
 from tests.simulation.mutant import Mutant
 from tests.simulation.mutants_central import CENTRAL
 from tests.simulation.mutants_down import DOWN
+from tests.simulation.mutants_lease import LEASES
 from tests.simulation.mutants_recalls import RECALLS
 from tests.simulation.mutants_up import UP
 from tests.simulation.plan import make_plan
 from tests.simulation.simulation import run_plan
 
-MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in (*UP, *DOWN, *CENTRAL, *RECALLS)}
+MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in (*UP, *DOWN, *CENTRAL, *RECALLS, *LEASES)}
 MOST_SEEDS = 200
 
 

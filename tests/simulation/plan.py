@@ -236,6 +236,30 @@ def _old_disk(what: str) -> _Nemesis:
     return decide
 
 
+def _rush(random: Random, edges: int, end_us: int) -> list[Decision]:
+    """All reach for the same few things, while one of them is cut off, stands still, is set back or copied."""
+    who, start_us = random.randrange(edges), random.randrange(end_us)
+    trouble = random.choice(("partition", "pause", "restore", "clone"))
+    long_s = random.randint(5, 20) if trouble == "restore" else random.randint(40, 200)
+    reaches = [
+        Decision(
+            start_us + int(random.random() * (long_s + 90) * SECOND_US),
+            random.choice(("late_scan", "again", "again")),
+            edge,
+            random.random(),
+            random.random(),
+        )
+        for edge in range(edges + 1)  # a copy is a workplace too
+        for _ in range(30)
+    ]
+    return [
+        Decision(start_us, "image", who),
+        Decision(start_us + random.randint(0, 20) * SECOND_US, trouble, who, random.random(), 0.0, long_s * SECOND_US),
+        Decision(start_us + random.randint(0, 20) * SECOND_US, "clock", who, random.random(), random.random()),
+        *reaches,
+    ]
+
+
 NEMESES: dict[str, _Nemesis] = {
     "kill_edge": _some("kill_edge", 5, 0.5, 120),
     "kill_central": _some("kill_central", 4, 0.5, 60),
@@ -246,6 +270,7 @@ NEMESES: dict[str, _Nemesis] = {
     "kill_broker": _some("kill_broker", 2, 0.5, 60),
     "clock": _some("clock", 3, 1, 2),
     "flap": _flap,
+    "rush": _rush,
     "hello": _some("cut_line", 6, 0.001, 0.002),
     "flood": _some("flood", 3, 1, 2),
     "drift": _some("drift", 4, 1, 2),

@@ -26,6 +26,7 @@ from tests.simulation.dict_stores import DictMedium
 from tests.simulation.edge_node import EdgeNode
 from tests.simulation.end_watch import EndWatch
 from tests.simulation.fleet_watch import FleetWatch
+from tests.simulation.lease_watch import LeaseWatch
 from tests.simulation.ledger_watch import LedgerWatch, Violation
 from tests.simulation.life import Lives
 from tests.simulation.media import Medium
@@ -99,6 +100,8 @@ class Simulation:
             self._add(f"edge-{n}", f"edge-{n}", locations[n % len(locations)], self._medium(n))
         self._fleet_watch = FleetWatch(self.around, self.nodes, self.centrals, lives)
         self._end_watch = EndWatch(self.around, self.nodes, self.centrals, self._fleet_watch)
+        self.lease_watch = LeaseWatch(self.around.truth)
+        self.around.on_recorded.append(self.lease_watch.recorded)
         self._workplaces = Workplaces(self.nodes, locations, self.around.world)
         self._office = Office(self.centrals, locations, self.around.world)
         self._recalling = Recalling(self.centrals)
@@ -120,6 +123,8 @@ class Simulation:
         if missing:
             raise Violation("liveness", f"{HEAL_US // MINUTE_US} minutes after everything healed {missing}")
         self._end_watch.look()
+        life = self.centrals.main.watch.life
+        self.lease_watch.look(life.excepted, life.where)
 
     def close(self) -> None:
         for node in self.nodes:

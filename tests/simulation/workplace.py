@@ -15,6 +15,7 @@ from tests.simulation.world import World
 
 HOT = 2.5
 """How strongly everybody reaches for the same things first: the skew that makes races."""
+EMERGENCY = 0.9
 _LOOKED_AT = 6
 _RECENT = 12
 
@@ -62,7 +63,7 @@ class Workplaces:
         codes = tuple(item.code for item in items if item.state is State.LOCKED and item.order == order.id)
         if codes:
             count = max(1, round(decision.more * len(codes)))
-            _record(node, _fact(node, What.DISPENSED, codes[:count], order=order.id))
+            _issue(node, decision, _fact(node, What.DISPENSED, codes[:count], order=order.id))
 
     def _late_scan(self, node: EdgeNode, decision: Decision) -> None:
         first = self._seen(node, decision, State.IN_STOCK, lambda code: "#" in code)
@@ -72,7 +73,7 @@ class Workplaces:
         if decision.more > 0.6:
             second = self._seen(node, decision, State.IN_STOCK, lambda code: "#" in code and code != first.code)
             codes += [second.code] if second else []
-        _record(node, _fact(node, What.DISPENSED, tuple(codes), how=How.LATE_SCAN))
+        _issue(node, decision, _fact(node, What.DISPENSED, tuple(codes), how=How.LATE_SCAN))
 
     def _bring_back(self, node: EdgeNode, decision: Decision) -> None:
         code = pick(self._world.at(world.PATIENT), decision.pick)
@@ -170,6 +171,13 @@ def _believed(node: EdgeNode, code: str) -> Item | None:
 
 def _record(node: EdgeNode, fact: Fact, *, is_physical: bool = False) -> None:
     node.record([fact], is_physical=is_physical)
+
+
+def _issue(node: EdgeNode, decision: Decision, fact: Fact) -> None:
+    """Whoever may not issue it takes the way out of an emergency now and then."""
+    if not node.record([fact], is_physical=False) and node.is_running and decision.more > EMERGENCY:
+        witnessed = msgspec.structs.replace(fact, is_provisional=True, reason="emergency", witness="colleague")
+        node.record([witnessed], is_physical=False)
 
 
 def _fact(node: EdgeNode, what: What, codes: tuple[str, ...], **fields: Any) -> Fact:

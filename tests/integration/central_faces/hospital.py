@@ -43,9 +43,15 @@ from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving, settle_notes
 from central.stock.services import Condition, Life, Services
 from central.stock.usage import Usages, settle_usages
+from central.sync.agents import Agents
+from central.sync.early import Early
+from central.sync.lease_desk import LeaseDesk
+from central.sync.leases import Leases
+from central.sync.publish import Publisher
 from sync_protocol.chain import SessionStart, stretch
 from sync_protocol.codec import encode_fact
 from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Person, Product, Route
+from sync_protocol.envelope import Voice
 from sync_protocol.facts import Fact, How, What
 from sync_protocol.items import Kind
 from sync_protocol.machines.ingest import begin
@@ -92,6 +98,19 @@ def _new_ledger() -> pathlib.Path:
     return store.prepare(folder, now_us=0)
 
 
+def _unsigned(_data: bytes) -> bytes:
+    return b""
+
+
+class NoPost:
+    """No agent is to be reached."""
+
+    is_up = False
+
+    def send(self, topic: str, data: bytes) -> None:
+        raise AssertionError(f"{len(data)} bytes for {topic}")
+
+
 class Hospital:
     """The services over one ledger; ``conditions`` is what /healthz tells."""
 
@@ -111,6 +130,10 @@ class Hospital:
         self.life = Life(incarnation=self.ledger.incarnation)
         self.ended_by = ""
         people = People(self.ledger, CHEAP)
+        publisher = Publisher(self.ledger, NoPost(), Voice(bytes(16), _unsigned), key=b"")
+        agents = Agents(self.ledger)
+        self.leases = Leases(self.ledger, publisher, agents, Early(self.ledger), term_s=600.0, margin_s=10.0)
+        desk = LeaseDesk(self.ledger, self.leases)
         self.device_keys = DeviceKeys(self.ledger, Enrolment.LISTED)
         self.services = Services(
             ledger=self.ledger,
@@ -132,6 +155,8 @@ class Hospital:
             conditions=lambda: self.conditions,
             life=lambda: self.life,
             end_refill=self._end_refill,
+            leases=desk.views,
+            end_lease=desk.end,
             shifts=Shifts(),
         )
 

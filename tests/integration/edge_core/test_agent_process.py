@@ -21,9 +21,11 @@ import pytest
 from edge_agent.clock import SystemClock
 from edge_agent.errors import Exit
 from edge_agent.store.outgoing import waiting
+from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import MqttLink
 from edge_agent.sync.shell import SyncShell
 from hardware_sims.broker import Brand, Broker
+from sync_protocol.documents import Route
 from tests.integration.edge_core.scans import PREPARED, prepare
 from tests.integration.edge_core.tiny_central import TinyCentral
 from tests.unit.edge_core.shelf import DEVICE, Shelf, piece
@@ -247,6 +249,9 @@ async def test_scans_of_agents_that_were_killed_are_drained_in_order_once(tmp_pa
         watch=shelf.watch,
         tell=lambda _rows: None,
         software="test",
+        rights=shelf.hand.rights,
+        stock=shelf.stock,
+        share=Share(location="ward", route=Route.CABINET, want=0),
         recalls=shelf.recorder.recalls,
         identity=shelf.identity,
     )

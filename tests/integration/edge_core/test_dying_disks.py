@@ -151,7 +151,7 @@ async def test_a_disk_that_keeps_failing_refuses_everything_and_loses_nothing(pr
 @pytest.mark.fault(3)
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 async def test_on_a_full_file_system_scans_are_refused_until_there_is_space_again(tmp_path: Path) -> None:
-    program = f"mount -t tmpfs -o size=600k none {tmp_path} && exec {sys.executable} {PROGRAM} {tmp_path} fill"
+    program = f"mount -t tmpfs -o size=700k none {tmp_path} && exec {sys.executable} {PROGRAM} {tmp_path} fill"
     ended = await _ended("unshare", "-m", "sh", "-c", program)
     lines = ended.stdout.splitlines()
     assert ended.returncode == 0, ended.stderr

@@ -13,9 +13,11 @@ from edge_agent.clock import SystemClock
 from edge_agent.health import Health, Sentence
 from edge_agent.safe_mode import SafeMode
 from edge_agent.store.outgoing import waiting
+from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import MqttLink
 from edge_agent.sync.shell import SyncShell
 from hardware_sims.broker import Broker
+from sync_protocol.documents import Route
 from sync_protocol.facts import Fact
 from sync_protocol.items import State
 from sync_protocol.machines import uplink
@@ -40,6 +42,9 @@ class Agent:
             watch=self.shelf.watch,
             tell=self.told.append,
             software="test",
+            rights=self.shelf.hand.rights,
+            stock=self.shelf.stock,
+            share=Share(location="ward", route=Route.CABINET, want=0),
             recalls=self.shelf.recorder.recalls,
             identity=self.shelf.identity,
         )

@@ -16,6 +16,7 @@ from central.stock.recall_key import open_key
 from edge_agent.check import Stock
 from edge_agent.clock import SystemClock, Watch
 from edge_agent.recorder import Recorder
+from edge_agent.rights import Rights
 from edge_agent.store.folder import JOURNAL, REPLICA, DataFolder
 from edge_agent.store.identity import open_identity
 from edge_agent.store.journal import Journal
@@ -23,11 +24,14 @@ from edge_agent.store.outgoing import waiting
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
 from edge_agent.sync.fetching import Fetcher
+from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import MqttLink
 from edge_agent.sync.shell import SyncShell
 from hardware_sims.broker import Broker
 from sync_protocol import topics
+from sync_protocol.documents import Route
 from sync_protocol.facts import Fact, How, What
+from sync_protocol.machines.holding import Holding
 from sync_protocol.messages import Rows
 from tests.integration.central_core.processes import CentralProcess
 
@@ -108,8 +112,17 @@ class Agent:
         self.journal = Journal.open(path / JOURNAL, device=device, session=os.urandom(16), started_us=clock.wall_us())
         self.replica = Replica(path / REPLICA)
         self.stock = Stock(Overlay(self.journal), self.replica, clock.wall_us)
+        granted_by, codes = self.journal.leased()
+        holding = Holding(self.journal.start.session, codes, incarnation=granted_by, spoken_to=self.journal.incarnation)
+        rights = Rights(holding, clock.mono_us)
         self.recorder = Recorder(
-            journal=self.journal, stock=self.stock, watch=self.watch, data=self._data, location=PLACE, device=device
+            journal=self.journal,
+            stock=self.stock,
+            watch=self.watch,
+            data=self._data,
+            rights=rights,
+            location=PLACE,
+            device=device,
         )
         self.seen: list[int] = []
         self.shell = SyncShell(
@@ -119,6 +132,9 @@ class Agent:
             watch=self.watch,
             tell=self._tell,
             software="test",
+            rights=rights,
+            stock=self.stock,
+            share=Share(location=PLACE, route=Route.STATION, want=100),
             recalls=self.recorder.recalls,
             recall_keys=keys,
             identity=open_identity(path),

@@ -34,6 +34,7 @@ from central.sync.gate import Gate
 from central.sync.greeting import Greeting
 from central.sync.inbox import Inbox, Letter
 from central.sync.ingest import Ingest
+from central.sync.leases import Leases
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
@@ -186,6 +187,7 @@ class Desk:
         )
         self.device_keys = DeviceKeys(self.ledger, Enrolment.OPEN)
         self.gate = Gate(self.ledger, self.device_keys, self.agents, self.publisher.refuse)
+        self.leases = Leases(self.ledger, self.publisher, self.agents, self.early, term_s=600.0, margin_s=10.0)
         self.ingest = Ingest(
             self.ledger,
             self.inbox,
@@ -195,6 +197,7 @@ class Desk:
             recalls=self.recall_lane,
             gate=self.gate,
             early=self.early,
+            leases=self.leases,
         )
         self.people = People(self.ledger, argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         self.masterdata = MasterData(self.ledger, self.people)

@@ -18,10 +18,11 @@ from central.stock.recalls import NewRecall
 from central.stock.usage import Usage
 from sync_protocol.documents import Person
 from sync_protocol.facts import Moment, What
-from sync_protocol.messages import Confirm, Hello
+from sync_protocol.messages import Confirm, Hello, Holds
 from tests.unit.central_core.desk import (
     LATE,
     NOON_US,
+    PLACE,
     SPLIT,
     STENT,
     WHOLE,
@@ -60,6 +61,13 @@ async def busy(desk: Desk) -> None:
     await desk.orders.cancel("O-3")
     agent = HandAgent("station-1")
     await desk.send(agent, Hello(start=agent.start, head=None, head_hash=agent.head, pending=(), replica_version=0))
+    keeper = HandAgent("station-9")
+    hello = Hello(start=keeper.start, head=None, head_hash=keeper.head, pending=(), replica_version=0)
+    life = desk.ledger.incarnation
+    holds = Holds(session=keeper.start.session, number=1, seen=0, incarnation=0, spoken_to=life, sent_us=1,
+                  location=PLACE, route=SPLIT.route, want=3, codes=())  # fmt: skip
+    await desk.send(keeper, hello, holds)
+    desk.leases.turn()
     first, second = (desk.orders.get(key).codes for key in ("O-0", "O-1"))
     spare = f"{box(SPLIT, 2)}#010"
     await desk.send(

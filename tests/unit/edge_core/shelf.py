@@ -19,6 +19,7 @@ from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Order, Or
 from sync_protocol.facts import Fact, How, Moment, What
 from sync_protocol.items import Item, Kind, State
 from sync_protocol.messages import Delta, Rows
+from tests.unit.edge_core.granting import Hand
 
 DEVICE, PLACE = "cabinet-1", "ward-3"
 EXPIRY = dt.date(2028, 12, 31)
@@ -115,12 +116,20 @@ class Shelf:
         self.replica = Replica(path / REPLICA)
         self.overlay = Overlay(self.journal)
         self.stock = Stock(self.overlay, self.replica, self.clock.wall_us)
+        self.hand = Hand(self.journal, clock or self.clock)
         self.recorder = Recorder(
-            journal=self.journal, stock=self.stock, watch=self.watch, data=self.data, location=PLACE, device=device
+            journal=self.journal,
+            stock=self.stock,
+            watch=self.watch,
+            data=self.data,
+            rights=self.hand.rights,
+            location=PLACE,
+            device=device,
         )
 
     async def load(self, *items: Item, **rows: Any) -> None:
-        """Take rows in as the next delta of central's."""
+        """Take rows in as the next delta of central's, which grants the items too."""
+        self.hand.grant(item.code for item in items)
         version = self.replica.version
         delta = Delta(after=version, to=version + 1, rows=Rows(items=items, **rows), latest=version + 1)
         await self.replica.apply(delta, as_of_us=self.clock.wall_us())

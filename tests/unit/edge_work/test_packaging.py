@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -206,3 +207,20 @@ async def test_a_pouch_with_a_recalled_unit_is_kept_as_a_fact_and_shown(ward: Wa
     await packaging._take(next(iter(machine.made.values())))
     assert [fact.what for fact in ward.facts()] == [What.PACKED]
     assert packaging._pouches["RX00001", items[1].code].reason == Reason.FROZEN
+
+
+async def test_units_that_another_machine_may_be_packing_are_not_packed(tmp_path: Path) -> None:
+    ward = Ward(tmp_path, device="packager-1")
+    locked = units(METOPROLOL, 1, locked=2, order="RX00001")
+    await ward.load(**ward.catalogue(), items=tuple(locked), orders=(order(1, METOPROLOL, 2, OrderState.LOCKED),))
+    ward.hand.take_away()
+    machine = Machine()
+    packaging = Packaging(ward.bench, Orders(ward.bench, route=Route.PACKAGER), packager=machine)
+    await packaging._feed_once()
+    assert machine.jobs == []
+    assert packaging.batches()[0].cause == Reason.NOT_LEASED
+    ward.hand.grant(item.code for item in locked)
+    await packaging._feed_once()
+    assert len(machine.jobs) == 2
+    assert packaging.batches()[0].cause == ""
+    ward.close()

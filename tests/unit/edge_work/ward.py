@@ -35,6 +35,7 @@ from sync_protocol.epc import encode_piece
 from sync_protocol.facts import Fact
 from sync_protocol.items import Item, Kind, State
 from sync_protocol.messages import Delta, Rows
+from tests.unit.edge_core.granting import Hand
 
 PHARMACY, CABINET = "pharmacy", "endoscopy-cabinet-1"
 EXPIRY = dt.date(2028, 12, 31)
@@ -121,11 +122,13 @@ class Ward:
         self.replica = Replica(path / "replica.db")
         self.stock = Stock(Overlay(self.journal), self.replica, self.clock.wall_us)
         self.notifier = Notifier()
+        self.hand = Hand(self.journal, self.clock)
         self.recorder = Recorder(
             journal=self.journal,
             stock=self.stock,
             watch=self.watch,
             data=self._folder,
+            rights=self.hand.rights,
             location=location,
             device=device,
         )
@@ -149,7 +152,8 @@ class Ward:
         }
 
     async def load(self, **rows: Any) -> None:
-        """Take rows in as a delta of central's."""
+        """Take rows in as a delta of central's, which grants the items too."""
+        self.hand.grant(item.code for item in rows.get("items", ()))
         version = self.replica.version
         delta = Delta(after=version, to=version + 1, rows=Rows(**rows), latest=version + 1)
         await self.replica.apply(delta, as_of_us=self.clock.wall_us())

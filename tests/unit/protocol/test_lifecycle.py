@@ -40,6 +40,7 @@ LEGAL: dict[What, dict[State, State]] = {
     What.COUNTED: {state: state for state in State},
     What.PACKED: {S.LOCKED: S.LOCKED},
     What.RELABELLED: {state: state for state in State if state not in FINAL},
+    What.LEASE_ENDED: {state: state for state in State},
 }
 KIND_OF = {What.PRESCANNED: Kind.BOX, What.PACKED: Kind.UNIT, What.RELABELLED: Kind.PIECE}
 
@@ -78,6 +79,8 @@ def fact(what: What, **changes: object) -> Fact:
         "pouch": "PO1",
         "tag": "010011020000000F426A1E8B",
         "reason": "broken",
+        "witness": "n2",
+        "source": "station-2",
     }
     return Fact(**(fields | changes))  # type: ignore[arg-type]  # fields by name
 
@@ -135,7 +138,7 @@ def test_an_announcement_makes_an_expected_item_once() -> None:
         (item(S.IN_STOCK), fact(What.DISPENSED, how=How.SCAN), Reason.WRONG_STATE),
         (item(S.IN_STOCK, Kind.UNIT), fact(What.PRESCANNED), Reason.WRONG_KIND),
         (item(S.IN_STOCK, expiry=dt.date(2026, 11, 20)), fact(What.LOCKED), Reason.EXPIRED),
-        (item(S.LOCKED, is_controlled=True), fact(What.DISPENSED), Reason.SECOND_PERSON),
+        (item(S.LOCKED, is_controlled=True), fact(What.DISPENSED, witness=""), Reason.SECOND_PERSON),
         (item(S.LOCKED, is_controlled=True), fact(What.DISPENSED, witness="n1"), Reason.SECOND_PERSON),
     ],
 )

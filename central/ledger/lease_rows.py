@@ -1,0 +1,81 @@
+"""Leases as rows of the ledger, and back."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from central.ledger import statements
+from central.ledger.staging import in_chunks
+from sync_protocol.leases import LEASABLE
+from sync_protocol.machines.grants_events import Lease, Standing
+
+Write = Callable[[str, list[tuple[Any, ...]]], object]
+"""Executes a statement for each of the rows."""
+HELD, GIVEN_UP, MISSING = "held", "given_up", "missing"
+_encode = msgspec.msgpack.Encoder().encode
+_heads = msgspec.msgpack.Decoder(dict[bytes, int])
+
+
+def read_leases(connection: sqlite3.Connection) -> list[Lease]:
+    leases: dict[str, Lease] = {}
+    for (
+        device,
+        session,
+        location,
+        route,
+        want,
+        expires_us,
+        number,
+        stated,
+        spoken_to,
+        standing,
+        heads,
+    ) in connection.execute(statements.LEASES):
+        leases[device] = Lease(
+            device=device,
+            session=session,
+            location=location,
+            route=route,
+            want=want,
+            expires_us=expires_us,
+            number=number,
+            stated=stated,
+            spoken_to=spoken_to,
+            standing=Standing(standing),
+            heads=_heads.decode(heads),
+        )
+    for code, device, product, number, mark in connection.execute(statements.LEASED):
+        lease = leases[device]
+        lease.products[code] = product
+        if mark == HELD:
+            lease.codes[code] = number
+        else:
+            (lease.given_up if mark == GIVEN_UP else lease.missing).add(code)
+    return list(leases.values())
+
+
+def write_leases(write: Write, leases: Mapping[str, Lease | None], codes: Mapping[str, Lease | None]) -> None:
+    """Leases by device and holders by code as they are now; None: there is none any more."""
+    write(statements.DELETE_LEASE, [(device,) for device, lease in leases.items() if lease is None])
+    write(statements.WRITE_LEASE, [_row(lease) for lease in leases.values() if lease is not None])
+    write(statements.FREE_LEASED, [(code,) for code in codes])
+    write(statements.WRITE_LEASED, [_code_row(code, lease) for code, lease in codes.items() if lease is not None])
+
+
+def leasable(connection: sqlite3.Connection, codes: Iterable[str], location: str) -> dict[str, str]:
+    """The products of those that are in stock or locked at this place."""
+    rows = in_chunks(connection, statements.LEASABLE, sorted(set(codes)))
+    return {code: product for code, product, place, state in rows if place == location and state in LEASABLE}
+
+
+def _row(lease: Lease) -> tuple[Any, ...]:
+    place = (lease.device, lease.session, lease.location, lease.route, lease.want)
+    numbers = (lease.expires_us, lease.number, lease.stated, lease.spoken_to)
+    return (*place, *numbers, lease.standing, _encode(lease.heads))
+
+
+def _code_row(code: str, lease: Lease) -> tuple[Any, ...]:
+    mark = HELD if code in lease.codes else GIVEN_UP if code in lease.given_up else MISSING
+    return (code, lease.device, lease.products.get(code, ""), lease.codes.get(code, 0), mark)

@@ -1,0 +1,41 @@
+"""The right to issue an item: which facts need it, and which end it (REQ-08).
+
+Exactly one agent may issue an item without asking. The right is about what consumes or allocates; what was seen to
+happen is recorded whoever saw it. Both sides follow the same facts, so that both know what is left of a lease.
+"""
+
+import msgspec
+
+from sync_protocol.facts import Fact, What
+from sync_protocol.items import Item, State
+from sync_protocol.subcode import sub_codes
+
+MOST_HELD = 4_000
+"""Codes that one agent may hold: all of them fit one message."""
+
+LEASABLE = frozenset({State.IN_STOCK, State.LOCKED})
+OUT = frozenset({State.TAKEN, State.LENT, State.DISPENSED, State.RETURNED_TO_SUPPLIER, State.ABNORMAL})
+NEEDS_RIGHT = frozenset({What.LOCKED, What.UNLOCKED, What.DISPENSED, What.LENT})
+_ENDS = frozenset({What.DISPENSED, What.LENT, What.TAKEN, What.TRANSFERRED_OUT, What.SENT_BACK, What.WRITTEN_OFF})
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fact of the holder does to its lease. Units of a box that was held are held."""
+
+    ended: tuple[str, ...] = ()
+    opened: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Boxes, each with the units that it became."""
+
+
+NOTHING = Spent()
+
+
+def needs_right(fact: Fact, item: Item | None) -> bool:
+    """Whether only the item's holder may say this. What already left the stock was somebody's right before."""
+    return fact.what in NEEDS_RIGHT and item is not None and item.state in LEASABLE
+
+
+def spent(fact: Fact) -> Spent:
+    if fact.what is What.PRESCANNED:
+        return Spent(opened=tuple((code, sub_codes(code, fact.units)) for code in fact.codes))
+    return Spent(ended=fact.codes) if fact.what in _ENDS else NOTHING

@@ -1,0 +1,209 @@
+"""Leases: nobody issues what another may issue, whatever happens to wires, clocks, disks and processes (REQ-08)."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sync_protocol.documents import Route
+from sync_protocol.machines.asking_back import WAITS_US
+from sync_protocol.machines.grants import Grants
+from sync_protocol.machines.grants_events import (
+    Asked,
+    Committed,
+    Doubted,
+    Freed,
+    Offer,
+    Offered,
+    Overridden,
+    SendGrant,
+    SendRelease,
+    SendWithheld,
+    Spent,
+    Stated,
+    Tick,
+)
+from sync_protocol.machines.holding import Granted, Holding, Welcomed
+from sync_protocol.messages import Ask, Grant, Holder, Holds, Position
+from tests.unit.protocol.lease_world import World
+
+
+@pytest.mark.covers("X01")
+@pytest.mark.fault(9, 12, 41, 45)
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_nobody_issues_what_another_may_issue(seed: int) -> None:
+    world = World(seed)
+    for _ in range(150):
+        world.step()
+    world.heal()
+
+
+@pytest.mark.fault(33)
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_a_restored_central_grants_nothing_that_is_held(seed: int) -> None:
+    world = World(seed, is_restored=True)
+    for _ in range(2):
+        for _ in range(world.random.randrange(60)):
+            world.step()
+        world.back_up()
+        for _ in range(world.random.randrange(60)):
+            world.step()
+        world.restore_central()
+    for _ in range(60):
+        world.step()
+    world.heal()
+
+
+PLACE = {"location": "pharmacy", "route": Route.STATION}
+FREE = ("a", "b", "c", "d")
+
+
+def statement(device: str, *, number: int = 1, seen: int = 0, codes: tuple[str, ...] = (), **more: object) -> Stated:
+    fields: dict[str, object] = {"session": device.encode(), "number": number, "seen": seen, "incarnation": 1}
+    fields |= {"spoken_to": 1, "sent_us": 0, "want": 4, "codes": codes} | PLACE | more
+    holds = Holds(**fields)  # type: ignore[arg-type]  # fields by name
+    return Stated(device=device, holds=holds, products=dict.fromkeys(FREE, "P"), committed={}, now_us=0)
+
+
+def offer(grants: Grants, *codes: str, orders: tuple[tuple[str, ...], ...] = ()) -> dict[str, tuple[str, ...]]:
+    """What each connected agent gets of an offer."""
+    offered = Offer(location="pharmacy", route=Route.STATION, product="P", free=codes, ordered=orders)
+    effects = grants.handle(Offered(offer=offered, connected=frozenset({"one", "two"}), now_us=0))
+    return {effect.device: effect.codes for effect in effects if isinstance(effect, SendGrant)}
+
+
+def granting(*devices: str) -> Grants:
+    grants = Grants((), term_us=1_000, margin_us=100, incarnation=1)
+    for device in devices:
+        grants.handle(statement(device))
+    return grants
+
+
+def test_stock_is_split_evenly_and_a_lone_agent_gets_what_it_wants() -> None:
+    assert offer(granting("one", "two"), *FREE) == {"one": ("a", "b"), "two": ("c", "d")}
+    assert offer(granting("one"), *FREE) == {"one": FREE}
+    assert offer(granting("three"), *FREE) == {}, "it is not connected"
+
+
+def test_who_comes_later_gets_a_part_of_what_the_first_one_took() -> None:
+    grants = granting("one")
+    assert offer(grants, *FREE) == {"one": FREE}
+    grants.handle(statement("two"))
+    offered = Offer(location="pharmacy", route=Route.STATION, product="P")
+    (release,) = grants.handle(Offered(offer=offered, connected=frozenset({"one", "two"}), now_us=0))
+    assert release == SendRelease(device="one", codes=("c", "d"))
+    grants.handle(statement("one", number=2, seen=2, codes=("a", "b")))
+    assert offer(grants, "c", "d") == {"two": ("c", "d")}
+
+
+def test_an_order_goes_whole_to_one_agent() -> None:
+    grants = granting("one", "two")
+    grants.handle(Asked(device="two", ask=Ask(session=b"two", seen=1, sent_us=0, codes=("b",)), products={"b": "P"},
+                        now_us=0))  # fmt: skip
+    assert offer(grants, orders=(("a", "b", "c"),)) == {"two": ("a", "c")}
+
+
+def test_what_was_given_back_is_free_when_its_holders_facts_are_in() -> None:
+    grants = granting("one")
+    offer(grants, *FREE)
+    heads = (Position(session=b"one", through=7),)
+    grants.handle(statement("one", number=2, seen=2, codes=("a", "b"), heads=heads))
+    assert grants.holder("c") == "one", "a fact of it may be on its way"
+    grants.handle(Committed(device="one", through={b"one": 6}))
+    assert grants.holder("c") == "one"
+    assert grants.handle(Committed(device="one", through={b"one": 7})) == [Freed(codes=("c", "d"))]
+    assert (grants.holder("a"), grants.holder("c")) == ("one", "")
+
+
+def test_a_silent_agents_codes_are_in_doubt_until_it_speaks_or_two_people_count() -> None:
+    grants = granting("one")
+    offer(grants, *FREE)
+    assert grants.handle(Tick(now_us=1_200)) == []
+    assert not grants.countable("one", 1_200)
+    assert grants.handle(Tick(now_us=1_201)) == [Doubted(device="one", codes=4)]
+    assert grants.holder("a") == "one"
+    grants.handle(Overridden(device="one", found=("a", "b", "c"), now_us=1_201))
+    assert [grants.holder(code) for code in FREE] == ["", "", "", "one"], "what was not there stays in doubt"
+
+
+def restored(*unheard: str, over_us: int = 5_000) -> Grants:
+    """The ledger of a backup that knew no lease, in its next life."""
+    return Grants((), term_us=1_000, margin_us=100, incarnation=2, unheard=unheard, over_us=over_us)
+
+
+@pytest.mark.fault(33, 41)
+def test_what_was_issued_by_a_fact_that_a_restored_ledger_cannot_take_is_nobodys() -> None:
+    """The order that it was locked to, and the lease, are of the life that was lost; the unit is with its patient."""
+    grants = restored("one", "two")
+    grants.handle(Spent(device="one", ended=("a",), unfit=frozenset({"a"})))
+    for device in ("one", "two"):
+        grants.handle(statement(device, spoken_to=2))
+    assert not grants.is_frozen
+    assert grants.holder("a") == "one"
+    assert offer(grants, "b", "c") == {"one": ("b",), "two": ("c",)}
+    ask = Ask(session=b"two", seen=2, sent_us=0, codes=("a",))
+    effects = grants.handle(Asked(device="two", ask=ask, products={"a": "P"}, now_us=0))
+    assert SendWithheld(device="two", by=(Holder(code="a", device="one"),)) in effects
+    assert grants.countable("one", 0) == {"a"}
+    grants.handle(Overridden(device="one", found=("a",), now_us=0))
+    assert offer(grants, "a") == {"one": ("a",)}, "it was found"
+
+
+def test_it_is_nobodys_even_if_the_ledger_takes_another_for_its_holder() -> None:
+    grants = granting("one", "two")
+    assert offer(grants, *FREE)["two"] == ("c", "d")
+    grants.handle(Spent(device="one", ended=("c",), unfit=frozenset({"c"})))
+    whole = grants.handle(statement("two", number=2, seen=2, codes=("c", "d")))[0]
+    assert isinstance(whole, SendGrant)
+    assert whole.codes == ("d",)
+    grants.handle(Spent(device="two", ended=("c",)))
+    assert grants.holder("c") == "", "the ledger has it out by a fact that fits: nothing is left to find"
+
+
+@pytest.mark.fault(33, 41, 45)
+def test_a_restored_ledger_waits_for_a_silent_agent_until_two_people_answer_for_it() -> None:
+    grants = restored("one", "two")
+    grants.handle(statement("one", spoken_to=2))
+    grants.handle(Tick(now_us=5_000))
+    assert grants.unheard == {"two"}
+    assert offer(grants, *FREE) == {}
+    assert not grants.may_end("two", 5_000), "what it got before the restore may last until then"
+    grants.handle(Tick(now_us=10**9))
+    assert grants.unheard, "no time is enough: it may have issued long ago what is in stock here"
+    assert grants.may_end("two", 5_001)
+    grants.handle(Overridden(device="two", found=(), now_us=5_001))
+    assert grants.unheard == frozenset()
+    again = Grants(grants.leases.values(), term_us=1_000, margin_us=100, incarnation=2, unheard=("one", "two"))
+    assert again.unheard == frozenset(), "who was heard is in the leases that are written down"
+
+
+def test_what_another_holds_is_asked_back_and_its_holder_named() -> None:
+    grants = granting("one", "two")
+    offer(grants, *FREE)
+    ask = Ask(session=b"two", seen=2, sent_us=0, codes=("a", "nowhere"))
+    effects = grants.handle(Asked(device="two", ask=ask, products={"a": "P"}, now_us=0))
+    assert SendRelease(device="one", codes=("a",)) in effects
+    assert SendWithheld(device="two", by=(Holder(code="nowhere"),)) in effects
+    (late,) = grants.handle(Tick(now_us=WAITS_US + 1))[:1]
+    assert late in {SendWithheld(device="two", by=(Holder(code="a", device="one"),)),
+                    Doubted(device="one", codes=2)}  # fmt: skip
+
+
+def test_an_older_central_grants_nothing() -> None:
+    holding = Holding(b"one", spoken_to=7)
+    holding.handle(Welcomed(session=b"one", incarnation=7, now_us=0))
+    grant = Grant(session=b"one", number=1, after=1, incarnation=6, codes=("a",), is_whole=True, sent_us=1, left_us=9)
+    assert holding.handle(Granted(grant=grant, now_us=2)) == []
+    assert not holding.may_issue("a", 2)
+
+
+def test_a_lease_is_counted_from_the_question_not_from_the_answer() -> None:
+    holding = Holding(b"one", ("a",), incarnation=1, spoken_to=1)
+    holding.handle(Welcomed(session=b"one", incarnation=1, now_us=100))
+    assert not holding.may_issue("a", 100), "an earlier session had it: central has not given it to this one"
+    grant = Grant(session=b"one", number=1, after=1, incarnation=1, codes=("a",), is_whole=True, sent_us=100,
+                  left_us=50)  # fmt: skip
+    holding.handle(Granted(grant=grant, now_us=140))
+    assert holding.may_issue("a", 150)
+    assert not holding.may_issue("a", 151)
