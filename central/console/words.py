@@ -156,6 +156,7 @@ PARTS: Mapping[str, str] = {
     "devices": message("devices let in"),
     "snapshots": message("snapshots for new workplaces"),
     "insurer": message("insurer"),
+    "msfx": message("code platform"),
     "life": message("this ledger's life"),
     "refill": message("refilling after a restore"),
 }
@@ -207,6 +208,7 @@ CONDITIONS = (
     message("start the broker, or correct [mqtt] url; agents keep their facts"),
     message("keep the data folder of the agents named and look at the exceptions"),
     message("check the platform and [insurer]; rows wait and are sent by themselves"),
+    message("check the code platform and [msfx]; receiving goes on box by box meanwhile"),
     message("put the old recall.key back, or give every agent the key of recall-key"),
     message("two people compare each fingerprint with the one that the device shows, and accept it below"),
     message("look for a second computer of this name, or for whoever has access to the broker"),

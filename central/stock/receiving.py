@@ -3,6 +3,8 @@
 import datetime as dt
 from collections.abc import Iterator
 
+import msgspec
+
 from central.errors import ConflictError, InvalidError
 from central.ledger import rows, statements
 from central.ledger.transaction import Transaction
@@ -51,23 +53,14 @@ def _still_expected(transaction: Transaction, note: DeliveryNote) -> bool:
 
 
 def _with_state(note: DeliveryNote, state: NoteState) -> DeliveryNote:
-    return DeliveryNote(
-        id=note.id, supplier=note.supplier, location=note.location, kind=note.kind, state=state, lines=note.lines
-    )
+    return msgspec.structs.replace(note, state=state)
 
 
 def _announce(transaction: Transaction, note: DeliveryNote) -> DeliveryNote:
     products = {product.id: product for product in find_products(transaction, [line.product for line in note.lines])}
     today = transaction.moment().local_date()
     lines = tuple(_checked(index, line, note, products, today) for index, line in enumerate(note.lines))
-    note = DeliveryNote(
-        id=note.id,
-        supplier=note.supplier,
-        location=note.location,
-        kind=note.kind,
-        state=NoteState.EXPECTED,
-        lines=lines,
-    )
+    note = msgspec.structs.replace(note, state=NoteState.EXPECTED, lines=lines, packs=())
     _check(note)
     for known in find_notes(transaction, [note.id]):
         return _same(known, note)
