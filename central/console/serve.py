@@ -11,7 +11,7 @@ from aiohttp import web
 from central.api.decode import MalformedError, Mistake
 from central.api.problems import status_of
 from central.auth import COOKIE, SESSION_IDLE_S, Session, Sessions
-from central.console import device_keys, exceptions, insurer, orders, pool, recalls, sync, timeline
+from central.console import device_keys, exceptions, insurer, orders, pool, recalls, receiving, sync, timeline
 from central.console.language import COOKIE as LANGUAGE_COOKIE
 from central.console.language import Language, languages
 from central.console.live import Live
@@ -35,6 +35,7 @@ PAGES: dict[str, Page] = {
     "/exceptions": exceptions.show,
     "/recalls": recalls.show,
     "/orders": orders.show,
+    "/receiving": receiving.show,
     "/insurer": insurer.show,
 }
 
@@ -55,6 +56,7 @@ class Console:
         app.router.add_post("/exceptions/{id}/close", self._close_exception)
         app.router.add_post("/sync/refill/end", self._end_refill)
         app.router.add_post("/sync/devices/{device}/accept", self._act(device_keys.accept))
+        app.router.add_post("/receiving/{id}/close", self._act(receiving.close))
         app.router.add_post("/recalls", self._act(recalls.issue))
         app.router.add_post("/recalls/{id}/lift", self._act(recalls.lift))
         app.router.add_get("/sign-in", self._sign_in_page)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sync_protocol.allocation import Rule
-from sync_protocol.documents import OrderKind, OrderState
+from sync_protocol.documents import NoteState, OrderKind, OrderState
 from sync_protocol.facts import How, What
 from sync_protocol.items import Kind, State
 from sync_protocol.lifecycle import Reason
@@ -148,6 +148,23 @@ INSURER_STATES: Mapping[str, str] = {
     "accepted": message("accepted"),
     "refused": message("refused"),
 }
+NOTE_STATES: Mapping[str, str] = {
+    NoteState.EXPECTED: message("expected"),
+    NoteState.RECEIVED: message("received"),
+}
+RELATIONS: Mapping[str, str] = {
+    "platform": message("relation from the platform"),
+    "awaited": message("relation awaited"),
+    "note": message("box by box from the note"),
+}
+PLATFORM_STATES: Mapping[str, str] = {
+    "waiting": message("waiting to be sent"),
+    "sending": message("being sent"),
+    "unknown": message("no answer, being asked"),
+    "sent": message("uploaded, being processed"),
+    "done": message("processed"),
+    "refused": message("refused"),
+}
 PARTS: Mapping[str, str] = {
     "ledger": message("ledger"),
     "broker": message("message broker"),
@@ -208,6 +225,9 @@ CONDITIONS = (
     message("start the broker, or correct [mqtt] url; agents keep their facts"),
     message("keep the data folder of the agents named and look at the exceptions"),
     message("check the platform and [insurer]; rows wait and are sent by themselves"),
+    message("the platform has no outer pack of these boxes"),
+    message("the platform does not have it: sent again"),
+    message("central was restarted while it was sent"),
     message("check the code platform and [msfx]; receiving goes on box by box meanwhile"),
     message("put the old recall.key back, or give every agent the key of recall-key"),
     message("two people compare each fingerprint with the one that the device shows, and accept it below"),
@@ -235,4 +255,7 @@ EVERY: Mapping[str, Mapping[str, str]] = {
     "order_state": ORDER_STATES,
     "insurer_state": INSURER_STATES,
     "part": PARTS,
+    "note_state": NOTE_STATES,
+    "relation": RELATIONS,
+    "platform_state": PLATFORM_STATES,
 }

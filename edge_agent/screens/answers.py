@@ -52,6 +52,9 @@ class VerdictAnswer(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     total: int
     missing: tuple[str, ...]
+    boxes: int
+    extra: tuple[str, ...]
+    is_awaited: bool
 
 
 class OrderAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +79,9 @@ class NoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     codes: tuple[str, ...]
     done: int
     missing: tuple[str, ...]
+    packs: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
 
 
 class StrayAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +172,9 @@ def of_verdict(verdict: Verdict, language: Language) -> VerdictAnswer:
         done=verdict.done,
         total=verdict.total,
         missing=verdict.missing,
+        boxes=verdict.boxes,
+        extra=verdict.extra,
+        is_awaited=verdict.is_awaited,
     )
 
 
@@ -190,7 +199,14 @@ def of_ticket(ticket: Ticket, scanned: tuple[str, ...], language: Language) -> O
 def of_progress(progress: NoteProgress) -> NoteAnswer:
     note = progress.note
     return NoteAnswer(
-        note=note.id, supplier=note.supplier, codes=note.codes, done=progress.done, missing=progress.missing
+        note=note.id,
+        supplier=note.supplier,
+        codes=note.codes,
+        done=progress.done,
+        missing=progress.missing,
+        packs=tuple(pack.code for pack in note.packs),
+        extra=progress.extra,
+        awaited=progress.awaited,
     )
 
 

@@ -21,9 +21,10 @@ GET  /pda                  the page for a PDA: a seat of its own, not that of th
 POST /step                 step=receive|prescan|hand_out|late_scan[, note][, order]   {step, note, order}
 POST /scan                 code                                        a verdict
 POST /hand-out             order[, witness, witness_pin]               a verdict; only what needs no (more) scan goes
-POST /receive              note                                        a verdict; after a failed write only
+POST /receive              note[, reason, witness, witness_pin]        a verdict; with a reason: what is here of a note
+                                                                       that differs, in the name of two people
 GET  /orders               the queue: order, kind, need=nothing|scans|late_scans, boxes, scanned, short, ...
-GET  /notes                open notes: note, codes, done, missing
+GET  /notes                open notes: note, codes, done, missing, packs, extra, awaited
 GET  /verdicts             the last verdicts of this seat, newest first: the attached scanner's, too
 cabinet
 POST /cabinet/start        task=receive|take|count[, note]             the session
@@ -36,9 +37,9 @@ POST /packager/again       order[, code]                               {}
 ========================== =========================================== =================================================
 
 A verdict: {result=done|progress|repeat|refused, step, number, code, reason, title, advice, found, expected, product,
-product_name, lot, expiry, units, order, note, person, done, total, missing}. ``reason`` is a ``lifecycle.Reason``, a
-``CodeFlaw``, a ``StepReason`` or a ``SignInFlaw``. The attached scanner needs no route: its scans are answered for
-whoever sits at the station's screen, in the step that is chosen there.
+product_name, lot, expiry, units, order, note, person, done, total, missing, boxes, extra, is_awaited}. ``reason`` is a
+``lifecycle.Reason``, a ``CodeFlaw``, a ``StepReason`` or a ``SignInFlaw``. The attached scanner needs no route: its
+scans are answered for whoever sits at the station's screen, in the step that is chosen there.
 """
 
 from pathlib import Path

@@ -14,7 +14,7 @@ from edge_agent.workflows.desk import Desk
 from edge_agent.workflows.orders import Need, Ticket
 from edge_agent.workflows.station import Station
 from edge_agent.workflows.verdicts import Refuse, Step, StepReason, Verdict
-from sync_protocol.documents import Person, Product
+from sync_protocol.documents import Product
 
 LAST_SHOWN = 8
 ORDERS_SHOWN = 60
@@ -64,21 +64,26 @@ async def hand_out(request: web.Request) -> web.Response:
     site, desk, _ = _seat(request)
     values = await fields(request)
     order = needed(values, "order")
-    witness: Person | None = None
-    if values.get("witness"):
-        try:
-            witness = await site.parts.people.by_pin(values["witness"].strip().upper(), values.get("witness_pin", ""))
-        except SignInRefusedError as error:
-            return _told(request, site, desk, desk.refuse(Refuse(SignInFlaw(error.reason)), order=order))
-    verdict = await desk.hand_out(order, witness=witness.id if witness else "")
+    try:
+        witness = await _witness(site, values)
+    except SignInRefusedError as error:
+        return _told(request, site, desk, desk.refuse(Refuse(SignInFlaw(error.reason)), order=order))
+    verdict = await desk.hand_out(order, witness=witness)
     return _told(request, site, desk, verdict)
 
 
 async def receive(request: web.Request) -> web.Response:
     """POST /receive."""
     site, desk, _ = _seat(request)
-    verdict = await desk.receive(needed(await fields(request), "note"))
-    return _told(request, site, desk, verdict)
+    values = await fields(request)
+    note = needed(values, "note")
+    if "reason" not in values:
+        return _told(request, site, desk, await desk.receive(note))
+    try:
+        witness = await _witness(site, values)
+    except SignInRefusedError as error:
+        return _told(request, site, desk, desk.refuse(Refuse(SignInFlaw(error.reason)), note=note))
+    return _told(request, site, desk, await desk.accept(note, reason=values["reason"], witness=witness))
 
 
 async def orders(request: web.Request) -> web.Response:
@@ -102,6 +107,13 @@ async def notes(request: web.Request) -> web.Response:
     _, desk, _ = _seat(request)
     receiving = desk.steps.receive
     return as_json([answers.of_progress(receiving.progress(note)) for note in receiving.notes()])
+
+
+async def _witness(site: Site, values: Mapping[str, str]) -> str:
+    """Whose PIN was entered as the second person's; empty: nobody's. Raises SignInRefusedError."""
+    if not values.get("witness"):
+        return ""
+    return (await site.parts.people.by_pin(values["witness"].strip().upper(), values.get("witness_pin", ""))).id
 
 
 def _seat(request: web.Request) -> tuple[Site, Desk, Visit]:

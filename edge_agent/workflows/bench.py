@@ -49,6 +49,7 @@ class Bench:
         units: int = 0,
         pouch: str = "",
         certificate: Certificate | None = None,
+        reason: str = "",
     ) -> Fact:
         """A fact of this workplace, now."""
         return Fact(
@@ -66,6 +67,7 @@ class Bench:
             units=units,
             pouch=pouch,
             certificate=certificate,
+            reason=reason,
         )
 
     def item_here(self, code: Code) -> Item:
