@@ -23,6 +23,10 @@ _ORDERS = (
     "SELECT body FROM orders WHERE location = ? AND route = ? AND state IN (SELECT value FROM json_each(?))"
     " ORDER BY ordered_us, id LIMIT ?"
 )
+_HANDED_OUT = (
+    "SELECT body FROM orders WHERE location = ? AND route = ? AND state IN (SELECT value FROM json_each(?))"
+    " ORDER BY ordered_us DESC, id LIMIT ?"
+)
 _NOTE = "SELECT body FROM note WHERE id = ?"
 _NOTES = "SELECT body FROM note WHERE location = ? AND state = ? ORDER BY id"
 _PRODUCT = "SELECT body FROM product WHERE id = ?"
@@ -115,6 +119,18 @@ class Stock:
         rows = self._replica.query(_ORDERS, location, route, as_json(live), limit)
         believed = (self._believed_order(_order(body)) for (body,) in rows)
         return [order for order in believed if order.state in states]
+
+    def handed_out(self, *, location: str, limit: int) -> list[Order]:
+        """Orders that were handed out here, or of which a part was, by whatever machine: the newest first."""
+        states = as_json(state for state in OrderState if state is not OrderState.CANCELLED)
+        rows = [row for route in Route for row in self._replica.query(_HANDED_OUT, location, route, states, limit)]
+        orders = sorted((_order(body) for (body,) in rows), key=lambda order: order.ordered_us, reverse=True)
+        return orders[:limit]
+
+    def wards(self, *, location: str) -> list[str]:
+        """Wards of the orders of late, by name."""
+        orders = self.handed_out(location=location, limit=MOST_ORDERS)
+        return sorted({order.ward for order in orders if order.ward})
 
     def note(self, note_id: str) -> DeliveryNote | None:
         rows = self._replica.query(_NOTE, note_id)

@@ -139,7 +139,7 @@ MOVES: Mapping[What, Move] = {
 REFUSED_WHEN_EXPIRED = frozenset({What.PRESCANNED, What.LOCKED, What.DISPENSED, What.LENT})
 # Two different people for a controlled drug (麻精药品): whenever it leaves the stock for good or for a while.
 NEEDS_WITNESS = frozenset({What.DISPENSED, What.LENT, What.WRITTEN_OFF, What.SENT_BACK, What.TAKEN})
-_NAMES_ITS_ORDER = frozenset({What.UNLOCKED, What.PACKED})
+_NAMES_ITS_ORDER = frozenset({What.UNLOCKED, What.PACKED, What.RETURNED})
 _LOOKS_AT_ORDER = _NAMES_ITS_ORDER | {What.DISPENSED}
 # A member of an enum is looked up in its class at every use: the ledger does it for each fact.
 _ANNOUNCED, _RECEIVED, _PRESCANNED, _DISPENSED = What.ANNOUNCED, What.RECEIVED, What.PRESCANNED, What.DISPENSED

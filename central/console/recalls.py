@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from central.api.documents import Text
-from central.console import words
+from central.console.acting import Form, second_person, told
 from central.console.pins import Doubt, Pins
 from central.console.visit import View, Visit
 from central.errors import RequestError
@@ -32,12 +32,12 @@ async def show(visit: Visit) -> View:
     return await _page(visit, visit.query(Query).id)
 
 
-async def issue(visit: Visit, form: Mapping[str, Any], pins: Pins) -> View | str:
+async def issue(visit: Visit, form: Form, pins: Pins) -> View | str:
     """Where to go when it is done; the page with what is wrong otherwise."""
     given = _given(form)
     session = visit.session
     assert session is not None, "only people who are signed in act"
-    doubt = await pins.name_of(visit, given["witness"], str(form.get("pin", ""))[:128])
+    doubt = await second_person(visit, form, pins)
     if isinstance(doubt, Doubt):
         return await _page(visit, "", form=given, cause=doubt.cause, status=doubt.status)
     try:
@@ -53,16 +53,16 @@ async def issue(visit: Visit, form: Mapping[str, Any], pins: Pins) -> View | str
             )
         )
     except RequestError as error:
-        return await _page(visit, "", form=given, cause=_sentence(visit, error), status=422)
+        return await _page(visit, "", form=given, cause=told(visit, error), status=422)
     return visit.link(PATH, id=given["id"])
 
 
-async def lift(visit: Visit, form: Mapping[str, Any], pins: Pins) -> View | str:
+async def lift(visit: Visit, form: Form, pins: Pins) -> View | str:
     """As ``issue``."""
     recall_id, given = visit.request.match_info["id"], _given(form)
     session = visit.session
     assert session is not None, "only people who are signed in act"
-    doubt = await pins.name_of(visit, given["witness"], str(form.get("pin", ""))[:128])
+    doubt = await second_person(visit, form, pins)
     if isinstance(doubt, Doubt):
         return await _page(visit, recall_id, lift_form=given, lift_cause=doubt.cause, status=doubt.status)
     try:
@@ -70,7 +70,7 @@ async def lift(visit: Visit, form: Mapping[str, Any], pins: Pins) -> View | str:
             recall_id, operator=session.person, witness=given["witness"], reason=given["reason"]
         )
     except RequestError as error:
-        return await _page(visit, recall_id, lift_form=given, lift_cause=_sentence(visit, error), status=422)
+        return await _page(visit, recall_id, lift_form=given, lift_cause=told(visit, error), status=422)
     return visit.link(PATH, id=recall_id)
 
 
@@ -135,11 +135,3 @@ def _given(form: Mapping[str, Any]) -> dict[str, str]:
 def _fresh_id(visit: Visit) -> str:
     """A number that nobody has given yet: pressing the button twice is one recall."""
     return f"R-{visit.services.time.today():%Y%m%d}-{secrets.token_hex(2)}"
-
-
-def _sentence(visit: Visit, error: RequestError) -> str:
-    say = visit.language.say
-    name = words.RECALL_FIELDS.get(error.field.partition("[")[0])
-    found, expected = say("found %(found)s", found=visit.known(error.found)), visit.known(error.expected)
-    told = f"{say(name) if name else error.field}: {found} · {say('expected %(expected)s', expected=expected)}"
-    return f"{told} · {visit.known(error.advice)}" if error.advice else told

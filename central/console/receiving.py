@@ -1,12 +1,11 @@
 """Receiving (A01): delivery notes with their progress, live; what differs, and closing what will not come."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from central.api.documents import Text
-from central.console import words
+from central.console.acting import Form, asked, second_person, told
 from central.console.pins import Doubt, Pins
 from central.console.visit import View, Visit
 from central.errors import RequestError
@@ -18,8 +17,7 @@ from sync_protocol.items import Kind
 PATH = "/receiving"
 PAGE = 50
 CODES_SHOWN = 100
-_LONGEST = {"reason": 200}
-_FIELDS = ("reason", "witness")
+_REASON = 200
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,25 +39,19 @@ async def show(visit: Visit) -> View:
     return await _page(visit, visit.query(Query))
 
 
-async def close(visit: Visit, form: Mapping[str, Any], pins: Pins) -> View | str:
+async def close(visit: Visit, form: Form, pins: Pins) -> View | str:
     """Where to go when it is done; the page with what is wrong otherwise."""
     note_id = visit.request.match_info["id"]
-    given = {name: str(form.get(name, "")).strip()[: _LONGEST.get(name, 128)] for name in _FIELDS}
+    given = {"reason": asked(form, "reason", _REASON), "witness": asked(form, "witness")}
     session = visit.session
     assert session is not None, "only people who are signed in act"
-    doubt = await pins.name_of(visit, given["witness"], str(form.get("pin", ""))[:128])
-    if isinstance(doubt, Doubt):
-        return await _page(visit, Query(id=note_id), form=given, cause=doubt.cause, status=doubt.status)
+    witness = await second_person(visit, form, pins)
+    if isinstance(witness, Doubt):
+        return await _page(visit, Query(id=note_id), form=given, cause=witness.cause, status=witness.status)
     try:
-        await visit.services.receiving.close(
-            note_id, operator=session.person, witness=given["witness"], reason=given["reason"]
-        )
+        await visit.services.receiving.close(note_id, operator=session.person, witness=witness, reason=given["reason"])
     except RequestError as error:
-        say = visit.language.say
-        field = say(words.RECALL_FIELDS.get(error.field, error.field))
-        found, expected = visit.known(error.found), say("expected %(expected)s", expected=visit.known(error.expected))
-        cause = f"{field}: {say('found %(found)s', found=found)} · {expected}"
-        return await _page(visit, Query(id=note_id), form=given, cause=cause, status=422)
+        return await _page(visit, Query(id=note_id), form=given, cause=told(visit, error), status=422)
     return visit.link(PATH, id=note_id)
 
 
@@ -88,7 +80,7 @@ async def _page(visit: Visit, query: Query, *, status: int = 200, **values: Any)
         "people": await read_console.people_names(engine, {name for r in receipts for name in (r.operator, r.witness)}),
         "relation": relation,
         "most": CODES_SHOWN,
-        "form": dict.fromkeys(_FIELDS, ""),
+        "form": {"reason": "", "witness": ""},
         "cause": "",
         "path": PATH,
         "here": visit.link(PATH, **msgspec.structs.asdict(query)),  # also where the answer to a form is shown

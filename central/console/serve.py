@@ -1,9 +1,8 @@
 """The console on aiohttp: pages for people who are signed in, sign-in itself, live news, static files."""
 
 import pathlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -11,7 +10,20 @@ from aiohttp import web
 from central.api.decode import MalformedError, Mistake
 from central.api.problems import status_of
 from central.auth import COOKIE, SESSION_IDLE_S, Session, Sessions
-from central.console import device_keys, exceptions, insurer, orders, pool, recalls, receiving, sync, timeline
+from central.console import (
+    device_keys,
+    exceptions,
+    insurer,
+    loans,
+    orders,
+    pool,
+    quarantine,
+    recalls,
+    receiving,
+    sync,
+    timeline,
+)
+from central.console.acting import Form
 from central.console.language import COOKIE as LANGUAGE_COOKIE
 from central.console.language import Language, languages
 from central.console.live import Live
@@ -26,7 +38,7 @@ LIVE_HEADER = "X-Live"
 HOME = "/pool"
 _YEAR_S = 365 * 86_400
 Page = Callable[[Visit], Awaitable[View]]
-Act = Callable[[Visit, Mapping[str, Any], Pins], Awaitable[View | str]]
+Act = Callable[[Visit, Form, Pins], Awaitable[View | str]]
 """What a person does with a second person: the page with what is wrong, or where to go next."""
 PAGES: dict[str, Page] = {
     "/pool": pool.show,
@@ -34,6 +46,8 @@ PAGES: dict[str, Page] = {
     "/sync": sync.show,
     "/exceptions": exceptions.show,
     "/recalls": recalls.show,
+    "/quarantine": quarantine.show,
+    "/loans": loans.show,
     "/orders": orders.show,
     "/receiving": receiving.show,
     "/insurer": insurer.show,
@@ -58,6 +72,8 @@ class Console:
         app.router.add_post("/sync/devices/{device}/accept", self._act(device_keys.accept))
         app.router.add_post("/receiving/{id}/close", self._act(receiving.close))
         app.router.add_post("/recalls", self._act(recalls.issue))
+        app.router.add_post("/quarantine", self._act(quarantine.decide))
+        app.router.add_post("/loans", self._act(loans.bind))
         app.router.add_post("/recalls/{id}/lift", self._act(recalls.lift))
         app.router.add_get("/sign-in", self._sign_in_page)
         app.router.add_post("/sign-in", self._sign_in)

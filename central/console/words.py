@@ -177,7 +177,7 @@ PARTS: Mapping[str, str] = {
     "life": message("this ledger's life"),
     "refill": message("refilling after a restore"),
 }
-RECALL_FIELDS: Mapping[str, str] = {
+FIELDS: Mapping[str, str] = {
     "id": message("Recall number"),
     "product": message("Product"),
     "lot": message("Lot"),
@@ -185,8 +185,29 @@ RECALL_FIELDS: Mapping[str, str] = {
     "reason": message("Reason"),
     "operator": message("Person"),
     "witness": message("Second person"),
+    "quantity": message("Quantity"),
+    "order": message("Order"),
 }
-RECALL_FLAWS = (
+HARMS: Mapping[str, str] = {
+    "broken": message("broken"),
+    "spoilt": message("too warm, wet or dirty"),
+    "past_expiry": message("expired"),
+    "label_unreadable": message("label cannot be read"),
+    "suspect": message("in doubt"),
+}
+"""What a workplace says is wrong with what it freezes (``edge_agent.workflows.damage``)."""
+FLAWS = (
+    message("choose at least one"),
+    message("a frozen item"),
+    message("somebody was quicker: look again"),
+    message("an item not recalled"),
+    message("lift the recall first"),
+    message("an open order"),
+    message("choose another one"),
+    message("an item on loan"),
+    message("an order that was placed"),
+    message("bind the rest to another order"),
+    message("choose an order of this product and place"),
     message("nothing"),
     message("nobody"),
     message("a value"),
@@ -251,6 +272,7 @@ EVERY: Mapping[str, Mapping[str, str]] = {
     "reason": REASONS,
     "advice": ADVICE,
     "rule": RULES,
+    "harm": HARMS,
     "order_kind": ORDER_KINDS,
     "order_state": ORDER_STATES,
     "insurer_state": INSURER_STATES,

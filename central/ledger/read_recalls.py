@@ -9,9 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.ledger.read_api import rows_of
 from central.ledger.read_lives import facts_about
+from central.ledger.read_rows import said_at
 from central.ledger.schema import agent, exception, fact, item, orders, recall, recall_confirm, usage
-from sync_protocol.codec import decode_fact
-from sync_protocol.errors import ProtocolError
 from sync_protocol.facts import What
 from sync_protocol.items import State
 
@@ -198,7 +197,7 @@ async def _exposed(
 
 
 def _exposed_of(row: RowMapping, issued_us: int) -> Exposed:
-    at_us = _said_at(row)
+    at_us = said_at(row)
     names = ("code", "lot", "patient", "visit", "ward", "device", "operator")
     return Exposed(
         **{name: row[name] for name in names},
@@ -206,15 +205,6 @@ def _exposed_of(row: RowMapping, issued_us: int) -> Exposed:
         at_us=at_us,
         is_after_recall=at_us >= issued_us,
     )
-
-
-def _said_at(row: RowMapping) -> int:
-    """When it happened, corrected by the offset of the device's clock."""
-    try:
-        at = decode_fact(row["body"]).at
-    except ProtocolError:
-        return int(row["wall_us"])
-    return at.wall_us + (at.offset_us or 0)
 
 
 def _recall_of(row: RowMapping) -> RecallRow:

@@ -6,7 +6,9 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import RowMapping
 
+from sync_protocol.codec import decode_fact
 from sync_protocol.documents import Order, OrderKind, OrderState, Route
+from sync_protocol.errors import ProtocolError
 from sync_protocol.items import Item, Kind, State
 
 _S = TypeVar("_S", bound=msgspec.Struct)
@@ -154,3 +156,12 @@ def agent_of(row: RowMapping, version: int) -> AgentRow:
 def _same_names(row: RowMapping, kind: type[_S], **others: Any) -> _S:
     columns = {name: row[name] for name in kind.__struct_fields__ if name not in others}
     return kind(**columns, **others)
+
+
+def said_at(row: RowMapping) -> int:
+    """When a fact happened, corrected by the offset of the device's clock."""
+    try:
+        at = decode_fact(row["body"]).at
+    except ProtocolError:
+        return int(row["wall_us"])
+    return at.wall_us + (at.offset_us or 0)

@@ -133,6 +133,7 @@ item = Table(
     Index("ix_item_order_id", "order_id", sqlite_where=text("order_id != ''")),
     Index("ix_item_box", "box", sqlite_where=text("box != ''")),
     Index("ix_item_free", "product", "location", "expiry", sqlite_where=text("state = 'in_stock' AND kind != 'piece'")),
+    Index("ix_item_aside", "state", "code", sqlite_where=text("state IN ('frozen', 'lent')")),
     sqlite_with_rowid=False,
 )
 

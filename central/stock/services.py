@@ -11,9 +11,11 @@ from central.clock import HospitalTime
 from central.ledger.write import Ledger
 from central.stock.device_keys import DeviceKeys
 from central.stock.exceptions import Exceptions
+from central.stock.loans import Loans
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.quarantine import Quarantine
 from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving
 from central.stock.usage import Usages
@@ -61,6 +63,8 @@ class Services:
     people: People
     exceptions: Exceptions
     recalls: Recalls
+    quarantine: Quarantine
+    loans: Loans
     device_keys: DeviceKeys
     changes: Changes
     time: HospitalTime

@@ -9,6 +9,7 @@ from edge_agent.screens.sentences import sentence
 from edge_agent.workflows.door import Grade, Phase, Session, Task, Trouble
 from edge_agent.workflows.orders import Need, Ticket
 from edge_agent.workflows.packaging import Batch, PouchState
+from edge_agent.workflows.picking import Pick
 from edge_agent.workflows.receive import NoteProgress
 from edge_agent.workflows.verdicts import Result, Step, Verdict
 from sync_protocol.documents import DeliveryNote, OrderKind, Person
@@ -55,6 +56,9 @@ class VerdictAnswer(msgspec.Struct, frozen=True, kw_only=True):
     boxes: int
     extra: tuple[str, ...]
     is_awaited: bool
+    asks: str
+    state: str
+    place: str
 
 
 class OrderAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +75,16 @@ class OrderAnswer(msgspec.Struct, frozen=True, kw_only=True):
     scanned: tuple[str, ...]
     short: int
     is_controlled: bool
+
+
+class PickAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    pick: str
+    product: str
+    product_name: str
+    most: int
+    whose: str
+    order: str
+    needs_witness: bool
 
 
 class NoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +189,9 @@ def of_verdict(verdict: Verdict, language: Language) -> VerdictAnswer:
         boxes=verdict.boxes,
         extra=verdict.extra,
         is_awaited=verdict.is_awaited,
+        asks=verdict.asks,
+        state=verdict.state or "",
+        place=verdict.place,
     )
 
 
@@ -193,6 +210,18 @@ def of_ticket(ticket: Ticket, scanned: tuple[str, ...], language: Language) -> O
         scanned=scanned,
         short=ticket.short,
         is_controlled=ticket.product.is_controlled,
+    )
+
+
+def of_pick(pick: Pick, language: Language) -> PickAnswer:
+    return PickAnswer(
+        pick=pick.id,
+        product=pick.product.id,
+        product_name=language.product(pick.product),
+        most=len(pick.codes),
+        whose=pick.whose,
+        order=pick.order,
+        needs_witness=pick.needs_witness,
     )
 
 

@@ -18,11 +18,13 @@ GET  /healthz              HealthReport as JSON; 503 while nothing can be record
 GET  /metrics              Prometheus
 station
 GET  /pda                  the page for a PDA: a seat of its own, not that of the attached scanner
-POST /step                 step=receive|prescan|hand_out|late_scan[, note][, order]   {step, note, order}
+POST /step                 step[, note][, order][, choice][, pick]    {step, note, order, choice, pick}
 POST /scan                 code                                        a verdict
 POST /hand-out             order[, witness, witness_pin]               a verdict; only what needs no (more) scan goes
 POST /receive              note[, reason, witness, witness_pin]        a verdict; with a reason: what is here of a note
                                                                        that differs, in the name of two people
+POST /take                 pick, quantity[, witness, witness_pin]      a verdict: so many units are dealt with
+GET  /picks                what units can be named of: pick, product, most, whose, order, needs_witness
 GET  /orders               the queue: order, kind, need=nothing|scans|late_scans, boxes, scanned, short, ...
 GET  /notes                open notes: note, codes, done, missing, packs, extra, awaited
 GET  /verdicts             the last verdicts of this seat, newest first: the attached scanner's, too
@@ -36,10 +38,13 @@ GET  /packager             orders in the machine with their pouches
 POST /packager/again       order[, code]                               {}
 ========================== =========================================== =================================================
 
-A verdict: {result=done|progress|repeat|refused, step, number, code, reason, title, advice, found, expected, product,
-product_name, lot, expiry, units, order, note, person, done, total, missing, boxes, extra, is_awaited}. ``reason`` is a
-``lifecycle.Reason``, a ``CodeFlaw``, a ``StepReason`` or a ``SignInFlaw``. The attached scanner needs no route: its
-scans are answered for whoever sits at the station's screen, in the step that is chosen there.
+Steps: receive, prescan, hand_out, late_scan, look_up, return, lend (``choice``: the ward), damage (``choice``: broken,
+spoilt, past_expiry, label_unreadable or suspect). ``pick`` is an order, an opened box or a loan.
+
+A verdict: {result=done|progress|repeat|told|refused, step, number, code, reason, title, advice, found, expected,
+product, product_name, lot, expiry, units, order, note, person, done, total, missing, boxes, extra, is_awaited, asks,
+state, place}. A ``reason`` is a ``lifecycle.Reason``, a ``CodeFlaw``, a ``StepReason`` or a ``SignInFlaw``. The scanner
+that is attached needs no route: its scans are answered for whoever sits at the station's screen, in the step there.
 """
 
 from pathlib import Path
@@ -97,6 +102,8 @@ def _routes_of(work: Station | Cabinet | Packaging) -> list[web.RouteDef]:
                 web.post("/scan", station_pages.scan),
                 web.post("/hand-out", station_pages.hand_out),
                 web.post("/receive", station_pages.receive),
+                web.post("/take", station_pages.take),
+                web.get("/picks", station_pages.picks),
                 web.get("/orders", station_pages.orders),
                 web.get("/notes", station_pages.notes),
                 web.get("/verdicts", station_pages.verdicts),

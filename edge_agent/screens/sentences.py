@@ -27,7 +27,7 @@ _LIFECYCLE: Mapping[Reason, Say] = {
     ),
     Reason.ALREADY_DISPENSED: Say(
         mark("This package was handed out before"),
-        mark("Do not hand it out again. If a patient brought it back, register the return at the console first."),
+        mark("Do not hand it out again. If a patient brought it back, register the return first, under More."),
     ),
     Reason.WRONG_KIND: Say(
         mark("This step needs another kind of code"),
@@ -56,7 +56,7 @@ _LIFECYCLE: Mapping[Reason, Say] = {
     ),
     Reason.EXPIRED: Say(
         mark("Expired"),
-        mark("Take it off the shelf and register it as damaged or expired at the console."),
+        mark("Take it off the shelf and register it under More, Damage."),
         About.EXPIRY,
     ),
     Reason.FROZEN: Say(
@@ -166,6 +166,38 @@ _STEPS: Mapping[StepReason, Say] = {
         mark("Not every package was scanned"),
         mark("No scan, no go: scan the packages that are still missing."),
         About.CODES,
+    ),
+    StepReason.NOT_OUT: Say(
+        mark("This package was not handed out or lent: it cannot come back"),
+        mark("If it lies outside its place, put it there. Look it up under More."),
+        About.STATE,
+    ),
+    StepReason.UNITS_OF_ORDER: Say(
+        mark("An opened box: its units come back to the order that they were for"),
+        mark("Choose the order from the list, or scan its number; then say how many."),
+    ),
+    StepReason.PICK_GONE: Say(
+        mark("Nothing of it is left for this step"),
+        mark("Somebody was quicker, or it was booked elsewhere meanwhile. Look it up under More."),
+        About.CODES,
+    ),
+    StepReason.WRONG_QUANTITY: Say(
+        mark("So many are not there"),
+        mark("Count again and choose a number within the range."),
+        About.PLAIN,
+    ),
+    StepReason.LOCKED_AWAY: Say(
+        mark("This package is locked to a patient's order"),
+        mark("Take one that is free. If there is none, ask the pharmacist in charge."),
+        About.PLAIN,
+    ),
+    StepReason.NO_WARD_CHOSEN: Say(
+        mark("No ward is chosen"),
+        mark("Choose the ward that borrows; then scan."),
+    ),
+    StepReason.NO_HARM_CHOSEN: Say(
+        mark("It was not said what is wrong"),
+        mark("Choose what is wrong; then scan."),
     ),
     StepReason.NOT_STORED: Say(
         mark("Not recorded: the disk of this computer does not take it"),

@@ -10,14 +10,16 @@ from edge_agent.people import SignInFlaw
 from edge_agent.screens import answers
 from edge_agent.screens.site import SITE, Site, as_json, as_text, fields, needed, refreshed, wants_json
 from edge_agent.screens.visits import Seat, Visit
+from edge_agent.workflows.damage import Harm
 from edge_agent.workflows.desk import Desk
 from edge_agent.workflows.orders import Need, Ticket
 from edge_agent.workflows.station import Station
-from edge_agent.workflows.verdicts import Refuse, Step, StepReason, Verdict
+from edge_agent.workflows.verdicts import MAIN_STEPS, TASKS, Refuse, Step, StepReason, Verdict
 from sync_protocol.documents import Product
 
 LAST_SHOWN = 8
 ORDERS_SHOWN = 60
+DIGITS_AT_MOST = 4
 
 
 def page(request: web.Request) -> web.Response:
@@ -40,13 +42,14 @@ async def choose(request: web.Request) -> web.Response:
     if asked not in set(Step):
         raise web.HTTPBadRequest(text=f"step: found {asked!r}, expected one of {', '.join(Step)}\n")
     try:
-        desk.choose(Step(asked), note=values.get("note", ""), order=values.get("order", ""))
+        desk.choose(Step(asked), **{name: values.get(name, "") for name in ("note", "order", "choice", "pick")})
     except Refuse as refuse:
         if wants_json(request):
             return as_json(_refusal(refuse, request), status=409)
         desk.choose(Step(asked))
     if wants_json(request):
-        return as_json({"step": desk.step, "note": desk.note, "order": desk.order})
+        chosen = {"step": desk.step, "note": desk.note, "order": desk.order}
+        return as_json(chosen | {"choice": desk.choice, "pick": desk.picked})
     return _work(request, site, desk)
 
 
@@ -68,8 +71,30 @@ async def hand_out(request: web.Request) -> web.Response:
         witness = await _witness(site, values)
     except SignInRefusedError as error:
         return _told(request, site, desk, desk.refuse(Refuse(SignInFlaw(error.reason)), order=order))
-    verdict = await desk.hand_out(order, witness=witness)
-    return _told(request, site, desk, verdict)
+    return _told(request, site, desk, await desk.hand_out(order, witness=witness))
+
+
+async def take(request: web.Request) -> web.Response:
+    """POST /take."""
+    site, desk, visit = _seat(request)
+    values = await fields(request)
+    pick, asked = needed(values, "pick"), needed(values, "quantity")
+    if not (asked.isascii() and asked.isdigit() and len(asked) <= DIGITS_AT_MOST):
+        raise web.HTTPBadRequest(text=f"quantity: found {asked!r}, expected a whole number\n")
+    try:
+        witness = await _witness(site, values)
+    except SignInRefusedError as error:
+        return _told(request, site, desk, desk.refuse(Refuse(SignInFlaw(error.reason))))
+    source = "pda" if visit.seat is Seat.PDA else "screen"
+    return _told(request, site, desk, await desk.take(pick, int(asked), witness=witness, source=source))
+
+
+async def picks(request: web.Request) -> web.Response:
+    """GET /picks."""
+    site, desk, _ = _seat(request)
+    language = site.language(request)
+    found = desk.steps.returns.picks() if desk.step is Step.RETURN else [desk.pick()]
+    return as_json([answers.of_pick(pick, language) for pick in found if pick is not None])
 
 
 async def receive(request: web.Request) -> web.Response:
@@ -110,7 +135,7 @@ async def notes(request: web.Request) -> web.Response:
 
 
 async def _witness(site: Site, values: Mapping[str, str]) -> str:
-    """Whose PIN was entered as the second person's; empty: nobody's. Raises SignInRefusedError."""
+    """Who signs as second person; empty: nobody does. Raises SignInRefusedError."""
     if not values.get("witness"):
         return ""
     return (await site.parts.people.by_pin(values["witness"].strip().upper(), values.get("witness_pin", ""))).id
@@ -167,7 +192,8 @@ def _values(site: Site, desk: Desk) -> Mapping[str, Any]:
     return {
         "desk": desk,
         "step": desk.step,
-        "steps": Step,
+        "steps": MAIN_STEPS,
+        "tasks": TASKS,
         "need": Need,
         "tickets": [ticket for ticket in listed if ticket is not chosen][:ORDERS_SHOWN],
         "hidden": max(0, len(listed) - ORDERS_SHOWN),
@@ -181,6 +207,10 @@ def _values(site: Site, desk: Desk) -> Mapping[str, Any]:
         "last": [verdict for verdict in verdicts[: LAST_SHOWN + 1] if verdict is not present][:LAST_SHOWN],
         "products": _named(site, present),
         "handout": steps.handout,
+        "pick": desk.pick(),
+        "picks": steps.returns.picks() if desk.step is Step.RETURN else (),
+        "wards": steps.lending.wards() if desk.step is Step.LEND and not desk.choice else (),
+        "harms": Harm,
     }
 
 

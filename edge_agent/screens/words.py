@@ -7,6 +7,7 @@ from edge_agent.health import Sentence
 from edge_agent.screens.wording import mark, mark_count
 from edge_agent.sync.state import RecallTrouble
 from edge_agent.workflows.contents import StrayKind
+from edge_agent.workflows.damage import Harm
 from edge_agent.workflows.door import Trouble
 from edge_agent.workflows.packaging import PouchState
 from edge_agent.workflows.verdicts import Result, Step
@@ -50,12 +51,22 @@ WORDS: Mapping[str, str] = {
     Step.PRESCAN: mark("Pre-scan"),
     Step.HAND_OUT: mark("Hand out"),
     Step.LATE_SCAN: mark("Late scan"),
+    Step.LOOK_UP: mark("More"),
+    Step.RETURN: mark("Return"),
+    Step.LEND: mark("Lend"),
+    Step.DAMAGE: mark("Damage"),
+    Harm.BROKEN: mark("Broken"),
+    Harm.SPOILT: mark("Too warm, wet or dirty"),
+    Harm.EXPIRED: mark("Expired"),
+    Harm.LABEL: mark("Label cannot be read"),
+    Harm.SUSPECT: mark("In doubt"),
     LinkState.CONNECTING: mark("connecting"),
     LinkState.READY: mark("ready"),
     LinkState.FAULTED: mark("not answering"),
     Result.DONE: mark("done"),
     Result.PROGRESS: mark("counted"),
     Result.REPEAT: mark("scanned before"),
+    Result.TOLD: mark("looked up"),
     Result.REFUSED: mark("refused"),
     PouchState.WAITING: mark("waiting"),
     PouchState.IN_MACHINE: mark("in the machine"),

@@ -49,16 +49,17 @@ class Bench:
         units: int = 0,
         pouch: str = "",
         certificate: Certificate | None = None,
+        location: str = "",
         reason: str = "",
     ) -> Fact:
-        """A fact of this workplace, now."""
+        """A fact of this workplace, now. ``location``: where to, if it leaves this place."""
         return Fact(
             what=what,
             codes=codes,
             at=self.recorder.moment(),
             operator=act.operator,
             witness=act.witness,
-            location=self.location,
+            location=location or self.location,
             document=document,
             order=order,
             how=how,
@@ -70,14 +71,19 @@ class Bench:
             reason=reason,
         )
 
-    def item_here(self, code: Code) -> Item:
-        """The item that was scanned, agreeing with its own label and at this workplace. Raises Refuse."""
+    def item(self, code: Code) -> Item:
+        """The item that was scanned, agreeing with its own label. Raises Refuse."""
         if code.is_class:
             raise Refuse(StepReason.NAMES_NO_ITEM, found=code.key)
         item = self.stock.item(code.key)
         if item is None:
             raise Refuse(Reason.UNKNOWN_CODE, found=code.key)
         self.agree(code, product=item.product, lot=item.lot, expiry=item.expiry)
+        return item
+
+    def item_here(self, code: Code) -> Item:
+        """The same, and it is booked at this workplace. Raises Refuse."""
+        item = self.item(code)
         if item.location != self.location:
             raise Refuse(StepReason.ELSEWHERE, found=item.location, expected=self.location)
         return item

@@ -5,7 +5,7 @@ The seat of the attached scanner and each PDA have a desk of their own; receipts
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -16,9 +16,13 @@ from edge_agent.notify import Change
 from edge_agent.people import People, SignInFlaw
 from edge_agent.workflows.bench import Act, Bench
 from edge_agent.workflows.handout import HandOut
+from edge_agent.workflows.lending import Lending
+from edge_agent.workflows.lookup import LookUp
 from edge_agent.workflows.orders import Orders
+from edge_agent.workflows.picking import Pick, Task
 from edge_agent.workflows.prescan import Prescan
 from edge_agent.workflows.receive import Receive
+from edge_agent.workflows.returns import Returns
 from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason, Verdict
 from sync_protocol.codeform import shown
 from sync_protocol.codes import Code
@@ -49,6 +53,11 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
     prescan: Prescan
     orders: Orders
     handout: HandOut
+    look_up: LookUp
+    returns: Returns
+    lending: Lending
+    tasks: Mapping[Step, Task]
+    """Every step beside the main way, these two among them."""
     tally: Tally
 
 
@@ -62,6 +71,10 @@ class Desk:
         self.step = Step.PRESCAN
         self.note = ""
         self.order = ""
+        self.choice = ""
+        """What the step was told beforehand: the ward of a loan, what is wrong with a damaged box."""
+        self.picked = ""
+        """The order, box or loan of which a number of units is asked."""
         self.verdicts: deque[Verdict] = deque(maxlen=VERDICTS_KEPT)
         self.since = 0
         """Number of the last verdict before the present step was turned to."""
@@ -73,21 +86,23 @@ class Desk:
     def sign_in(self, person: Person | None) -> None:
         """Seat a person, or None: the desk is left as it was found."""
         self.person = person
-        self.note = self.order = ""
+        self.note = self.order = self.choice = self.picked = ""
         self.done = 0
         self.since = self._number
         self.verdicts.clear()
         self.steps.bench.notifier.publish(Change.PEOPLE)
 
-    def choose(self, step: Step, *, note: str = "", order: str = "") -> None:
-        """Turn to another step, or to another note or order of it. Raises Refuse if that is not open here."""
+    def choose(self, step: Step, *, note: str = "", order: str = "", choice: str = "", pick: str = "") -> None:
+        """Turn to another step, or to another note, order or choice of it. Raises Refuse if that is not open here."""
         if note:
             self.steps.receive.note(note)
         if order:
             self.steps.orders.ticket(order)
+        if pick and step in self.steps.tasks:
+            self.steps.tasks[step].pick(pick)
         if step is not self.step:
             self.since = self._number
-        self.step, self.note, self.order = step, note, order
+        self.step, self.note, self.order, self.choice, self.picked = step, note, order, choice, pick
         self.steps.bench.notifier.publish(Change.VERDICTS)
 
     async def scan(self, scan: Scan) -> Verdict:
@@ -111,6 +126,29 @@ class Desk:
         return await self._guarded(
             lambda person: self.steps.handout.finish(order, _act(person, source, witness)), code="", order=order
         )
+
+    async def take(self, pick: str, quantity: int, *, witness: str = "", source: str = "screen") -> Verdict:
+        """Record so many units of a pick, in a step beside the main way."""
+        task = self.steps.tasks.get(self.step)
+
+        async def act(person: Person) -> Verdict:
+            if task is None:
+                raise Refuse(StepReason.PICK_GONE, found=pick)
+            verdict = await task.take(pick, quantity, _act(person, source, witness), self.choice)
+            self.picked = ""
+            return verdict
+
+        return await self._guarded(act, code="")
+
+    def pick(self) -> Pick | None:
+        """Of which a number is asked; None: of nothing, or it is gone."""
+        task = self.steps.tasks.get(self.step)
+        if task is None or not self.picked:
+            return None
+        try:
+            return task.pick(self.picked)
+        except Refuse:
+            return None
 
     async def receive(self, note: str, *, source: str = "screen") -> Verdict:
         """Confirm a note whose boxes were all scanned; only after a failed write is there anything to confirm."""
@@ -148,6 +186,8 @@ class Desk:
     async def _take(self, text: str, code: Code | CodeRefused, act: Act) -> Verdict:
         if self.step is Step.RECEIVE and self.steps.bench.stock.note(text) is not None:
             return self._take_note(text)
+        if self.step is Step.RETURN and self.steps.returns.is_order(text):
+            return self._take_order(text)
         if isinstance(code, CodeRefused):
             raise code
         match self.step:
@@ -157,6 +197,12 @@ class Desk:
                 return await self.steps.prescan.scan(code, act)
             case Step.HAND_OUT | Step.LATE_SCAN:
                 return await self._take_for_order(code, act)
+            case Step.LOOK_UP:
+                return self.steps.look_up.scan(code)
+            case Step.RETURN | Step.LEND | Step.DAMAGE:
+                verdict = await self.steps.tasks[self.step].scan(code, act, self.choice)
+                self.picked = verdict.asks
+                return verdict
 
     def _take_note(self, text: str) -> Verdict:
         """Turn to the note whose number was scanned."""
@@ -164,6 +210,13 @@ class Desk:
         self.note = note.id
         progress = self.steps.receive.progress(note)
         return Verdict(result=Result.PROGRESS, step=self.step, note=note.id, done=progress.done, total=progress.total)
+
+    def _take_order(self, text: str) -> Verdict:
+        """Turn to the order whose number was scanned, to take units of it back."""
+        pick = self.steps.returns.pick(text)
+        self.picked = pick.id
+        verdict = Verdict(result=Result.PROGRESS, step=self.step, order=text, asks=text, total=len(pick.codes))
+        return verdict.about(None, pick.product)
 
     async def _take_received(self, code: Code, act: Act) -> Verdict:
         if not self.note:

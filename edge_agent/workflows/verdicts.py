@@ -9,7 +9,7 @@ import msgspec
 from edge_agent.people import SignInFlaw
 from sync_protocol.documents import Product
 from sync_protocol.errors import CodeFlaw, CodeRefused
-from sync_protocol.items import Item
+from sync_protocol.items import Item, State
 from sync_protocol.lifecycle import Reason, Refusal
 
 
@@ -20,6 +20,16 @@ class Step(StrEnum):
     PRESCAN = "prescan"
     HAND_OUT = "hand_out"
     LATE_SCAN = "late_scan"
+    LOOK_UP = "look_up"
+    """Nothing is done: a scan says what is known. From here the rarer steps are chosen."""
+    RETURN = "return"
+    LEND = "lend"
+    DAMAGE = "damage"
+
+
+MAIN_STEPS = (Step.RECEIVE, Step.PRESCAN, Step.HAND_OUT, Step.LATE_SCAN)
+"""The way of a drug through the station; the others lie beside it."""
+TASKS = (Step.RETURN, Step.LEND, Step.DAMAGE)
 
 
 class Result(StrEnum):
@@ -29,6 +39,8 @@ class Result(StrEnum):
     """Counted towards a step that is not complete: nothing is recorded yet."""
     REPEAT = "repeat"
     """The same again: it changes nothing."""
+    TOLD = "told"
+    """What is known of the code: nothing was done."""
     REFUSED = "refused"
 
 
@@ -54,6 +66,13 @@ class StepReason(StrEnum):
     SCAN_MISSING = "scan_missing"
     CABINET_BUSY = "cabinet_busy"
     POUCH_GONE = "pouch_gone"
+    NOT_OUT = "not_out"
+    UNITS_OF_ORDER = "units_of_order"
+    PICK_GONE = "pick_gone"
+    WRONG_QUANTITY = "wrong_quantity"
+    LOCKED_AWAY = "locked_away"
+    NO_WARD_CHOSEN = "no_ward_chosen"
+    NO_HARM_CHOSEN = "no_harm_chosen"
     NOT_STORED = "not_stored"
 
 
@@ -111,6 +130,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """A02: products that were received, with their boxes, for whoever puts them away."""
     is_awaited: bool = False
     """An outer pack whose boxes the code platform has not named yet."""
+    asks: str = ""
+    """The opened box of which the person must say how many units are meant."""
+    state: State | None = None
+    """Told: where the item stands."""
+    place: str = ""
+    """Told: where it is booked."""
 
     @property
     def is_refused(self) -> bool:

@@ -14,6 +14,18 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }
 });
 
+// Nor what a person has ticked, or is filling in.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const live = document.getElementById("live");
+  const filling = live && live.querySelector("form:focus-within");
+  if (filling || document.querySelector("#live input[type=checkbox]:checked")) event.detail.shouldSwap = false;
+});
+document.addEventListener("change", (event) => {
+  const name = event.target.dataset.all;
+  if (!name) return;
+  for (const box of document.querySelectorAll(`input[type=checkbox][name="${name}"]`)) box.checked = event.target.checked;
+});
+
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.matches("form.filters")) {

@@ -54,9 +54,10 @@
     done: [[880, 0, 0.09], [1320, 0.1, 0.14]],
     progress: [[1040, 0, 0.07]],
     repeat: [[620, 0, 0.09], [620, 0.13, 0.09]],
+    told: [[780, 0, 0.07]],
     refused: [[220, 0, 0.22], [180, 0.27, 0.34]],
   };
-  const SHAKES = { done: [40], progress: [20], repeat: [30, 40, 30], refused: [180, 80, 180] };
+  const SHAKES = { done: [40], progress: [20], repeat: [30, 40, 30], told: [20], refused: [180, 80, 180] };
   let audio = null;
 
   function sound(name) {
@@ -117,15 +118,24 @@
     listen(false);
   });
 
-  // 5. While a second person is signing, the panel with their fields is not renewed under their fingers.
+  // 5. While a second person is signing, or a number is set, the panel is not renewed under their fingers.
   addEventListener("htmx:beforeSwap", (event) => {
-    const signing = event.target.id === "side" && event.target.querySelector(".witness");
-    if (!signing) return;
-    const typed = [...signing.querySelectorAll("input:not([type=hidden])")];
-    if (typed.some((input) => input.value || input === document.activeElement)) event.detail.shouldSwap = false;
+    const filling = event.target.id === "side" && event.target.querySelector(".witness, .pick");
+    if (!filling) return;
+    const typed = [...filling.querySelectorAll("input:not([type=hidden])")];
+    const isTouched = (input) => input.value !== input.defaultValue || input === document.activeElement;
+    if (typed.some(isTouched)) event.detail.shouldSwap = false;
   });
 
-  // 6. Keys on the cabinet's screen.
+  // 6. A number that a finger sets.
+  addEventListener("click", (event) => {
+    const by = event.target.closest("[data-step]");
+    if (!by) return;
+    const input = by.parentElement.querySelector("[data-count]");
+    input[Number(by.dataset.step) > 0 ? "stepUp" : "stepDown"]();
+  });
+
+  // 7. Keys on the cabinet's screen.
   let target = null;
   addEventListener("focusin", (event) => { if (isText(event.target)) target = event.target; });
   addEventListener("click", (event) => {

@@ -30,9 +30,11 @@ from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
 from central.stock.fulfilment import settle_orders
 from central.stock.handouts import follow_hand_outs
+from central.stock.loans import Loans
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.quarantine import Quarantine
 from central.stock.recall_items import believe, settle_recalls
 from central.stock.recall_key import open_key
 from central.stock.recalls import Recalls
@@ -119,6 +121,8 @@ class Hospital:
             people=people,
             exceptions=Exceptions(self.ledger),
             recalls=self.recalls,
+            quarantine=Quarantine(self.ledger),
+            loans=Loans(self.ledger),
             device_keys=self.device_keys,
             changes=self.changes,
             time=self.time,

@@ -17,11 +17,8 @@ from edge_agent.store.journal import Journal
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
 from edge_agent.workflows.bench import Bench
-from edge_agent.workflows.desk import Desk, Steps, Tally
-from edge_agent.workflows.handout import HandOut
-from edge_agent.workflows.orders import Orders
-from edge_agent.workflows.prescan import Prescan
-from edge_agent.workflows.receive import Receive
+from edge_agent.workflows.desk import Desk, Steps
+from edge_agent.workflows.station import steps_of
 from sync_protocol.codec import decode_fact
 from sync_protocol.documents import (
     DeliveryNote,
@@ -136,15 +133,7 @@ class Ward:
         self.bench = Bench(recorder=self.recorder, stock=self.stock, notifier=self.notifier)
 
     def steps(self) -> Steps:
-        orders = Orders(self.bench, route=Route.STATION)
-        return Steps(
-            bench=self.bench,
-            receive=Receive(self.bench),
-            prescan=Prescan(self.bench),
-            orders=orders,
-            handout=HandOut(self.bench, orders),
-            tally=Tally(),
-        )
+        return steps_of(self.bench)
 
     def desk(self, person: Person | None = WANG) -> Desk:
         desk = Desk(self.steps(), people=self.people)

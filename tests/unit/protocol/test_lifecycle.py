@@ -54,7 +54,7 @@ def item(state: State, kind: Kind = Kind.BOX, **changes: object) -> Item:
         "state": state,
         "location": "pharmacy",
         "document": "N1",
-        "order": "RX1" if state in {S.LOCKED, S.LENT} else "",
+        "order": "RX1" if state in {S.LOCKED, S.LENT, S.DISPENSED} else "",
         "before": S.IN_STOCK if state is S.FROZEN else None,
     }
     return Item(**(fields | changes))  # type: ignore[arg-type]  # fields by name
@@ -125,6 +125,7 @@ def test_an_announcement_makes_an_expected_item_once() -> None:
         (item(S.OPENED), fact(What.PRESCANNED), Reason.ALREADY_OPENED),
         (item(S.IN_STOCK), fact(What.RECEIVED), Reason.ALREADY_RECEIVED),
         (item(S.FROZEN), fact(What.LOCKED), Reason.FROZEN),
+        (item(S.DISPENSED, order="RX2"), fact(What.RETURNED), Reason.WRONG_ORDER),
         (item(S.ABNORMAL), fact(What.RETURNED), Reason.OUT_FOR_GOOD),
         (item(S.LOCKED, order="RX2"), fact(What.DISPENSED), Reason.WRONG_ORDER),
         (item(S.LOCKED, order="RX2"), fact(What.UNLOCKED), Reason.WRONG_ORDER),

@@ -1,0 +1,67 @@
+"""Damage (破损): what is broken, spoilt or expired is frozen the moment it is registered.
+
+It is out of the way of every patient at once; whether it goes out for good or comes back is decided at the console.
+"""
+
+from enum import StrEnum
+
+from edge_agent.notify import Change
+from edge_agent.workflows.bench import Act, Bench
+from edge_agent.workflows.picking import Pick, of_box
+from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason, Verdict
+from sync_protocol.codes import Code
+from sync_protocol.facts import How, What
+from sync_protocol.items import LIVE, State
+
+_DAMAGEABLE = LIVE - {State.EXPECTED, State.FROZEN, State.OPENED}
+
+
+class Harm(StrEnum):
+    """What is wrong with it: the reason of the fact."""
+
+    BROKEN = "broken"
+    SPOILT = "spoilt"
+    """Too warm, wet or dirty."""
+    EXPIRED = "past_expiry"
+    LABEL = "label_unreadable"
+    SUSPECT = "suspect"
+    """A doubt about its quality or where it comes from."""
+
+
+class Damage:
+    """The seat's choice is what is wrong."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def pick(self, pick_id: str) -> Pick:
+        """Units of an opened box. Raises Refuse."""
+        return of_box(self._bench, pick_id, _DAMAGEABLE)
+
+    async def scan(self, code: Code, act: Act, choice: str) -> Verdict:
+        """Freeze one box, or ask how many units of an opened one. Raises Refuse, or the recorder's errors."""
+        harm = _harm(choice)
+        item = self._bench.item_here(code)
+        if item.state is State.OPENED:
+            pick = self.pick(item.code)
+            asked = Verdict(result=Result.PROGRESS, step=Step.DAMAGE, asks=pick.id, total=len(pick.codes))
+            return asked.on(item.code).about(item, pick.product)
+        return await self._record((item.code,), act, harm, how=How.SCAN)
+
+    async def take(self, pick_id: str, quantity: int, act: Act, choice: str) -> Verdict:
+        """Freeze so many units. Raises Refuse, or the recorder's errors."""
+        return await self._record(self.pick(pick_id).first(quantity), act, _harm(choice), how=How.CONSOLE)
+
+    async def _record(self, codes: tuple[str, ...], act: Act, harm: Harm, *, how: How) -> Verdict:
+        await self._bench.recorder.record(self._bench.fact(What.FROZEN, codes, act, how=how, reason=harm))
+        self._bench.notifier.publish(Change.ORDERS, Change.STOCK)
+        item = self._bench.stock.item(codes[0])
+        product = self._bench.stock.product(item.product) if item else None
+        verdict = Verdict(result=Result.DONE, step=Step.DAMAGE, units=len(codes))
+        return verdict.on(codes[0] if len(codes) == 1 else "").about(item, product)
+
+
+def _harm(choice: str) -> Harm:
+    if choice not in set(Harm):
+        raise Refuse(StepReason.NO_HARM_CHOSEN)
+    return Harm(choice)
