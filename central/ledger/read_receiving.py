@@ -1,6 +1,6 @@
 """What the receiving page reads: delivery notes with their progress, what differs, and what the code platform said."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +21,7 @@ _lines = msgspec.msgpack.Decoder(tuple[NoteLine, ...])
 
 
 class NoteRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A note in the list. ``here``: boxes that are not expected any more; ``relation``: state of its question."""
+    """A note in the list. ``here``: boxes that have come; ``relation``: state of its question."""
 
     id: str
     supplier: str
@@ -39,7 +39,9 @@ class NoteRow(msgspec.Struct, frozen=True, kw_only=True):
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     line: NoteLine
-    states: Mapping[str, int]
+    expected: int
+    gone: int
+    """Boxes that two people said will not come."""
     other_lots: Mapping[str, str]
     """Codes of which the code platform says another lot."""
 
@@ -49,7 +51,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def here(self) -> int:
-        return self.total - self.states.get(State.EXPECTED, 0)
+        return self.total - self.expected - self.gone
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,12 +94,14 @@ async def note_page(
     query = select(note, state).outerjoin(platform_task, asked[0] & asked[1]).where(*clauses)
     query = query.where(note.c.id < before) if before else query
     found = []
-    for row in await rows_of(engine, query.order_by(note.c.id.desc()).limit(limit)):
+    rows = await rows_of(engine, query.order_by(note.c.id.desc()).limit(limit))
+    gone = await _not_come(engine, [row["id"] for row in rows])
+    for row in rows:
         codes = [code for line in _lines.decode(row["lines"]) for code in line.codes]
         is_open = row["state"] == NoteState.EXPECTED
         expected = await _count_expected(engine, codes) if is_open else 0
         known = {name: row[name] for name in ("id", "supplier", "location", "kind", "state", "relation")}
-        found.append(NoteRow(**known, total=len(codes), here=len(codes) - expected))
+        found.append(NoteRow(**known, total=len(codes), here=len(codes) - expected - len(gone[row["id"]])))
     return found
 
 
@@ -106,11 +110,13 @@ async def note_detail(engine: AsyncEngine, note_id: str) -> NoteDetail | None:
     if found is None:
         return None
     states = await _by_code(engine, found.codes, item.c.code, item.c.state)
+    gone = (await _not_come(engine, [note_id]))[note_id]
     lots = await _by_code(engine, found.codes, pack.c.code, pack.c.lot)
     lines = tuple(
         Line(
             line=line,
-            states=Counter(states.get(code, State.EXPECTED) for code in line.codes),
+            expected=sum(states.get(code) == State.EXPECTED for code in line.codes),
+            gone=len(gone.intersection(line.codes)),
             other_lots={code: lots[code] for code in line.codes if lots.get(code) and lots[code] != line.lot},
         )
         for line in found.lines
@@ -148,6 +154,17 @@ async def _receipts(engine: AsyncEngine, note_id: str, bills: Mapping[int, Mappi
             )
         )
     return tuple(receipts)
+
+
+async def _not_come(engine: AsyncEngine, ids: Sequence[str]) -> Mapping[str, set[str]]:
+    """Codes that were written off in the name of their note, by note: it was closed without them."""
+    query = select(fact.c.document, fact.c.body).where(
+        fact.c.document.in_(ids), fact.c.document != "", fact.c.what == What.WRITTEN_OFF
+    )
+    gone: dict[str, set[str]] = defaultdict(set)
+    for row in await rows_of(engine, query):
+        gone[row["document"]].update(decode_fact(row["body"]).codes)
+    return gone
 
 
 async def _count_expected(engine: AsyncEngine, codes: Sequence[str]) -> int:

@@ -63,7 +63,8 @@ async def test_a_note_from_announced_to_closed(chromium: Browser, hospital: Hosp
         await page.fill("details.lift [name=pin]", "1357")
         await page.click("details.lift button.danger")
         await expect(page.locator("details.lift")).to_have_count(0)
-        await expect(page.locator("h2 .mark.good")).to_be_visible()
+        await expect(page.locator("div.grow .meter b")).to_have_text(f"8 / {len(note.codes)}")
+        await expect(page.locator("h2 .mark.warn")).to_be_visible()
         await picture("closed")
         assert [text for text in complaints if "422" not in text] == []
     gone = hospital.ledger.connection.execute(
