@@ -25,6 +25,7 @@ from central.ledger import store
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
+from central.stock.counts import check_counts
 from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
 from central.stock.fulfilment import settle_orders
@@ -82,7 +83,7 @@ class Central:
         self.ledger = Ledger(path, time, changes, new_session)
         self.ledger.prepare(believe, follow_hand_outs)
         self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders)
-        self.ledger.follow(enqueue_sales, enqueue_platform_tasks)
+        self.ledger.follow(enqueue_sales, check_counts, enqueue_platform_tasks)
         self.recalls = Recalls(self.ledger, open_key(config.data))
         self.ledger.listen(self.recalls.committed)
         self.inbox = Inbox()
@@ -139,12 +140,14 @@ class Central:
             quarantine=Quarantine(self.ledger),
             loans=Loans(self.ledger),
             device_keys=self.device_keys,
+            sales=SalesQueue(self.ledger),
             changes=changes,
             time=time,
             read=open_reader(path),
             conditions=self.conditions,
             life=self.refill.life,
             end_refill=lambda person: self.refill.end(f"ended by {person}"),
+            shifts=config.shifts,
         )
 
     def conditions(self) -> tuple[Condition, ...]:

@@ -3,6 +3,7 @@
 import time
 import zoneinfo
 from datetime import UTC, date, datetime
+from datetime import time as time_of_day
 from typing import Protocol
 
 from sync_protocol.facts import Moment
@@ -42,6 +43,10 @@ class HospitalTime:
 
     def today(self) -> date:
         return self.local(self.clock.wall_us()).date()
+
+    def midnight_us(self, day: date) -> int:
+        """When a civil day of the hospital begins."""
+        return int(datetime.combine(day, time_of_day.min, tzinfo=self.zone).timestamp()) * 1_000_000
 
     def moment(self) -> Moment:
         """When central records something now."""

@@ -18,16 +18,20 @@ from central.config_words import like, url_mistakes
 from central.connectors.envelope import Institution
 from central.connectors.insurer import QUERY
 from central.errors import ConfigError, ConfigUnreadableError
+from central.indicators.scans import Shifts
 from central.stock.device_keys import Enrolment
 from central.sync.comparing import COMPARE_S
 from central.sync.link import Broker
 from central.sync.snapshots import Policy
 
 LANGUAGES = ("zh-CN", "en")
+SHIFTS = ("00:00", "08:00", "16:00")
+"""When the shifts of a day begin."""
 _PORTS = range(65_536)
 _DAY_S = 86_400
 _MOST_ROWS = 100_000_000
 _INSTITUTION = re.compile(r"[A-Z][0-9A-Z]{11}")
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _REGION = re.compile(r"[0-9]{6}")
 
 
@@ -41,6 +45,7 @@ class CentralSection(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_rows: int = Policy().rows
     snapshot_age_s: float = Policy().age_s
     compare_s: float = COMPARE_S
+    shifts: list[str] = msgspec.field(default_factory=lambda: list(SHIFTS))
 
 
 class MqttSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +90,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     ``refill_s``: how long a restored ledger waits at most for its agents to give back what it lacks. ``compare_s``:
     how often replicas are compared with the ledger; 0: never. ``enrolment``: how the key of a device gets in (REQ-09).
+    ``shifts``: of the day, for figures by shift.
     """
 
     data: pathlib.Path
@@ -100,6 +106,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: Policy = Policy()
     compare_s: float = COMPARE_S
     msfx: MsfxConfig | None = None
+    shifts: Shifts = Shifts()
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
@@ -159,6 +166,7 @@ def parse(raw: Mapping[str, Any], *, where: pathlib.Path) -> Config:
         snapshots=Policy(rows=central.snapshot_rows, age_s=central.snapshot_age_s),
         compare_s=central.compare_s,
         msfx=msfx_config(msgspec.convert(raw["msfx"], MsfxSection)) if "msfx" in raw else None,
+        shifts=Shifts(starts=tuple(_minutes(text) for text in central.shifts)),
     )
 
 
@@ -216,6 +224,9 @@ def _central_mistakes(central: Mapping[str, Any]) -> Iterator[str]:
             yield f"[central] {name}: found {central[name]}, expected seconds from 0 to {_DAY_S}"
     if not 0 <= central.get("snapshot_rows", 0) <= _MOST_ROWS:
         yield f"[central] snapshot_rows: found {central['snapshot_rows']}, expected 0 (none) to {_MOST_ROWS}"
+    shifts = central.get("shifts", list(SHIFTS))
+    if not shifts or not all(map(_TIME.fullmatch, shifts)) or sorted(set(shifts)) != shifts:
+        yield f"[central] shifts: found {shifts}, expected the times that shifts begin at, rising, as 08:00"
     zone = central.get("zone", "Asia/Shanghai")
     if zone not in zoneinfo.available_timezones():
         yield f"[central] zone: found {zone!r}, expected a time zone as Asia/Shanghai"
@@ -293,6 +304,11 @@ def _insurer(section: InsurerSection) -> InsurerConfig:
         token=section.token,
     )
     return InsurerConfig(url=section.url, institution=institution, query=section.query, timeout_s=section.timeout_s)
+
+
+def _minutes(text: str) -> int:
+    hours, _, minutes = text.partition(":")
+    return int(hours) * 60 + int(minutes)
 
 
 def _shown(value: Any) -> str:

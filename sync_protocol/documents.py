@@ -78,6 +78,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     ordered_us: int
     prescriber: str = ""
     codes: tuple[str, ...] = ()
+    is_self_pay: bool = False
+    """No insurer pays for it, so none is told of what it got."""
 
 
 class NoteState(StrEnum):

@@ -147,6 +147,7 @@ class OrderDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ordered_us: int
     prescriber: str
     codes: tuple[str, ...]
+    is_self_pay: bool
     version: int
     """Ledger version of its last change."""
 

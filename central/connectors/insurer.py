@@ -118,6 +118,8 @@ class Insurer:
         self.trouble = cause
 
     async def _send(self, http: aiohttp.ClientSession, sales: list[Sale]) -> None:
+        self._queue.settle([sale for sale in sales if sale.is_self_pay], RowState.EXEMPT, tried=False)
+        sales = [sale for sale in sales if not sale.is_self_pay]
         rows = {sale.id: self._row(sale) for sale in sales}
         for sale in sales:
             cause = envelope.gap(sale, rows[sale.id])

@@ -6,6 +6,9 @@
        ▲           │  └───► refused      the platform said no: a person corrects and sends again
        │           ▼
        └──────── unknown                 sent, and no answer: resolved by asking, never by sending twice
+
+    waiting ──► exempt                   of an order that no insurer pays: none is told
+    refused ──► waiting                  a person has corrected what was wrong
 """
 
 import sqlite3
@@ -15,8 +18,10 @@ from enum import StrEnum
 
 import msgspec
 
+from central.errors import InvalidError
 from central.ledger import statements
 from central.ledger.rows import product_of
+from central.ledger.staging import in_chunks
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from sync_protocol.documents import Product
@@ -32,6 +37,7 @@ class RowState(StrEnum):
     UNKNOWN = "unknown"
     ACCEPTED = "accepted"
     REFUSED = "refused"
+    EXEMPT = "exempt"
 
 
 class Sale(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +48,7 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
     is_split: bool
     attempts: int
+    is_self_pay: bool
     order: str
     visit: str
     patient: str
@@ -94,6 +101,9 @@ class SalesQueue:
         rows = self._ledger.connection.execute(statements.DUE_SALES, (state, now_us, limit)).fetchall()
         return [_sale(row) for row in rows]
 
+    def find(self, ids: Iterable[int]) -> list[Sale]:
+        return [_sale(row) for row in in_chunks(self._ledger.connection, statements.SALES, sorted(ids))]
+
     def wait_us(self) -> int | None:
         """Microseconds until the next row is due; None: no row waits."""
         (next_us,) = self._ledger.connection.execute(statements.NEXT_SALE).fetchone()
@@ -116,9 +126,28 @@ class SalesQueue:
         if values:
             self._ledger.write(lambda connection: connection.executemany(statements.SETTLE_SALE, values))
 
+    def repair(self, ids: Iterable[int], person: str) -> int:
+        """In the name of a person: what was refused is sent again, what is unknown is asked about at once. How many."""
+        if not person:
+            raise InvalidError("person", "nothing", "the person who corrected it", "sign in")
+        now_us = self._ledger.time.now_us()
+        return self._ledger.write(lambda connection: _repair(connection, sorted(ids), person, now_us))
+
     def next_sequence(self) -> int:
         """A number that was never given before, durable before it is used."""
         return self._ledger.write(_next_sequence)
+
+
+def _repair(connection: sqlite3.Connection, ids: list[int], person: str, now_us: int) -> int:
+    blocked = list(in_chunks(connection, statements.BLOCKED_SALES, ids))
+    for state, what, statement in (
+        (RowState.REFUSED, "again", statements.SEND_AGAIN),
+        (RowState.UNKNOWN, "ask", statements.ASK_NOW),
+    ):
+        rows = [(row, cause) for row, its_state, cause in blocked if its_state == state]
+        connection.executemany(statement, [(now_us, row) for row, _ in rows])
+        connection.executemany(statements.ADD_REPAIR, [(row, what, cause, person, now_us) for row, cause in rows])
+    return len(blocked)
 
 
 def _next_sequence(connection: sqlite3.Connection) -> int:

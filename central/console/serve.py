@@ -13,6 +13,7 @@ from central.auth import COOKIE, SESSION_IDLE_S, Session, Sessions
 from central.console import (
     device_keys,
     exceptions,
+    indicators,
     insurer,
     loans,
     orders,
@@ -20,6 +21,7 @@ from central.console import (
     quarantine,
     recalls,
     receiving,
+    scans,
     sync,
     timeline,
 )
@@ -28,6 +30,7 @@ from central.console.language import COOKIE as LANGUAGE_COOKIE
 from central.console.language import Language, languages
 from central.console.live import Live
 from central.console.pins import Doubt, Pins
+from central.console.sheet import Sheet, send
 from central.console.visit import LANGUAGE, View, Visit
 from central.errors import BusyError, RequestError
 from central.stock.services import Services
@@ -51,6 +54,14 @@ PAGES: dict[str, Page] = {
     "/orders": orders.show,
     "/receiving": receiving.show,
     "/insurer": insurer.show,
+    "/indicators": indicators.show,
+    "/scans": scans.show,
+}
+Export = Callable[[Visit], Awaitable[Sheet]]
+SHEETS: dict[str, Export] = {
+    "/indicators.csv": indicators.sheet,
+    "/insurer.csv": insurer.sheet,
+    "/scans.csv": scans.sheet,
 }
 
 
@@ -67,10 +78,13 @@ class Console:
         app.router.add_get("/", self._home)
         for path, page in PAGES.items():
             app.router.add_get(path, self._page(page))
+        for path, export in SHEETS.items():
+            app.router.add_get(path, self._sheet(export))
         app.router.add_post("/exceptions/{id}/close", self._close_exception)
         app.router.add_post("/sync/refill/end", self._end_refill)
         app.router.add_post("/sync/devices/{device}/accept", self._act(device_keys.accept))
         app.router.add_post("/receiving/{id}/close", self._act(receiving.close))
+        app.router.add_post("/insurer/repair", self._act(insurer.repair))
         app.router.add_post("/recalls", self._act(recalls.issue))
         app.router.add_post("/quarantine", self._act(quarantine.decide))
         app.router.add_post("/loans", self._act(loans.bind))
@@ -105,6 +119,15 @@ class Console:
             if session is None:
                 return _to_sign_in(request)
             return self._visit(request, session).render(await page(self._visit(request, session)))
+
+        return handle
+
+    def _sheet(self, export: Export) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            session = self._session(request)
+            if session is None:
+                return _to_sign_in(request)
+            return await send(request, await export(self._visit(request, session)))
 
         return handle
 

@@ -2,18 +2,14 @@
 
 from collections.abc import Mapping
 
+from central.console.figure_words import BASES, INDICATORS, INSURER_ADVICE, SLIPS, STEPS
+from central.console.message import message
 from sync_protocol.allocation import Rule
 from sync_protocol.documents import NoteState, OrderKind, OrderState
 from sync_protocol.facts import How, What
 from sync_protocol.items import Kind, State
 from sync_protocol.lifecycle import Reason
 from sync_protocol.machines.lineage import Finding
-
-
-def message(text: str) -> str:
-    """Marks a message id for the catalogue; the page translates it when it is shown."""
-    return text
-
 
 STATES: Mapping[str, str] = {
     State.EXPECTED: message("expected"),
@@ -147,6 +143,7 @@ INSURER_STATES: Mapping[str, str] = {
     "unknown": message("no answer, being asked"),
     "accepted": message("accepted"),
     "refused": message("refused"),
+    "exempt": message("not for an insurer"),
 }
 NOTE_STATES: Mapping[str, str] = {
     NoteState.EXPECTED: message("expected"),
@@ -280,4 +277,9 @@ EVERY: Mapping[str, Mapping[str, str]] = {
     "note_state": NOTE_STATES,
     "relation": RELATIONS,
     "platform_state": PLATFORM_STATES,
+    "indicator": INDICATORS,
+    "insurer_advice": INSURER_ADVICE,
+    "base": BASES,
+    "step": STEPS,
+    "slip": SLIPS,
 }

@@ -29,6 +29,7 @@ ELEMENTS = {
     "patient": "subject.reference",
     "visit": "encounter.reference",
     "ward": "extension.valueString",
+    "is_self_pay": "extension.valueBoolean",
     "location": "dispenseRequest.performer.identifier.value",
     "ordered_us": "authoredOn",
     "prescriber": "requester.identifier.value",

@@ -20,6 +20,7 @@ ORDER_ITEM = "urn:codepool:order-item"
 PRODUCT = "urn:codepool:product"
 LOCATION = "urn:codepool:location"
 WARD = "urn:codepool:ward"
+SELF_PAY = "urn:codepool:self-pay"
 ORDER_STATE = "urn:codepool:order-state"
 TRACE_CODE = "urn:codepool:trace-code"
 DISCHARGE = "discharge"
@@ -48,6 +49,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     visit: str
     ward: str
     location: str
+    is_self_pay: bool
     ordered_us: int | None
     prescriber: str
     status: str
@@ -91,6 +93,7 @@ def draft_of(request: MedicationRequest) -> Draft:
         patient=reading.reference("subject", "Patient", is_required=True),
         visit=reading.reference("encounter", "Encounter", is_required=False),
         ward=reading.ward(),
+        is_self_pay=reading.is_self_pay(),
         location=reading.location(),
         ordered_us=reading.ordered_us(),
         prescriber=reading.prescriber(),
@@ -156,6 +159,9 @@ class _Reading:
     def ward(self) -> str:
         values = [x.valueString for x in self._request.extension or () if x.url == WARD]
         return self._text("extension.valueString", values[0] or "") if values else ""
+
+    def is_self_pay(self) -> bool:
+        return any(x.valueBoolean is True for x in self._request.extension or () if x.url == SELF_PAY)
 
     def location(self) -> str:
         dispense = self._request.dispenseRequest

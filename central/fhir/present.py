@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any
 
-from central.fhir.intake import DISCHARGE, LOCATION, ORDER_ITEM, ORDER_STATE, PRODUCT, TRACE_CODE, WARD
+from central.fhir.intake import DISCHARGE, LOCATION, ORDER_ITEM, ORDER_STATE, PRODUCT, SELF_PAY, TRACE_CODE, WARD
 from sync_protocol.documents import Order, OrderKind, OrderState
 
 CATEGORY = "http://terminology.hl7.org/CodeSystem/medicationrequest-category"
@@ -51,8 +51,10 @@ def bundle_of(resources: list[dict[str, Any]], base: str) -> dict[str, Any]:
     return bundle | ({"entry": entries} if entries else {})
 
 
-def _extensions(order: Order) -> list[dict[str, str]]:
-    built = [{"url": ORDER_STATE, "valueCode": order.state.value}]
+def _extensions(order: Order) -> list[dict[str, str | bool]]:
+    built: list[dict[str, str | bool]] = [{"url": ORDER_STATE, "valueCode": order.state.value}]
     if order.ward:
         built.append({"url": WARD, "valueString": order.ward})
+    if order.is_self_pay:
+        built.append({"url": SELF_PAY, "valueBoolean": True})
     return built + [{"url": TRACE_CODE, "valueString": code} for code in order.codes]

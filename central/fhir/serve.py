@@ -20,7 +20,7 @@ PREFIX = "/fhir"
 RESOURCE = f"{PREFIX}/MedicationRequest"
 _ACCEPTED = frozenset((MEDIA_TYPE, JSON, "*/*", "application/*", "json"))
 # What a repeated request may not change. Codes, state and route are central's; the time may not be known.
-_CONTENT = ("kind", "product", "quantity", "patient", "visit", "ward", "location", "prescriber")
+_CONTENT = ("kind", "product", "quantity", "patient", "visit", "ward", "location", "prescriber", "is_self_pay")
 
 
 class Fhir:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, case, func, select, tu
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.ledger.read_api import ItemFilter, rows_of, with_codes
-from central.ledger.read_rows import ExceptionRow, InsurerRow, exception_of, insurer_row_of, item_of
+from central.ledger.read_rows import ExceptionRow, exception_of, item_of
 from central.ledger.schema import (
     agent,
     backup,
@@ -26,7 +26,7 @@ from central.ledger.schema import (
 from sync_protocol.documents import Order, Product
 from sync_protocol.items import Item, State
 
-INSURER_STATES = ("waiting", "sending", "unknown", "accepted", "refused")
+INSURER_STATES = ("waiting", "sending", "unknown", "accepted", "refused", "exempt")
 PLATFORM_STATES = ("waiting", "sending", "unknown", "sent", "done", "refused")
 IN_POOL = (
     State.IN_STOCK,
@@ -202,14 +202,6 @@ async def drifts(engine: AsyncEngine, *, since_us: int) -> dict[str, RowMapping]
     """The last time that the replica of a device was found to differ, by device."""
     query = select(drift).where(drift.c.found_us > since_us).order_by(drift.c.id.desc()).limit(_MAX_NAMES)
     return {row["device"]: row for row in reversed(await rows_of(engine, query))}
-
-
-async def insurer_page(
-    engine: AsyncEngine, clauses: Sequence[ColumnElement[bool]], *, before: int, limit: int
-) -> list[InsurerRow]:
-    """The newest first; ``before`` 0: from the newest."""
-    query = _older(select(insurer_row).where(*clauses), insurer_row.c.id, before)
-    return [insurer_row_of(row) for row in await rows_of(engine, query.limit(limit))]
 
 
 def _older(query: Select[Any], key: ColumnElement[int], before: int) -> Select[Any]:

@@ -137,6 +137,7 @@ def order_of(row: RowMapping, codes: tuple[str, ...]) -> Order:
         ordered_us=row["ordered_us"],
         prescriber=row["prescriber"],
         codes=codes,
+        is_self_pay=bool(row["is_self_pay"]),
     )
 
 

@@ -136,6 +136,7 @@ def order_of(row: Row, codes: tuple[str, ...]) -> Order:
         ordered_us=row[10],
         prescriber=row[11],
         codes=codes,
+        is_self_pay=bool(row[12]),
     )
 
 
@@ -153,6 +154,7 @@ def new_order_row(order: Order, placed_us: int, version: int) -> Row:
         order.state,
         order.ordered_us,
         order.prescriber,
+        order.is_self_pay,
         placed_us,
         version,
     )

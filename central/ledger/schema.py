@@ -13,11 +13,13 @@ from central.ledger.schema_sync import agent, backup, device_key, drift, early, 
 __all__ = [
     "agent",
     "backup",
+    "count_check",
     "device_key",
     "drift",
     "early",
     "exception",
     "fact",
+    "insurer_repair",
     "insurer_row",
     "item",
     "meta",
@@ -137,7 +139,7 @@ item = Table(
     sqlite_with_rowid=False,
 )
 
-# The codes of an order are the items with its id.
+# The codes of an order are the items with its id. ``is_self_pay``: no insurer pays, so none is told.
 orders = Table(
     "orders",
     metadata,
@@ -156,6 +158,7 @@ orders = Table(
     number_column("placed_us"),
     number_column("dispensed_us"),
     number_column("version"),
+    flag_column("is_self_pay"),
     Index(None, "version"),
     Index(None, "state", "ordered_us"),
     Index("ix_orders_unmet", "product", sqlite_where=text("state IN ('waiting', 'part_locked')")),
@@ -251,6 +254,32 @@ insurer_row = Table(
     UniqueConstraint("position", "box"),
     Index(None, "state", "next_try_us"),
     Index(None, "order_id"),
+)
+
+# Every time that a person sent a refused row again, or asked about an unknown one; ``cause``: what stood there.
+insurer_repair = Table(
+    "insurer_repair",
+    metadata,
+    Column("id", Integer, primary_key=True, nullable=False),
+    number_column("row_id"),
+    text_column("what"),
+    text_column("cause"),
+    text_column("person"),
+    number_column("at_us"),
+    Index(None, "row_id"),
+)
+
+# A count against the book of its moment; ``position``: of its last fact. See ``stock/counts.py``.
+count_check = Table(
+    "count_check",
+    metadata,
+    Column("position", Integer, primary_key=True, nullable=False),
+    text_column("device"),
+    text_column("location"),
+    text_column("product"),
+    number_column("counted"),
+    number_column("missing"),
+    number_column("surplus"),
 )
 
 # One row per message and code; "waiting" until the ledger knows that the piece was taken.

@@ -11,7 +11,9 @@ FACT_COLUMNS = (
     "position, session, seq, device, what, body, hash, version, received_us, wall_us, operator, document, order_id, "
     "before"
 )
-ORDER_COLUMNS = "id, kind, product, quantity, patient, visit, ward, location, route, state, ordered_us, prescriber"
+ORDER_COLUMNS = (
+    "id, kind, product, quantity, patient, visit, ward, location, route, state, ordered_us, prescriber, is_self_pay"
+)
 NOTE_COLUMNS = "id, supplier, location, kind, state, lines, packs"
 PERSON_COLUMNS = "id, name, badge, pin, is_active"
 
@@ -114,7 +116,7 @@ UNBALANCED_BOXES = (
 
 # orders
 ADD_ORDER = (
-    f"INSERT INTO orders ({ORDER_COLUMNS}, placed_us, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO orders ({ORDER_COLUMNS}, placed_us, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 ORDERS = f"SELECT {ORDER_COLUMNS} FROM orders WHERE id IN ({{codes}})"
 SETTLE_ORDER = (
@@ -182,21 +184,34 @@ SENDING_IS_UNKNOWN = (
     "UPDATE insurer_row SET state = 'unknown', attempts = attempts + 1, next_try_us = 0, updated_us = ?, "
     "cause = 'central was restarted while the row was sent' WHERE state = 'sending'"
 )
-DUE_SALES = (
-    "SELECT row.id, row.box, row.quantity, row.is_split, row.attempts, row.order_id, coalesce(orders.visit, ''), "
+_READ_SALE = (
+    "SELECT row.id, row.box, row.quantity, row.is_split, row.attempts, coalesce(orders.is_self_pay, 0), "
+    "row.order_id, coalesce(orders.visit, ''), "
     "coalesce(orders.patient, ''), coalesce(orders.prescriber, ''), coalesce(item.lot, ''), "
     "coalesce(item.expiry, ''), coalesce(item.made, ''), coalesce(person.name, fact.operator), fact.wall_us, "
     "product.body, fact.hash "
     "FROM insurer_row AS row JOIN fact ON fact.position = row.position LEFT JOIN item ON item.code = row.box "
     "LEFT JOIN product ON product.id = item.product LEFT JOIN orders ON orders.id = row.order_id "
-    "LEFT JOIN person ON person.id = fact.operator "
-    "WHERE row.state = ? AND row.next_try_us <= ? ORDER BY row.id LIMIT ?"
+    "LEFT JOIN person ON person.id = fact.operator"
 )
+DUE_SALES = f"{_READ_SALE} WHERE row.state = ? AND row.next_try_us <= ? ORDER BY row.id LIMIT ?"
+SALES = f"{_READ_SALE} WHERE row.id IN ({{codes}})"
 NEXT_SALE = "SELECT min(next_try_us) FROM insurer_row WHERE state IN ('waiting', 'unknown')"
+BLOCKED_SALES = "SELECT id, state, cause FROM insurer_row WHERE id IN ({codes}) AND state IN ('refused', 'unknown')"
+SEND_AGAIN = "UPDATE insurer_row SET state = 'waiting', cause = '', next_try_us = 0, updated_us = ? WHERE id = ?"
+ASK_NOW = "UPDATE insurer_row SET next_try_us = 0, updated_us = ? WHERE id = ?"
+ADD_REPAIR = "INSERT INTO insurer_repair (row_id, what, cause, person, at_us) VALUES (?, ?, ?, ?, ?)"
 SALES_BY_STATE = "SELECT state, count(*) FROM insurer_row GROUP BY state"
 SEND_SALE = "UPDATE insurer_row SET state = ?, msgid = ?, request = ?, cause = '', updated_us = ? WHERE id = ?"
 SETTLE_SALE = (
     "UPDATE insurer_row SET state = ?, cause = ?, attempts = attempts + ?, next_try_us = ?, updated_us = ? WHERE id = ?"
+)
+
+# counts against the book
+ITEMS_AT = "SELECT code, kind, product, state, before FROM item WHERE location = ?"
+ADD_COUNT_CHECK = (
+    "INSERT INTO count_check (position, device, location, product, counted, missing, surplus) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 
 # deltas: rows of (after, to]. Which items changed is told by the facts: ``changed.py``

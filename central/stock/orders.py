@@ -15,7 +15,7 @@ from sync_protocol.items import Kind, State
 MAX_QUANTITY = MAX_CODES
 """One allocation is one fact."""
 # The route follows the product, and the hospital may not know when it ordered: neither makes another order.
-_CONTENT = ("kind", "product", "quantity", "patient", "visit", "ward", "location", "prescriber")
+_CONTENT = ("kind", "product", "quantity", "patient", "visit", "ward", "location", "prescriber", "is_self_pay")
 
 
 class Orders:

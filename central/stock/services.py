@@ -8,6 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.changes import Changes
 from central.clock import HospitalTime
+from central.connectors.queue import SalesQueue
+from central.indicators.scans import Shifts
 from central.ledger.write import Ledger
 from central.stock.device_keys import DeviceKeys
 from central.stock.exceptions import Exceptions
@@ -66,6 +68,7 @@ class Services:
     quarantine: Quarantine
     loans: Loans
     device_keys: DeviceKeys
+    sales: SalesQueue
     changes: Changes
     time: HospitalTime
     read: AsyncEngine
@@ -74,3 +77,4 @@ class Services:
     life: Callable[[], Life]
     end_refill: Callable[[str], None]
     """End the refilling in the name of a person. Raises BusyError."""
+    shifts: Shifts

@@ -14,6 +14,7 @@ from central.connectors.queue import enqueue_sales
 from central.ledger import store
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
+from central.stock.counts import check_counts
 from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.fulfilment import settle_orders
 from central.stock.recall_items import believe, settle_recalls
@@ -70,7 +71,7 @@ class Office:
         path = store.prepare(folder, now_us=self.time.now_us())
         self.ledger = Ledger(path, self.time, Changes(), lambda: os.urandom(16))
         self.ledger.prepare(believe)
-        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales, check_counts)
         self.recalls = Recalls(self.ledger, open_key(folder))
         self.ledger.listen(self.recalls.committed)
         self.post = Post()

@@ -40,6 +40,6 @@ window.addEventListener("pageshow", () => {
 });
 
 document.addEventListener("change", (event) => {
-  const form = event.target.closest("form.filters");
+  const form = event.target.closest("form.filters:not(.range)");
   if (form && event.target.matches("select, input[type=date]")) form.requestSubmit();
 });

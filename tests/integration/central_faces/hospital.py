@@ -18,14 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from central.auth import Client, Scope
 from central.changes import Changes
-from central.clock import HospitalTime, SystemClock
+from central.clock import Clock, HospitalTime, SystemClock
 from central.connectors.platform_queue import enqueue_platform_tasks
-from central.connectors.queue import enqueue_sales
+from central.connectors.queue import SalesQueue, enqueue_sales
 from central.errors import StartError
+from central.indicators.scans import Shifts
 from central.ledger import store
 from central.ledger.read import open_reader
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
+from central.stock.counts import check_counts
 from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
 from central.stock.fulfilment import settle_orders
@@ -93,17 +95,16 @@ def _new_ledger() -> pathlib.Path:
 class Hospital:
     """The services over one ledger; ``conditions`` is what /healthz tells."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self.time = HospitalTime(SystemClock(), zoneinfo.ZoneInfo("Asia/Shanghai"))
+    def __init__(self, folder: pathlib.Path, clock: Clock | None = None) -> None:
+        self.time = HospitalTime(clock or SystemClock(), zoneinfo.ZoneInfo("Asia/Shanghai"))
         self.path = folder / store.FILE
         shutil.copyfile(_new_ledger(), self.path)
         self.changes = Changes()
         self._sessions = 0
         self.ledger = Ledger(self.path, self.time, self.changes, self._new_session)
         self.ledger.prepare(believe, follow_hand_outs)
-        self.ledger.follow(
-            settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales, enqueue_platform_tasks
-        )
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders)
+        self.ledger.follow(enqueue_sales, check_counts, enqueue_platform_tasks)
         self.recalls = Recalls(self.ledger, open_key(folder))
         self.ledger.listen(self.recalls.committed)
         self.read: AsyncEngine = open_reader(self.path)
@@ -124,12 +125,14 @@ class Hospital:
             quarantine=Quarantine(self.ledger),
             loans=Loans(self.ledger),
             device_keys=self.device_keys,
+            sales=SalesQueue(self.ledger),
             changes=self.changes,
             time=self.time,
             read=self.read,
             conditions=lambda: self.conditions,
             life=lambda: self.life,
             end_refill=self._end_refill,
+            shifts=Shifts(),
         )
 
     def _end_refill(self, person: str) -> None:
@@ -160,8 +163,10 @@ class Hospital:
         for code in codes[:opened]:
             self.record("station-1", self.fact(What.PRESCANNED, code, units=SPLIT.units, operator="n01"))
 
-    async def deliver(self, note: str, product: Product, codes: list[str], *, kind: Kind, location: str) -> None:
-        expiry = dt.date(_YEAR, 3, 31)
+    async def deliver(
+        self, note: str, product: Product, codes: list[str], *, kind: Kind, location: str, year: int = _YEAR
+    ) -> None:
+        expiry = dt.date(year, 3, 31)
         line = NoteLine(product=product.id, lot="L2409", expiry=expiry, made=dt.date(2026, 1, 2), codes=tuple(codes))
         await self.services.receiving.announce(
             DeliveryNote(

@@ -187,7 +187,10 @@ async def test_no_filter_lets_markup_or_sql_through(nurse: aiohttp.ClientSession
         "/timeline": ("code",),
         "/orders": ("product", "ward", "id", "before"),
         "/exceptions": ("reason", "device", "code", "show"),
-        "/insurer": ("state", "order", "box"),
+        "/insurer": ("state", "order", "box", "product", "cause", "day_from"),
+        "/insurer.csv": ("state", "cause", "day_to"),
+        "/indicators": ("a_from", "b_to", "step"),
+        "/scans": ("person", "shift", "slip", "page"),
         "/sign-in": ("next", "lang"),
     }
     for url, fields in names.items():

@@ -137,6 +137,18 @@ async def test_kinds_of_order(
     assert hospital.services.orders.get("o-1").kind is kind
 
 
+async def test_an_order_that_no_insurer_pays(hospital: Hospital, his: aiohttp.ClientSession) -> None:
+    await hospital.stock()
+    self_pay = [{"url": "urn:codepool:self-pay", "valueBoolean": True}]
+    status, created, _ = await post(his, request(extension=self_pay))
+    assert status == 201
+    assert hospital.services.orders.get("o-1").is_self_pay
+    assert self_pay[0] in created["extension"]
+    status, outcome, _ = await post(his, request(extension=None))
+    assert status == 409
+    assert issues(outcome) == [("conflict", "MedicationRequest.extension.valueBoolean")]
+
+
 async def test_an_order_without_time_gets_that_of_its_arrival(hospital: Hospital, his: aiohttp.ClientSession) -> None:
     await hospital.stock()
     before = hospital.time.now_us()

@@ -17,6 +17,7 @@ from central.connectors.platform_queue import enqueue_platform_tasks
 from central.connectors.queue import enqueue_sales
 from central.ledger import store
 from central.ledger.write import Ledger
+from central.stock.counts import check_counts
 from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.fulfilment import settle_orders
 from central.stock.handouts import follow_hand_outs
@@ -169,9 +170,8 @@ class Desk:
         self.changes = Changes()
         self.ledger = Ledger(self.path, self.time, self.changes, lambda: os.urandom(16))
         self.ledger.prepare(believe, follow_hand_outs)
-        self.ledger.follow(
-            settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales, enqueue_platform_tasks
-        )
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders)
+        self.ledger.follow(enqueue_sales, check_counts, enqueue_platform_tasks)
         self.recalls = Recalls(self.ledger, open_key(folder))
         self.ledger.listen(self.recalls.committed)
         self.post = Pigeonhole()

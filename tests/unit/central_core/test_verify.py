@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from central.connectors.queue import SalesQueue
 from central.ledger import heads, signing
 from central.ledger.schema import metadata
 from central.ledger.verify import Report, open_ledger, verify
@@ -93,6 +94,9 @@ async def busy(desk: Desk) -> None:
     desk.ledger.write(lambda connection: connection.execute(packed))
     drifted = "INSERT INTO drift (device, found_us, version, items) VALUES ('cabinet-1', 1, 2, 3)"
     desk.ledger.write(lambda connection: connection.execute(drifted))
+    refuse = "UPDATE insurer_row SET state = 'refused', cause = 'no' WHERE id = 1"
+    desk.ledger.write(lambda connection: connection.execute(refuse))
+    assert SalesQueue(desk.ledger).repair([1], "n1") == 1
     desk.ledger.keep_witnesses()
 
 
