@@ -16,6 +16,8 @@ from central.changes import Changes
 from central.clock import Clock, HospitalTime, SystemClock
 from central.config import Config
 from central.connectors.insurer import Insurer
+from central.connectors.msfx import CodePlatform
+from central.connectors.platform_queue import PlatformQueue, enqueue_platform_tasks
 from central.connectors.queue import SalesQueue, enqueue_sales
 from central.errors import PortInUseError, StartError
 from central.keyfile import read_or_make
@@ -32,6 +34,7 @@ from central.stock.handouts import follow_hand_outs
 from central.stock.loans import Loans
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
+from central.stock.packs import Packs
 from central.stock.people import People
 from central.stock.quarantine import Quarantine
 from central.stock.recall_items import believe, settle_recalls
@@ -82,7 +85,8 @@ class Central:
         changes = Changes()
         self.ledger = Ledger(path, time, changes, new_session)
         self.ledger.prepare(believe, follow_hand_outs)
-        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales, check_counts)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders)
+        self.ledger.follow(enqueue_sales, check_counts, enqueue_platform_tasks)
         self.recalls = Recalls(self.ledger, open_key(config.data))
         self.ledger.listen(self.recalls.committed)
         self.inbox = Inbox()
@@ -131,6 +135,7 @@ class Central:
         self.insurer = self._insurer(changes, time)
         people, reader = People(self.ledger), open_reader(path)
         desk = LeaseDesk(self.ledger, self.leases)
+        self.platform = self._platform(changes, time)
         self.services = Services(
             ledger=self.ledger,
             receiving=Receiving(self.ledger),
@@ -194,6 +199,10 @@ class Central:
             trouble = self.insurer.trouble
             advice = _advice(trouble, "check the platform and [insurer]; rows wait and are sent by themselves")
             parts.append(Condition(part="insurer", cause=trouble, advice=advice))
+        if self.platform is not None:
+            trouble = self.platform.trouble
+            advice = _advice(trouble, "check the code platform and [msfx]; receiving goes on box by box meanwhile")
+            parts.append(Condition(part="msfx", cause=trouble, advice=advice))
         return tuple(parts)
 
     def _devices(self) -> Condition:
@@ -224,6 +233,8 @@ class Central:
             ]
             if self.insurer is not None:
                 running.append(tasks.create_task(self.insurer.run(), name="insurer"))
+            if self.platform is not None:
+                running.append(tasks.create_task(self.platform.run(), name="code platform"))
             on_ready(address)
             await stop.wait()
             for task in running:
@@ -255,6 +266,21 @@ class Central:
             changes=changes,
             timeout_s=settings.timeout_s,
             query=settings.query,
+        )
+
+    def _platform(self, changes: Changes, time: HospitalTime) -> CodePlatform | None:
+        settings = self.config.msfx
+        if settings is None:
+            return None
+        return CodePlatform(
+            PlatformQueue(self.ledger),
+            Packs(self.ledger),
+            settings.caller,
+            url=settings.url,
+            time=time,
+            changes=changes,
+            timeout_s=settings.timeout_s,
+            per_s=settings.per_s,
         )
 
     @contextlib.asynccontextmanager
@@ -326,8 +352,9 @@ _ENROLMENTS = {
 def check(config: Config) -> str:
     """What a configuration says, for a person to read."""
     insurer = config.insurer.url if config.insurer else "none: rows wait"
+    msfx = config.msfx.url if config.msfx else "none: boxes are scanned one by one"
     clients = ", ".join(client.name for client in config.clients) or "none"
     shown = {"data": config.data, "site": f"{config.host}:{config.port}", "language": config.language}
     shown |= {"zone": config.zone.key, "broker": f"{config.broker.host}:{config.broker.port}"}
-    shown |= {"insurer": insurer, "clients": clients, "enrolment": _ENROLMENTS[config.enrolment]}
+    shown |= {"insurer": insurer, "msfx": msfx, "clients": clients, "enrolment": _ENROLMENTS[config.enrolment]}
     return "\n".join(f"{name:9} {value}" for name, value in shown.items())

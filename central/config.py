@@ -1,6 +1,5 @@
 """The configuration of central: one TOML file. Every mistake in it is named, all at once, before anything starts."""
 
-import difflib
 import pathlib
 import re
 import tomllib
@@ -14,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from central.auth import TOKEN_MIN, Client, Scope
+from central.config_msfx import MsfxConfig, MsfxSection, msfx_config, msfx_mistakes
+from central.config_words import like, url_mistakes
 from central.connectors.envelope import Institution
 from central.connectors.insurer import QUERY
 from central.errors import ConfigError, ConfigUnreadableError
@@ -90,7 +91,7 @@ class InsurerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration that holds. ``insurer`` None: nothing is reported, rows wait.
+    """A configuration that holds. ``insurer``, ``msfx`` None: nothing is reported or asked, rows wait.
 
     ``refill_s``: how long a restored ledger waits at most for its agents to give back what it lacks. ``lease_s``: how
     long an agent that is cut off may issue what it holds; ``lease_margin_s``: how far two clocks may be apart then.
@@ -112,6 +113,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     enrolment: Enrolment = Enrolment.LISTED
     snapshots: Policy = Policy()
     compare_s: float = COMPARE_S
+    msfx: MsfxConfig | None = None
     shifts: Shifts = Shifts()
 
 
@@ -120,6 +122,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "mqtt": MqttSection,
     "sync": SyncSection,
     "insurer": InsurerSection,
+    "msfx": MsfxSection,
     "clients": ClientSection,
 }
 _NEEDED = ("central", "mqtt")
@@ -146,7 +149,7 @@ def parse(raw: Mapping[str, Any], *, where: pathlib.Path) -> Config:
     """Raises ConfigError with every mistake. A relative data folder is taken from the folder of the file."""
     mistakes = [mistake for name in _SECTIONS for mistake in _mistakes(raw, name)]
     mistakes += [
-        f"[{name}]: unknown section, expected one of {', '.join(_SECTIONS)}{_like(name, _SECTIONS)}"
+        f"[{name}]: unknown section, expected one of {', '.join(_SECTIONS)}{like(name, _SECTIONS)}"
         for name in raw
         if name not in _SECTIONS
     ]
@@ -172,6 +175,7 @@ def parse(raw: Mapping[str, Any], *, where: pathlib.Path) -> Config:
         enrolment=Enrolment(raw.get("sync", {}).get("enrolment", Enrolment.LISTED)),
         snapshots=Policy(rows=central.snapshot_rows, age_s=central.snapshot_age_s),
         compare_s=central.compare_s,
+        msfx=msfx_config(msgspec.convert(raw["msfx"], MsfxSection)) if "msfx" in raw else None,
         shifts=Shifts(starts=tuple(_minutes(text) for text in central.shifts)),
     )
 
@@ -200,7 +204,7 @@ def _shape_of_section(where: str, values: Mapping[str, Any], section: type[msgsp
     fields = {field.name: field for field in msgspec.structs.fields(section)}
     for name in values:
         if name not in fields:
-            yield f"{where} {name}: unknown, expected one of {', '.join(fields)}{_like(name, fields)}"
+            yield f"{where} {name}: unknown, expected one of {', '.join(fields)}{like(name, fields)}"
     for name, field in fields.items():
         kind = typing.get_origin(field.type) or field.type
         if name not in values:
@@ -249,17 +253,17 @@ def _lease_mistakes(central: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _mqtt_mistakes(mqtt: Mapping[str, Any]) -> Iterator[str]:
-    yield from _url_mistakes("[mqtt] url", mqtt["url"], ("mqtt",), "mqtt://127.0.0.1:1883")
+    yield from url_mistakes("[mqtt] url", mqtt["url"], ("mqtt",), "mqtt://127.0.0.1:1883")
 
 
 def _sync_mistakes(sync: Mapping[str, Any]) -> Iterator[str]:
     enrolment = sync.get("enrolment", Enrolment.LISTED)
     if enrolment not in set(Enrolment):
-        yield f"[sync] enrolment: found {enrolment!r}, expected {' or '.join(Enrolment)}{_like(enrolment, Enrolment)}"
+        yield f"[sync] enrolment: found {enrolment!r}, expected {' or '.join(Enrolment)}{like(enrolment, Enrolment)}"
 
 
 def _insurer_mistakes(insurer: Mapping[str, Any]) -> Iterator[str]:
-    yield from _url_mistakes("[insurer] url", insurer["url"], ("http", "https"), "https://insurer.example/fsi")
+    yield from url_mistakes("[insurer] url", insurer["url"], ("http", "https"), "https://insurer.example/fsi")
     if not _INSTITUTION.fullmatch(insurer["institution"]):
         yield f"[insurer] institution: found {insurer['institution']!r}, expected 12 characters as H11010000001"
     if not _REGION.fullmatch(insurer["admdvs"]):
@@ -284,7 +288,7 @@ def _client_mistakes(clients: list[Mapping[str, Any]]) -> Iterator[str]:
         for scope in client["scopes"]:
             if scope not in set(Scope):
                 known = ", ".join(sorted(Scope))
-                yield f"{where} scopes: found {scope!r}, expected some of {known}{_like(scope, list(Scope))}"
+                yield f"{where} scopes: found {scope!r}, expected some of {known}{like(scope, list(Scope))}"
 
 
 _CONTENT: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
@@ -292,17 +296,8 @@ _CONTENT: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "mqtt": _mqtt_mistakes,
     "sync": _sync_mistakes,
     "insurer": _insurer_mistakes,
+    "msfx": msfx_mistakes,
 }
-
-
-def _url_mistakes(where: str, url: str, schemes: tuple[str, ...], example: str) -> Iterator[str]:
-    try:
-        parts = urlsplit(url)
-        is_sound = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_sound = False
-    if not is_sound:
-        yield f"{where}: found {url!r}, expected an address as {example}"
 
 
 def _broker(url: str) -> Broker:
@@ -334,11 +329,6 @@ def _insurer(section: InsurerSection) -> InsurerConfig:
 def _minutes(text: str) -> int:
     hours, _, minutes = text.partition(":")
     return int(hours) * 60 + int(minutes)
-
-
-def _like(name: str, known: typing.Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _shown(value: Any) -> str:

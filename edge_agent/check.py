@@ -179,10 +179,8 @@ class Stock:
         return msgspec.structs.replace(order, state=OrderState.DISPENSED) if is_done else order
 
     def _believed_note(self, note: DeliveryNote) -> DeliveryNote:
-        """A note is received as a whole, so that any of its codes tells."""
-        if note.state is NoteState.RECEIVED or not note.codes:
+        """A note is received once none of its codes is expected, by what this place did and by what central said."""
+        if note.state is NoteState.RECEIVED or not self._overlay.known(note.codes):
             return note
-        touched = self._overlay.item(note.codes[0])
-        if touched is None or touched.state is State.EXPECTED:
-            return note
-        return msgspec.structs.replace(note, state=NoteState.RECEIVED)
+        is_open = any(item.state is State.EXPECTED for item in self.items(note.codes).values())
+        return note if is_open else msgspec.structs.replace(note, state=NoteState.RECEIVED)

@@ -95,6 +95,17 @@ class NoteLine(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     codes: tuple[str, ...]
 
 
+class Pack(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """An outer pack, a case or a bundle, and every box in it: ``boxes`` by their places in ``DeliveryNote.codes``.
+
+    ``extra``: boxes that are in it and not on the note.
+    """
+
+    code: str
+    boxes: tuple[int, ...]
+    extra: tuple[str, ...] = ()
+
+
 class DeliveryNote(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What a supplier says is on its way to one location."""
 
@@ -104,6 +115,8 @@ class DeliveryNote(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     kind: Kind
     state: NoteState
     lines: tuple[NoteLine, ...]
+    packs: tuple[Pack, ...] = ()
+    """As the supplier or the code platform said; none: each box is scanned."""
 
     @property
     def codes(self) -> tuple[str, ...]:

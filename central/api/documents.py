@@ -115,7 +115,9 @@ class NoteDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     @classmethod
     def of(cls, note: DeliveryNote) -> "NoteDocument":
         lines = tuple(NoteLineDocument(**msgspec.structs.asdict(line)) for line in note.lines)
-        return cls(**msgspec.structs.asdict(note) | {"lines": lines})
+        return cls(
+            id=note.id, supplier=note.supplier, location=note.location, kind=note.kind, state=note.state, lines=lines
+        )
 
 
 class UsageDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

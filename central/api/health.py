@@ -36,6 +36,7 @@ class Metrics:
         self._agents = self._gauge("codepool_agents_connected", "Agents heard of lately")
         self._waiting = self._gauge("codepool_facts_waiting", "Facts that agents hold and the ledger has not yet")
         self._rows = self._gauge("codepool_insurer_rows", "Rows for the insurer", "state")
+        self._tasks = self._gauge("codepool_platform_tasks", "Questions and bills for the code platform", "state")
         self._parts = self._gauge("codepool_part_up", "1 while the part of central is well", "part")
         self._commits = Histogram(
             "codepool_commit_seconds",
@@ -68,6 +69,8 @@ class Metrics:
         self._waiting.set(levels.facts_waiting)
         for state in read_console.INSURER_STATES:
             self._rows.labels(state).set(levels.insurer_rows.get(state, 0))
+        for state in read_console.PLATFORM_STATES:
+            self._tasks.labels(state).set(levels.platform_tasks.get(state, 0))
         for condition in self._services.conditions():
             self._parts.labels(condition.part).set(int(condition.is_ok))
         return generate_latest(self._registry)

@@ -21,6 +21,7 @@ from central.console import (
     pool,
     quarantine,
     recalls,
+    receiving,
     scans,
     sync,
     timeline,
@@ -53,6 +54,7 @@ PAGES: dict[str, Page] = {
     "/quarantine": quarantine.show,
     "/loans": loans.show,
     "/orders": orders.show,
+    "/receiving": receiving.show,
     "/insurer": insurer.show,
     "/indicators": indicators.show,
     "/scans": scans.show,
@@ -84,6 +86,7 @@ class Console:
         app.router.add_post("/sync/refill/end", self._end_refill)
         app.router.add_post("/leases/{device}/end", self._act(leases.end))
         app.router.add_post("/sync/devices/{device}/accept", self._act(device_keys.accept))
+        app.router.add_post("/receiving/{id}/close", self._act(receiving.close))
         app.router.add_post("/insurer/repair", self._act(insurer.repair))
         app.router.add_post("/recalls", self._act(recalls.issue))
         app.router.add_post("/quarantine", self._act(quarantine.decide))

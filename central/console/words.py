@@ -6,7 +6,7 @@ from central.console.figure_words import BASES, INDICATORS, INSURER_ADVICE, SLIP
 from central.console.message import message
 from central.stock.services import UNHEARD
 from sync_protocol.allocation import Rule
-from sync_protocol.documents import OrderKind, OrderState
+from sync_protocol.documents import NoteState, OrderKind, OrderState
 from sync_protocol.facts import How, What
 from sync_protocol.items import Kind, State
 from sync_protocol.lifecycle import Reason
@@ -156,6 +156,23 @@ INSURER_STATES: Mapping[str, str] = {
     "refused": message("refused"),
     "exempt": message("not for an insurer"),
 }
+NOTE_STATES: Mapping[str, str] = {
+    NoteState.EXPECTED: message("expected"),
+    NoteState.RECEIVED: message("received"),
+}
+RELATIONS: Mapping[str, str] = {
+    "platform": message("relation from the platform"),
+    "awaited": message("relation awaited"),
+    "note": message("box by box from the note"),
+}
+PLATFORM_STATES: Mapping[str, str] = {
+    "waiting": message("waiting to be sent"),
+    "sending": message("being sent"),
+    "unknown": message("no answer, being asked"),
+    "sent": message("uploaded, being processed"),
+    "done": message("processed"),
+    "refused": message("refused"),
+}
 PARTS: Mapping[str, str] = {
     "ledger": message("ledger"),
     "broker": message("message broker"),
@@ -164,6 +181,7 @@ PARTS: Mapping[str, str] = {
     "devices": message("devices let in"),
     "snapshots": message("snapshots for new workplaces"),
     "insurer": message("insurer"),
+    "msfx": message("code platform"),
     "life": message("this ledger's life"),
     "refill": message("refilling after a restore"),
 }
@@ -236,6 +254,10 @@ CONDITIONS = (
     message("start the broker, or correct [mqtt] url; agents keep their facts"),
     message("keep the data folder of the agents named and look at the exceptions"),
     message("check the platform and [insurer]; rows wait and are sent by themselves"),
+    message("the platform has no outer pack of these boxes"),
+    message("the platform does not have it: sent again"),
+    message("central was restarted while it was sent"),
+    message("check the code platform and [msfx]; receiving goes on box by box meanwhile"),
     message("put the old recall.key back, or give every agent the key of recall-key"),
     message("two people compare each fingerprint with the one that the device shows, and accept it below"),
     message("look for a second computer of this name, or for whoever has access to the broker"),
@@ -281,6 +303,9 @@ EVERY: Mapping[str, Mapping[str, str]] = {
     "part": PARTS,
     "standing": STANDINGS,
     "standing_cause": STANDING_CAUSES,
+    "note_state": NOTE_STATES,
+    "relation": RELATIONS,
+    "platform_state": PLATFORM_STATES,
     "indicator": INDICATORS,
     "insurer_advice": INSURER_ADVICE,
     "base": BASES,

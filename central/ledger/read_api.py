@@ -24,13 +24,14 @@ from central.ledger.read_rows import (
 )
 from central.ledger.schema import agent, exception, fact, insurer_row, item, meta, note, orders, product
 from sync_protocol.codec import decode_fact
-from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Order, Product
+from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Order, Pack, Product
 from sync_protocol.errors import ProtocolError
 from sync_protocol.items import Item, Kind
 
 MAX_EVENTS = 500
 _CHUNK = 500
 _lines = msgspec.msgpack.Decoder(tuple[NoteLine, ...])
+_packs = msgspec.msgpack.Decoder(tuple[Pack, ...])
 _product = msgspec.msgpack.Decoder(Product)
 
 
@@ -121,6 +122,7 @@ async def one_note(engine: AsyncEngine, note_id: str) -> DeliveryNote | None:
         kind=Kind(row["kind"]),
         state=NoteState(row["state"]),
         lines=_lines.decode(row["lines"]),
+        packs=_packs.decode(row["packs"]),
     )
 
 

@@ -20,12 +20,14 @@ from central.ledger.schema import (
     note,
     orders,
     person,
+    platform_task,
     product,
 )
 from sync_protocol.documents import Order, Product
 from sync_protocol.items import Item, State
 
 INSURER_STATES = ("waiting", "sending", "unknown", "accepted", "refused", "exempt")
+PLATFORM_STATES = ("waiting", "sending", "unknown", "sent", "done", "refused")
 IN_POOL = (
     State.IN_STOCK,
     State.LOCKED,
@@ -52,6 +54,7 @@ class Levels(msgspec.Struct, frozen=True, kw_only=True):
     agents_connected: int
     facts_waiting: int
     insurer_rows: Mapping[str, int]
+    platform_tasks: Mapping[str, int]
 
 
 class ProductCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +91,7 @@ async def levels(engine: AsyncEngine) -> Levels:
         agents_connected=agents["connected"],
         facts_waiting=agents["waiting"],
         insurer_rows=await counts(engine, insurer_row.c.state),
+        platform_tasks=await counts(engine, platform_task.c.state),
     )
 
 

@@ -13,6 +13,7 @@ from sync_protocol.documents import (
     Order,
     OrderKind,
     OrderState,
+    Pack,
     Person,
     Product,
     Route,
@@ -28,6 +29,7 @@ _STATES = {str(state): state for state in State}
 _PLAIN: dict[State | None, str] = {None: "", **{state: str(state) for state in State}}
 _encoder = msgspec.msgpack.Encoder()
 _lines_decoder = msgspec.msgpack.Decoder(tuple[NoteLine, ...])
+_packs_decoder = msgspec.msgpack.Decoder(tuple[Pack, ...])
 _product_decoder = msgspec.msgpack.Decoder(Product)
 
 
@@ -167,11 +169,13 @@ def note_of(row: Row) -> DeliveryNote:
         kind=_KINDS[row[3]],
         state=NoteState(row[4]),
         lines=_lines_decoder.decode(row[5]),
+        packs=_packs_decoder.decode(row[6]),
     )
 
 
 def note_row(note: DeliveryNote, version: int) -> Row:
-    return (note.id, note.supplier, note.location, note.kind, note.state, _encoder.encode(note.lines), version)
+    lines, packs = _encoder.encode(note.lines), _encoder.encode(note.packs)
+    return (note.id, note.supplier, note.location, note.kind, note.state, lines, packs, version)
 
 
 def product_of(body: bytes) -> Product:

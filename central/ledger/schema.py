@@ -7,6 +7,7 @@ changed the row last: a reader of ``version > n`` can never skip a row, because 
 from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, text
 
 from central.ledger.columns import flag_column, metadata, number_column, text_column
+from central.ledger.schema_platform import pack, platform_task
 from central.ledger.schema_sync import agent, backup, device_key, drift, early, recall, recall_confirm, recall_set
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "metadata",
     "note",
     "orders",
+    "pack",
     "person",
+    "platform_task",
     "product",
     "recall",
     "recall_confirm",
@@ -162,7 +165,7 @@ orders = Table(
     Index("ix_orders_unmet", "product", sqlite_where=text("state IN ('waiting', 'part_locked')")),
 )
 
-# ``lines``: msgpack of tuple[NoteLine, ...]
+# ``lines``: msgpack of tuple[NoteLine, ...]; ``packs``: of tuple[Pack, ...]
 note = Table(
     "note",
     metadata,
@@ -173,6 +176,7 @@ note = Table(
     text_column("state"),
     Column("lines", LargeBinary, nullable=False),
     number_column("version"),
+    Column("packs", LargeBinary, nullable=False, server_default=text("x'90'")),
     Index(None, "version"),
 )
 

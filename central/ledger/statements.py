@@ -14,7 +14,7 @@ FACT_COLUMNS = (
 ORDER_COLUMNS = (
     "id, kind, product, quantity, patient, visit, ward, location, route, state, ordered_us, prescriber, is_self_pay"
 )
-NOTE_COLUMNS = "id, supplier, location, kind, state, lines"
+NOTE_COLUMNS = "id, supplier, location, kind, state, lines, packs"
 PERSON_COLUMNS = "id, name, badge, pin, is_active"
 
 CHUNK = 500
@@ -137,8 +137,8 @@ FREE_STOCK = (
 # documents and master data
 NOTES = f"SELECT {NOTE_COLUMNS} FROM note WHERE id IN ({{codes}})"
 WRITE_NOTE = (
-    f"INSERT INTO note ({NOTE_COLUMNS}, version) VALUES (?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (id) DO UPDATE SET state = excluded.state, version = excluded.version"
+    f"INSERT INTO note ({NOTE_COLUMNS}, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET state = excluded.state, packs = excluded.packs, version = excluded.version"
 )
 STILL_EXPECTED = "SELECT count(*) FROM item WHERE code IN ({codes}) AND state = 'expected'"
 PRODUCTS = "SELECT body FROM product WHERE id IN ({codes})"

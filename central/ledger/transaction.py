@@ -119,6 +119,11 @@ class Transaction:
         return self._staging.filed
 
     @property
+    def notes(self) -> list[DeliveryNote]:
+        """Delivery notes that this commit wrote."""
+        return list(self._notes.values())
+
+    @property
     def size(self) -> int:
         """Rows that replicas will have to copy, about."""
         return len(self.changed) + len(self._orders)

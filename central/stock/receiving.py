@@ -3,11 +3,14 @@
 import datetime as dt
 from collections.abc import Iterator
 
-from central.errors import ConflictError, InvalidError
+import msgspec
+
+from central.errors import ConflictError, InvalidError, NotFoundError
 from central.ledger import rows, statements
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.stock.masterdata import find_products
+from central.stock.people import require_two
 from sync_protocol.codes import CodeForm, CodeRefused, Entry, parse_scan
 from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Product
 from sync_protocol.facts import MAX_CODES, Fact, How, What
@@ -27,6 +30,13 @@ class Receiving:
         Raises InvalidError for what is wrong in itself, ConflictError if the ledger knows other content or a code.
         """
         return self._ledger.commit(lambda transaction: _announce(transaction, note))
+
+    async def close(self, note_id: str, *, operator: str, witness: str, reason: str) -> None:
+        """What is still expected of a note will not come: two people write it off, and the note is received.
+
+        Raises InvalidError, NotFoundError, BusyError.
+        """
+        self._ledger.commit(lambda transaction: _close(transaction, note_id, operator, witness, reason))
 
 
 def settle_notes(transaction: Transaction) -> None:
@@ -51,23 +61,38 @@ def _still_expected(transaction: Transaction, note: DeliveryNote) -> bool:
 
 
 def _with_state(note: DeliveryNote, state: NoteState) -> DeliveryNote:
-    return DeliveryNote(
-        id=note.id, supplier=note.supplier, location=note.location, kind=note.kind, state=state, lines=note.lines
-    )
+    return msgspec.structs.replace(note, state=state)
+
+
+def _close(transaction: Transaction, note_id: str, operator: str, witness: str, reason: str) -> None:
+    require_two(transaction, operator, witness)
+    if not reason:
+        raise InvalidError("reason", "nothing", "a value")
+    found = find_notes(transaction, [note_id])
+    if not found:
+        raise NotFoundError("id", note_id, "a delivery note")
+    transaction.load(found[0].codes)
+    missing = [code for code in found[0].codes if transaction.stock[code].state is State.EXPECTED]
+    for start in range(0, len(missing), MAX_CODES):
+        fact = Fact(
+            what=What.WRITTEN_OFF,
+            codes=tuple(missing[start : start + MAX_CODES]),
+            at=transaction.moment(),
+            operator=operator,
+            witness=witness,
+            document=note_id,
+            location=found[0].location,
+            how=How.CONSOLE,
+            reason=reason,
+        )
+        transaction.record(fact)
 
 
 def _announce(transaction: Transaction, note: DeliveryNote) -> DeliveryNote:
     products = {product.id: product for product in find_products(transaction, [line.product for line in note.lines])}
     today = transaction.moment().local_date()
     lines = tuple(_checked(index, line, note, products, today) for index, line in enumerate(note.lines))
-    note = DeliveryNote(
-        id=note.id,
-        supplier=note.supplier,
-        location=note.location,
-        kind=note.kind,
-        state=NoteState.EXPECTED,
-        lines=lines,
-    )
+    note = msgspec.structs.replace(note, state=NoteState.EXPECTED, lines=lines, packs=())
     _check(note)
     for known in find_notes(transaction, [note.id]):
         return _same(known, note)

@@ -28,7 +28,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """How one part of central is. ``cause`` is empty while it is well.
 
     ``part``: ledger, life (which of several lives of the ledger this is), refill, broker, ingest, devices (who may
-    speak), recalls, snapshots or insurer.
+    speak), recalls, snapshots, insurer or msfx (the code platform).
     """
 
     part: str

@@ -53,6 +53,9 @@ class VerdictAnswer(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     total: int
     missing: tuple[str, ...]
+    boxes: int
+    extra: tuple[str, ...]
+    is_awaited: bool
     asks: str
     state: str
     place: str
@@ -90,6 +93,9 @@ class NoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     codes: tuple[str, ...]
     done: int
     missing: tuple[str, ...]
+    packs: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
 
 
 class StrayAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +186,9 @@ def of_verdict(verdict: Verdict, language: Language) -> VerdictAnswer:
         done=verdict.done,
         total=verdict.total,
         missing=verdict.missing,
+        boxes=verdict.boxes,
+        extra=verdict.extra,
+        is_awaited=verdict.is_awaited,
         asks=verdict.asks,
         state=verdict.state or "",
         place=verdict.place,
@@ -219,7 +228,14 @@ def of_pick(pick: Pick, language: Language) -> PickAnswer:
 def of_progress(progress: NoteProgress) -> NoteAnswer:
     note = progress.note
     return NoteAnswer(
-        note=note.id, supplier=note.supplier, codes=note.codes, done=progress.done, missing=progress.missing
+        note=note.id,
+        supplier=note.supplier,
+        codes=note.codes,
+        done=progress.done,
+        missing=progress.missing,
+        packs=tuple(pack.code for pack in note.packs),
+        extra=progress.extra,
+        awaited=progress.awaited,
     )
 
 

@@ -21,11 +21,12 @@ GET  /pda                  the page for a PDA: a seat of its own, not that of th
 POST /step                 step[, note][, order][, choice][, pick]    {step, note, order, choice, pick}
 POST /scan                 code                                        a verdict
 POST /hand-out             order[, witness, witness_pin]               a verdict; only what needs no (more) scan goes
-POST /receive              note                                        a verdict; after a failed write only
+POST /receive              note[, reason, witness, witness_pin]        a verdict; with a reason: what is here of a note
+                                                                       that differs, in the name of two people
 POST /take                 pick, quantity[, witness, witness_pin]      a verdict: so many units are dealt with
 GET  /picks                what units can be named of: pick, product, most, whose, order, needs_witness
 GET  /orders               the queue: order, kind, need=nothing|scans|late_scans, boxes, scanned, short, ...
-GET  /notes                open notes: note, codes, done, missing
+GET  /notes                open notes: note, codes, done, missing, packs, extra, awaited
 GET  /verdicts             the last verdicts of this seat, newest first: the attached scanner's, too
 cabinet
 POST /cabinet/start        task=receive|take|count[, note]             the session
@@ -41,9 +42,9 @@ Steps: receive, prescan, hand_out, late_scan, look_up, return, lend (``choice``:
 spoilt, past_expiry, label_unreadable or suspect). ``pick`` is an order, an opened box or a loan.
 
 A verdict: {result=done|progress|repeat|told|refused, step, number, code, reason, title, advice, found, expected,
-product, product_name, lot, expiry, units, order, note, person, done, total, missing, asks, state, place}. A ``reason``
-is a ``lifecycle.Reason``, a ``CodeFlaw``, a ``StepReason`` or a ``SignInFlaw``. The attached scanner needs no route:
-its scans are answered for whoever sits at the station's screen, in the step that is chosen there.
+product, product_name, lot, expiry, units, order, note, person, done, total, missing, boxes, extra, is_awaited, asks,
+state, place}. A ``reason`` is a ``lifecycle.Reason``, a ``CodeFlaw``, a ``StepReason`` or a ``SignInFlaw``. The scanner
+that is attached needs no route: its scans are answered for whoever sits at the station's screen, in the step there.
 """
 
 from pathlib import Path

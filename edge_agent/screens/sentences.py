@@ -130,6 +130,18 @@ _STEPS: Mapping[StepReason, Say] = {
         mark("Set it aside as extra; it can be received with the note that it belongs to."),
         About.PLAIN,
     ),
+    StepReason.PACK_UNKNOWN: Say(
+        mark("Too many outer packs wait for their relation"),
+        mark("Scan the boxes one by one, or wait until the code platform has answered."),
+    ),
+    StepReason.REASON_MISSING: Say(
+        mark("A reason is needed to accept a note that differs"),
+        mark("Write what is missing or different and why it is accepted, then confirm again."),
+    ),
+    StepReason.NOTHING_SCANNED: Say(
+        mark("Nothing of this note was scanned yet"),
+        mark("Scan what is here first: only what was scanned can be accepted."),
+    ),
     StepReason.WRONG_LOT: Say(
         mark("The lot does not agree with the records"),
         mark("Set the package aside and tell the pharmacist in charge: label and delivery note differ."),

@@ -102,8 +102,15 @@ async def picks(request: web.Request) -> web.Response:
 async def receive(request: web.Request) -> web.Response:
     """POST /receive."""
     site, desk, _ = _seat(request)
-    verdict = await desk.receive(needed(await fields(request), "note"))
-    return _told(request, site, desk, verdict)
+    values = await fields(request)
+    note = needed(values, "note")
+    if "reason" not in values:
+        return _told(request, site, desk, await desk.receive(note))
+    try:
+        witness = await _witness(site, values)
+    except SignInRefusedError as error:
+        return _told(request, site, desk, desk.refuse(Refuse(SignInFlaw(error.reason)), note=note))
+    return _told(request, site, desk, await desk.accept(note, reason=values["reason"], witness=witness))
 
 
 async def orders(request: web.Request) -> web.Response:

@@ -164,9 +164,17 @@ class Desk:
             lambda person: self.steps.receive.finish(note, _act(person, source)), code="", note=note
         )
 
-    def refuse(self, refuse: Refuse, *, order: str = "") -> Verdict:
+    async def accept(self, note: str, *, reason: str, witness: str, source: str = "screen") -> Verdict:
+        """Receive what is here of a note that differs, in the name of two people."""
+        return await self._guarded(
+            lambda person: self.steps.receive.accept(note, _act(person, source, witness), reason=reason),
+            code="",
+            note=note,
+        )
+
+    def refuse(self, refuse: Refuse, *, order: str = "", note: str = "") -> Verdict:
         """Show that a step was refused before it began."""
-        return self._show(msgspec.structs.replace(self._refused(refuse, ""), order=order))
+        return self._show(msgspec.structs.replace(self._refused(refuse, ""), order=order, note=note))
 
     async def _badge(self, data: bytes, code: Code | CodeRefused) -> Verdict | None:
         """Seat the person whose badge was scanned, also in the middle of a colleague's step; None if it was none."""

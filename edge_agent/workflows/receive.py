@@ -1,5 +1,10 @@
-"""Receiving a delivery note box by box: the whole note or nothing, and nothing is in stock before the last box."""
+"""Receiving a delivery note by its boxes or outer packs: nothing is in stock before it is whole, or two people say so.
 
+An outer pack stands for the boxes that the note says are in it (A01). Where the code platform has not said so yet, the
+pack waits with the receipt, and its boxes count as soon as the relation is here; scanning them one by one goes as ever.
+"""
+
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
 import msgspec
@@ -7,14 +12,15 @@ import msgspec
 from edge_agent.notify import Change
 from edge_agent.workflows.bench import Act, Bench
 from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason, Verdict
-from sync_protocol.codes import Code
-from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Product
+from sync_protocol.codes import Code, CodeForm
+from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Pack, Product
 from sync_protocol.facts import MAX_CODES, What
-from sync_protocol.items import Kind
+from sync_protocol.items import Item, Kind, State
 from sync_protocol.lifecycle import Reason
 
 MISSING_SHOWN = 20
 OPEN_RECEIPTS = 50
+AWAITED_AT_MOST = 500
 
 
 class LineProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,18 +31,45 @@ class LineProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoteProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the receipt of one note is."""
+    """How far the receipt of one note is. ``fresh``: scanned and not recorded yet."""
 
     note: DeliveryNote
     lines: tuple[LineProgress, ...]
     done: int
     total: int
+    fresh: int
     missing: tuple[str, ...]
     """The first codes that are still to be scanned."""
+    extra: tuple[str, ...]
+    """Boxes of scanned packs that are not on the note."""
+    awaited: tuple[str, ...]
+    """Outer packs whose boxes the code platform has not named yet."""
 
     @property
     def is_complete(self) -> bool:
         return self.done == self.total
+
+
+class Receipt:
+    """What was scanned of one note here; nothing of it is recorded."""
+
+    def __init__(self) -> None:
+        self.scanned: set[str] = set()
+        self.awaited: set[str] = set()
+        self.extra: set[str] = set()
+
+    def settle(self, packs: Mapping[str, Pack], codes: tuple[str, ...]) -> None:
+        """Count the boxes of packs that were scanned before their relation was known."""
+        for code in sorted(self.awaited & packs.keys()):
+            self.awaited.discard(code)
+            self.add(packs[code], codes)
+
+    def add(self, pack: Pack, codes: tuple[str, ...]) -> int:
+        """Count the boxes of a pack; how many were not counted yet."""
+        before = len(self.scanned)
+        self.scanned.update(codes[place] for place in pack.boxes)
+        self.extra.update(pack.extra)
+        return len(self.scanned) - before
 
 
 class Receive:
@@ -44,7 +77,7 @@ class Receive:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._scanned: dict[str, set[str]] = {}
+        self._receipts: dict[str, Receipt] = {}
 
     def notes(self) -> list[DeliveryNote]:
         """Notes of boxes that this place still expects."""
@@ -64,38 +97,47 @@ class Receive:
         return note
 
     def progress(self, note: DeliveryNote) -> NoteProgress:
-        scanned = self._scanned.get(note.id, set())
+        receipt = self._receipts.get(note.id) or Receipt()
+        codes = note.codes
+        receipt.settle({pack.code: pack for pack in note.packs}, codes)
+        items = self._bench.stock.items(codes)
+        before = {code for code, item in items.items() if _is_received(item)}
+        done = receipt.scanned | before
         lines = tuple(
             LineProgress(
                 line=line,
                 product=self._bench.stock.product(line.product),
-                done=sum(code in scanned for code in line.codes),
+                done=sum(code in done for code in line.codes),
                 total=len(line.codes),
             )
             for line in note.lines
         )
-        codes = note.codes
         return NoteProgress(
             note=note,
             lines=lines,
             done=sum(line.done for line in lines),
             total=len(codes),
-            missing=tuple(islice((code for code in codes if code not in scanned), MISSING_SHOWN)),
+            fresh=len(receipt.scanned - before),
+            missing=tuple(islice((code for code in codes if code not in done), MISSING_SHOWN)),
+            extra=tuple(sorted(receipt.extra)),
+            awaited=tuple(sorted(receipt.awaited)),
         )
 
     async def scan(self, note_id: str, code: Code, act: Act) -> Verdict:
-        """Count one box of the note; the last one receives the note. Raises Refuse, or the recorder's own errors."""
+        """Count a box or an outer pack; the last one receives the note. Raises Refuse, or the recorder's own errors."""
         note = self.note(note_id)
+        pack = next((pack for pack in note.packs if pack.code == code.key), None)
+        if pack is not None or self._is_outer(note, code):
+            return await self._scan_pack(note, code, pack, act)
         line = self._line_of(note, code)
         self._bench.agree(code, product=line.product, lot=line.lot, expiry=line.expiry)
-        scanned = self._open(note)
-        result = Result.REPEAT if code.key in scanned else Result.PROGRESS
-        scanned.add(code.key)
-        self._bench.notifier.publish(Change.NOTES)
-        progress = self.progress(note)
-        if progress.is_complete:
-            return await self.finish(note_id, act, last=code.key)
-        return self._verdict(progress, result).about(self._bench.stock.item(code.key), self._product(line)).on(code.key)
+        receipt = self._open(note)
+        result = Result.REPEAT if code.key in receipt.scanned else Result.PROGRESS
+        receipt.scanned.add(code.key)
+        verdict = await self._counted(note, result, code.key, act)
+        if verdict.result is Result.DONE:
+            return verdict
+        return verdict.about(self._bench.stock.item(code.key), self._bench.stock.product(line.product))
 
     async def finish(self, note_id: str, act: Act, *, last: str = "") -> Verdict:
         """Receive a note whose boxes were all scanned. Raises Refuse, or the recorder's own errors."""
@@ -104,15 +146,65 @@ class Receive:
         if not progress.is_complete:
             missing = ", ".join(progress.missing)
             raise Refuse(StepReason.SCAN_MISSING, found=f"{progress.done} / {progress.total}", expected=missing)
-        codes = note.codes
+        return await self._record(note, progress, act, last=last)
+
+    async def accept(self, note_id: str, act: Act, *, reason: str) -> Verdict:
+        """Receive what is here of a note that differs: with a reason and a second person. The rest stays expected.
+
+        Raises Refuse, or the recorder's own errors.
+        """
+        note = self.note(note_id)
+        progress = self.progress(note)
+        if not reason.strip():
+            raise Refuse(StepReason.REASON_MISSING)
+        if not act.witness or act.witness == act.operator:
+            raise Refuse(Reason.SECOND_PERSON)
+        if not progress.fresh:
+            raise Refuse(StepReason.NOTHING_SCANNED)
+        return await self._record(note, progress, act, reason=reason.strip())
+
+    async def _record(
+        self, note: DeliveryNote, progress: NoteProgress, act: Act, *, last: str = "", reason: str = ""
+    ) -> Verdict:
+        scanned = self._receipts[note.id].scanned if note.id in self._receipts else set()
+        items = self._bench.stock.items(note.codes)
+        codes = tuple(code for code in note.codes if code in scanned and not _is_received(items.get(code)))
         facts = [
-            self._bench.fact(What.RECEIVED, codes[start : start + MAX_CODES], act, document=note.id)
+            self._bench.fact(What.RECEIVED, codes[start : start + MAX_CODES], act, document=note.id, reason=reason)
             for start in range(0, len(codes), MAX_CODES)
         ]
         await self._bench.recorder.record(*facts)
-        self._scanned.pop(note.id, None)
+        self._receipts.pop(note.id, None)
         self._bench.notifier.publish(Change.NOTES, Change.STOCK)
-        return self._verdict(progress, Result.DONE).on(last)
+        verdict = self._verdict(progress, Result.DONE).on(last)
+        return msgspec.structs.replace(verdict, bins=tuple(self._bins(note, codes)))
+
+    async def _scan_pack(self, note: DeliveryNote, code: Code, pack: Pack | None, act: Act) -> Verdict:
+        receipt = self._open(note)
+        if pack is None:
+            if len(receipt.awaited) >= AWAITED_AT_MOST:
+                raise Refuse(StepReason.PACK_UNKNOWN, found=code.key)
+            result = Result.REPEAT if code.key in receipt.awaited else Result.PROGRESS
+            receipt.awaited.add(code.key)
+            self._bench.notifier.publish(Change.NOTES)
+            verdict = self._verdict(self.progress(note), result).on(code.key)
+            return msgspec.structs.replace(verdict, is_awaited=True)
+        added = receipt.add(pack, note.codes)
+        verdict = await self._counted(note, Result.PROGRESS if added else Result.REPEAT, code.key, act)
+        return msgspec.structs.replace(verdict, boxes=added, extra=pack.extra)
+
+    async def _counted(self, note: DeliveryNote, result: Result, code: str, act: Act) -> Verdict:
+        self._bench.notifier.publish(Change.NOTES)
+        progress = self.progress(note)
+        # With more in the packs than the note says, a person decides.
+        if progress.is_complete and not progress.extra and not progress.awaited:
+            return await self._record(note, progress, act, last=code)
+        return self._verdict(progress, result).on(code)
+
+    def _is_outer(self, note: DeliveryNote, code: Code) -> bool:
+        """Whether a code that nothing here knows may be an outer pack: the relation of this note is still awaited."""
+        is_known = self._bench.stock.item(code.key) is not None or self._bench.stock.product_of(code) is not None
+        return not note.packs and not is_known and code.form is CodeForm.TRACE20
 
     def _line_of(self, note: DeliveryNote, code: Code) -> NoteLine:
         if code.is_class:
@@ -125,14 +217,19 @@ class Receive:
             raise Refuse(Reason.UNKNOWN_CODE, found=code.key)
         raise Refuse(StepReason.NOT_ON_NOTE, found=item.document, expected=note.id)
 
-    def _open(self, note: DeliveryNote) -> set[str]:
-        if note.id not in self._scanned and len(self._scanned) >= OPEN_RECEIPTS:
+    def _open(self, note: DeliveryNote) -> Receipt:
+        if note.id not in self._receipts and len(self._receipts) >= OPEN_RECEIPTS:
             # The one opened first is started anew: nothing of it was recorded.
-            del self._scanned[next(iter(self._scanned))]
-        return self._scanned.setdefault(note.id, set())
+            del self._receipts[next(iter(self._receipts))]
+        return self._receipts.setdefault(note.id, Receipt())
 
-    def _product(self, line: NoteLine) -> Product | None:
-        return self._bench.stock.product(line.product)
+    def _bins(self, note: DeliveryNote, codes: tuple[str, ...]) -> Iterator[tuple[Product, int]]:
+        received = set(codes)
+        for line in note.lines:
+            product = self._bench.stock.product(line.product)
+            boxes = sum(code in received for code in line.codes)
+            if product is not None and boxes:
+                yield product, boxes
 
     def _verdict(self, progress: NoteProgress, result: Result) -> Verdict:
         return Verdict(
@@ -143,3 +240,8 @@ class Receive:
             total=progress.total,
             missing=progress.missing,
         )
+
+
+def _is_received(item: Item | None) -> bool:
+    """Whether the box is here already, by an earlier receipt of a part of its note."""
+    return item is not None and State.EXPECTED not in {item.state, item.before}

@@ -52,6 +52,9 @@ class StepReason(StrEnum):
     NO_NOTE_CHOSEN = "no_note_chosen"
     NOTE_GONE = "note_gone"
     NOT_ON_NOTE = "not_on_note"
+    PACK_UNKNOWN = "pack_unknown"
+    REASON_MISSING = "reason_missing"
+    NOTHING_SCANNED = "nothing_scanned"
     WRONG_LOT = "wrong_lot"
     WRONG_EXPIRY = "wrong_expiry"
     NOT_SPLIT = "not_split"
@@ -119,6 +122,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Progress of the note or the order: ``done`` of ``total`` boxes."""
     missing: tuple[str, ...] = ()
     """Codes that the step still waits for."""
+    boxes: int = 0
+    """Boxes of the note that an outer pack added."""
+    extra: tuple[str, ...] = ()
+    """Boxes in that pack that are not on the note."""
+    bins: tuple[tuple[Product, int], ...] = ()
+    """A02: products that were received, with their boxes, for whoever puts them away."""
+    is_awaited: bool = False
+    """An outer pack whose boxes the code platform has not named yet."""
     asks: str = ""
     """The opened box of which the person must say how many units are meant."""
     state: State | None = None

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from central.auth import Client, Scope
 from central.changes import Changes
 from central.clock import Clock, HospitalTime, SystemClock
+from central.connectors.platform_queue import enqueue_platform_tasks
 from central.connectors.queue import SalesQueue, enqueue_sales
 from central.errors import StartError
 from central.indicators.scans import Shifts
@@ -122,7 +123,8 @@ class Hospital:
         self._sessions = 0
         self.ledger = Ledger(self.path, self.time, self.changes, self._new_session)
         self.ledger.prepare(believe, follow_hand_outs)
-        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales, check_counts)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders)
+        self.ledger.follow(enqueue_sales, check_counts, enqueue_platform_tasks)
         self.recalls = Recalls(self.ledger, open_key(folder))
         self.ledger.listen(self.recalls.committed)
         self.read: AsyncEngine = open_reader(self.path)

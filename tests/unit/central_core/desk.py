@@ -13,6 +13,7 @@ import argon2
 
 from central.changes import Changes
 from central.clock import HospitalTime
+from central.connectors.platform_queue import enqueue_platform_tasks
 from central.connectors.queue import enqueue_sales
 from central.ledger import store
 from central.ledger.write import Ledger
@@ -170,7 +171,8 @@ class Desk:
         self.changes = Changes()
         self.ledger = Ledger(self.path, self.time, self.changes, lambda: os.urandom(16))
         self.ledger.prepare(believe, follow_hand_outs)
-        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales, check_counts)
+        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders)
+        self.ledger.follow(enqueue_sales, check_counts, enqueue_platform_tasks)
         self.recalls = Recalls(self.ledger, open_key(folder))
         self.ledger.listen(self.recalls.committed)
         self.post = Pigeonhole()

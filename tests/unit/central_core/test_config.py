@@ -26,6 +26,13 @@ url = "https://insurer.example/fsi"
 institution = "H11010000001"
 admdvs = "110100"
 
+[msfx]
+url = "https://eco.taobao.com/router/rest"
+app_key = "12129701"
+app_secret = "hidden-secret"
+ref_ent_id = "REF0001"
+ent_id = "E0001"
+
 [[clients]]
 name = "his"
 token = "0123456789abcdef"
@@ -53,9 +60,14 @@ def test_a_good_configuration_says_what_it_means(tmp_path: Path, capsys: pytest.
     assert "broker.example:1884" in shown
     assert "cret" not in shown
     assert "0123456789abcdef" not in shown
+    assert "hidden-secret" not in shown
 
 
 MISTAKES = [
+    ('app_key = "12129701"\n', "", "[msfx] app_key: missing, expected text"),
+    ('ent_id = "E0001"', 'ent_id = ""', "[msfx] ent_id: found nothing, expected the one that the platform gave"),
+    ('ent_id = "E0001"', 'ent_id = "E1"\nsign_method = "md4"', "[msfx] sign_method: found 'md4', expected md5 or hmac"),
+    ('ent_id = "E0001"', 'ent_id = "E1"\nper_s = 0.0', "[msfx] per_s: found 0.0, expected requests a second above 0"),
     ("port = 0", "", "[central] port: missing, expected a whole number"),
     ("port = 0", 'port = "8100"', "[central] port: found '8100', expected a whole number"),
     ("port = 0", "port = 70000", "[central] port: found 70000"),

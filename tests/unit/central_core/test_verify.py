@@ -98,6 +98,8 @@ async def busy(desk: Desk) -> None:
     desk.agents.write()
     add = "INSERT INTO backup (file, sha256, taken_us) VALUES ('a', 'b', 1)"
     desk.ledger.write(lambda connection: connection.execute(add))
+    packed = "INSERT INTO pack (code, parent, level, status, lot, fetched_us) VALUES ('8', '83', 1, 'A', 'L1', 5)"
+    desk.ledger.write(lambda connection: connection.execute(packed))
     drifted = "INSERT INTO drift (device, found_us, version, items) VALUES ('cabinet-1', 1, 2, 3)"
     desk.ledger.write(lambda connection: connection.execute(drifted))
     refuse = "UPDATE insurer_row SET state = 'refused', cause = 'no' WHERE id = 1"

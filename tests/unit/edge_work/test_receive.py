@@ -4,6 +4,7 @@ from msgspec.structs import replace
 from drivers.readings import Scan
 from edge_agent.workflows.desk import Desk
 from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason
+from sync_protocol.documents import Pack
 from sync_protocol.facts import What
 from sync_protocol.items import Item, State
 from sync_protocol.lifecycle import Reason
@@ -107,3 +108,67 @@ async def test_a_box_that_was_frozen_meanwhile_keeps_the_note_open(ward: Ward) -
     verdict = [await desk.scan(scan(item.code)) for item in delivered()][-1]
     assert (verdict.reason, verdict.note) == (Reason.FROZEN, "DN-1")
     assert ward.facts() == []
+
+
+CASE = "83000000000000000009"
+
+
+async def test_a_pack_stands_for_its_boxes_and_the_last_one_receives_the_note(ward: Ward) -> None:
+    desk = await receiving(ward)
+    items = delivered()
+    await ward.load(notes=(replace(note("DN-1", items), packs=(Pack(code=CASE, boxes=(0, 1)),)),))
+    await desk.scan(scan("DN-1"))
+    packed = await desk.scan(scan(CASE))
+    assert (packed.result, packed.boxes, packed.done, packed.total) == (Result.PROGRESS, 2, 2, 3)
+    assert (await desk.scan(scan(CASE))).result is Result.REPEAT
+    last = await desk.scan(scan(box_code(CEFTRIAXONE, 3)))
+    assert (last.result, len(ward.facts()[0].codes)) == (Result.DONE, 3)
+
+
+async def test_a_pack_without_a_relation_waits_and_counts_when_it_comes(ward: Ward) -> None:
+    desk = await receiving(ward)
+    items = delivered()
+    await desk.scan(scan("DN-1"))
+    awaited = await desk.scan(scan(CASE))
+    assert (awaited.result, awaited.is_awaited, awaited.done) == (Result.PROGRESS, True, 0)
+    packed = replace(note("DN-1", items), packs=(Pack(code=CASE, boxes=(0, 1, 2)),))
+    await ward.load(notes=(packed,))
+    progress = desk.steps.receive.progress(packed)
+    assert (progress.awaited, progress.is_complete) == ((), True)
+    assert ward.facts() == []
+    assert (await desk.receive("DN-1")).result is Result.DONE
+
+
+async def test_a_pack_with_more_than_the_note_says_names_the_extra_boxes_and_a_person_decides(ward: Ward) -> None:
+    desk = await receiving(ward)
+    extra = box_code(AMOXICILLIN, 99)
+    await ward.load(
+        notes=(replace(note("DN-1", delivered()), packs=(Pack(code=CASE, boxes=(0, 1, 2), extra=(extra,)),)),)
+    )
+    await desk.scan(scan("DN-1"))
+    verdict = await desk.scan(scan(CASE))
+    assert (verdict.result, verdict.extra, verdict.done) == (Result.PROGRESS, (extra,), 3)
+    assert ward.facts() == []
+    assert (await desk.receive("DN-1")).result is Result.DONE
+
+
+async def test_a_note_with_differences_needs_a_reason_and_a_second_person_and_the_rest_stays_expected(
+    ward: Ward,
+) -> None:
+    desk = await receiving(ward)
+    await desk.scan(scan("DN-1"))
+    first = box_code(AMOXICILLIN, 1)
+    assert (await desk.accept("DN-1", reason="短少", witness="P002")).reason == StepReason.NOTHING_SCANNED
+    await desk.scan(scan(first))
+    assert (await desk.accept("DN-1", reason=" ", witness="P002")).reason == StepReason.REASON_MISSING
+    for nobody in ("", "P001"):
+        assert (await desk.accept("DN-1", reason="短少", witness=nobody)).reason == Reason.SECOND_PERSON
+    assert (await desk.accept("DN-1", reason="短少两盒", witness="P002")).result is Result.DONE
+    (fact,) = ward.facts()
+    assert (fact.codes, fact.operator, fact.witness, fact.reason) == ((first,), "P001", "P002", "短少两盒")
+    assert [each.id for each in desk.steps.receive.notes()] == ["DN-1"]
+    await desk.scan(scan("DN-1"))
+    await desk.scan(scan(box_code(AMOXICILLIN, 2)))
+    assert (await desk.scan(scan(box_code(CEFTRIAXONE, 3)))).result is Result.DONE
+    assert len(ward.facts()[1].codes) == 2
+    assert desk.steps.receive.notes() == []
