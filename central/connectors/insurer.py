@@ -4,49 +4,30 @@ A request without an answer is unknown. It is resolved by asking the platform fo
 the platform does not know is sent again, under the same numbers.
 """
 
-import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 import msgspec
-import structlog
-import tenacity
 
 from central.changes import Changes
 from central.clock import HospitalTime
 from central.connectors import envelope
 from central.connectors.envelope import SALES, Answer, Institution
 from central.connectors.queue import LARGEST_REQUEST, RowState, Sale, SalesQueue
-from central.errors import BusyError, CentralError
+from central.connectors.remote import NoAnswerError, NotTakenError, Remote
 
 QUERY = "3590"
 LINGER_S = 0.3
 """Rows that come together leave together."""
-IDLE_S = 30.0
 ASK_AGAIN_US = 1_000_000
 TRIES_ALONE = 8
 """Refusals of the gateway of a row sent alone, after which a person must look."""
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 _LONGEST_AGAIN_US = 300_000_000
-_OK = 200
-_SERVER_ERROR = 500
-
-_log = structlog.get_logger("central.insurer")
-
-
-class NotTakenError(CentralError):
-    """The request certainly did not take effect: it did not leave, or was turned away at the door."""
-
-
-class NoAnswerError(CentralError):
-    """The request left, and nothing is known of what became of it."""
 
 
 class Insurer:
-    """``trouble``: why nothing can be reported at the moment, empty while all is well."""
-
     def __init__(
         self,
         queue: SalesQueue,
@@ -58,30 +39,21 @@ class Insurer:
         timeout_s: float = 10.0,
         query: str = QUERY,
     ) -> None:
-        self.trouble = ""
         self._queue = queue
         self._institution = institution
-        self._url = url
         self._time = time
-        self._changes = changes
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s / 2)
+        advice = "check url, paasid and token"
+        self._remote = Remote("insurer", url=url, changes=changes, timeout_s=timeout_s, advice=advice)
         self._query = query
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be reported at the moment, empty while all is well."""
+        return self._remote.trouble
 
     async def run(self) -> None:
         """Work until cancelled."""
-        connector = aiohttp.TCPConnector(force_close=True)  # a kept connection that died would look like a lost answer
-        async with aiohttp.ClientSession(connector=connector, timeout=self._timeout) as http:
-            while True:
-                tick = self._changes.tick
-                retrying = tenacity.AsyncRetrying(
-                    retry=tenacity.retry_if_exception_type((NotTakenError, NoAnswerError, BusyError)),
-                    wait=tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
-                    before_sleep=self._say,
-                )
-                has_worked: bool = await retrying(self.round, http)
-                self.trouble = ""
-                if not has_worked:
-                    await self._rest(tick)
+        await self._remote.work(self.round, self._queue.wait_us, linger_s=LINGER_S)
 
     async def round(self, http: aiohttp.ClientSession) -> bool:
         """Resolve what is unknown, then send what waits. Returns whether there was anything to do.
@@ -99,23 +71,6 @@ class Insurer:
         alone = [sale for sale in waiting if sale.attempts > 1]
         await self._send(http, alone[:1] or waiting)
         return True
-
-    async def _rest(self, tick: int) -> None:
-        wait_us = self._queue.wait_us()
-        wait_s = IDLE_S if wait_us is None else max(wait_us / 1_000_000, LINGER_S)
-        try:
-            async with asyncio.timeout(min(wait_s, IDLE_S)):
-                await self._changes.after(tick)
-        except TimeoutError:
-            return
-        await asyncio.sleep(LINGER_S)
-
-    def _say(self, state: tenacity.RetryCallState) -> None:
-        assert state.outcome is not None, "tenacity sleeps after an attempt"
-        cause = str(state.outcome.exception())
-        if cause != self.trouble:
-            _log.warning("insurer cannot be reached", cause=cause)
-        self.trouble = cause
 
     async def _send(self, http: aiohttp.ClientSession, sales: list[Sale]) -> None:
         self._queue.settle([sale for sale in sales if sale.is_self_pay], RowState.EXEMPT, tried=False)
@@ -201,22 +156,7 @@ class Insurer:
         timestamp = self._time.now_us() // 1_000_000
         headers = envelope.sign(self._institution, timestamp=timestamp, nonce=secrets.token_hex(8))
         headers["Content-Type"] = "application/json; charset=utf-8"
-        try:
-            async with http.post(self._url, data=request, headers=headers) as response:
-                body = await response.read()
-                status = response.status
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotTakenError(f"{self._url}: no connection: {error}") from error
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise NoAnswerError(f"{self._url}: no answer: {str(error) or type(error).__name__}") from error
-        if status >= _SERVER_ERROR:
-            raise NoAnswerError(f"{self._url}: status {status}")
-        if status != _OK:
-            raise NotTakenError(f"{self._url}: turned away with status {status}; check url, paasid and token")
-        try:
-            return envelope.read_answer(body)
-        except (ValueError, msgspec.MsgspecError) as error:
-            raise NoAnswerError(f"{self._url}: the answer cannot be read: {error}") from error
+        return await self._remote.post(http, request, envelope.read_answer, headers=headers)
 
     def _request(self, infno: str, content: dict[str, Any]) -> tuple[str, bytes]:
         now = self._time.local(self._time.now_us())

@@ -8,35 +8,24 @@ import asyncio
 import datetime as dt
 
 import aiohttp
-import msgspec
-import structlog
-import tenacity
 
 from central.changes import Changes
 from central.clock import HospitalTime
 from central.connectors import top
-from central.connectors.insurer import NoAnswerError, NotTakenError
 from central.connectors.platform_queue import PlatformQueue, Task, TaskKind, TaskState
+from central.connectors.remote import NoAnswerError, NotTakenError, Remote
 from central.connectors.top import Answer, BillState, Caller, PackInfo
-from central.errors import BusyError
 from central.stock.packs import Packs
 
 PER_S = 10.0
-IDLE_S = 30.0
 ASK_AGAIN_US = 1_000_000
 LONGEST_AGAIN_US = 300_000_000
 HIGHEST = 8
 """Levels of packs; above that a chain of parents is a mistake."""
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
-_OK, _SERVER_ERROR = 200, 500
 _CHINA = dt.timezone(dt.timedelta(hours=8))
-
-_log = structlog.get_logger("central.msfx")
 
 
 class CodePlatform:
-    """``trouble``: why the platform can be asked nothing at the moment, empty while all is well."""
-
     def __init__(
         self,
         queue: PlatformQueue,
@@ -49,33 +38,25 @@ class CodePlatform:
         timeout_s: float = 10.0,
         per_s: float = PER_S,
     ) -> None:
-        self.trouble = ""
         self._queue = queue
         self._packs = packs
         self._caller = caller
         self._url = url
         self._time = time
-        self._changes = changes
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s / 2)
+        advice = "check [msfx] url"
+        self._remote = Remote("code platform", url=url, changes=changes, timeout_s=timeout_s, advice=advice)
         self._rest_s = 1 / per_s
         self._free_at = 0.0
         self._suppliers: dict[str, str] = {}
 
+    @property
+    def trouble(self) -> str:
+        """Why the platform can be asked nothing at the moment, empty while all is well."""
+        return self._remote.trouble
+
     async def run(self) -> None:
         """Work until cancelled."""
-        connector = aiohttp.TCPConnector(force_close=True)  # a kept connection that died would look like a lost answer
-        async with aiohttp.ClientSession(connector=connector, timeout=self._timeout) as http:
-            while True:
-                tick = self._changes.tick
-                retrying = tenacity.AsyncRetrying(
-                    retry=tenacity.retry_if_exception_type((NotTakenError, NoAnswerError, BusyError)),
-                    wait=tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
-                    before_sleep=self._say,
-                )
-                has_worked: bool = await retrying(self.round, http)
-                self.trouble = ""
-                if not has_worked:
-                    await self._rest(tick)
+        await self._remote.work(self.round, self._queue.wait_us)
 
     async def round(self, http: aiohttp.ClientSession) -> bool:
         """Do what is first to do; whether there was anything. Raises NotTakenError or NoAnswerError, with all safe."""
@@ -91,22 +72,6 @@ class CodePlatform:
             await self._report(http, task)
             return True
         return False
-
-    async def _rest(self, tick: int) -> None:
-        wait_us = self._queue.wait_us()
-        wait_s = IDLE_S if wait_us is None else wait_us / 1_000_000
-        try:
-            async with asyncio.timeout(min(wait_s, IDLE_S)):
-                await self._changes.after(tick)
-        except TimeoutError:
-            return
-
-    def _say(self, state: tenacity.RetryCallState) -> None:
-        assert state.outcome is not None, "tenacity sleeps after an attempt"
-        cause = str(state.outcome.exception())
-        if cause != self.trouble:
-            _log.warning("code platform cannot be reached", cause=cause)
-        self.trouble = cause
 
     async def _relate(self, http: aiohttp.ClientSession, task: Task) -> None:
         note = self._packs.note(task.subject)
@@ -209,21 +174,7 @@ class CodePlatform:
         params = top.signed(
             self._caller, method, content, now=dt.datetime.fromtimestamp(self._time.now_us() / 1e6, _CHINA)
         )
-        try:
-            async with http.post(self._url, data=params) as response:
-                body, status = await response.read(), response.status
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotTakenError(f"{self._url}: no connection: {error}") from error
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise NoAnswerError(f"{self._url}: no answer: {str(error) or type(error).__name__}") from error
-        if status >= _SERVER_ERROR:
-            raise NoAnswerError(f"{self._url}: status {status}")
-        if status != _OK:
-            raise NotTakenError(f"{self._url}: turned away with status {status}; check [msfx] url")
-        try:
-            answer = top.read_answer(body, method)
-        except (ValueError, msgspec.MsgspecError) as error:
-            raise NoAnswerError(f"{self._url}: the answer cannot be read: {error}") from error
+        answer = await self._remote.post(http, params, lambda body: top.read_answer(body, method))
         if answer.code == top.SERVICE_ERROR:  # said by the gateway of what is behind it: it may have taken effect
             raise NoAnswerError(f"{self._url}: {answer.cause}")
         if answer.is_gateway:

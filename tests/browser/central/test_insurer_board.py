@@ -11,8 +11,9 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from central.connectors.envelope import Institution
-from central.connectors.insurer import Insurer, NoAnswerError, NotTakenError
+from central.connectors.insurer import Insurer
 from central.connectors.queue import SalesQueue
+from central.connectors.remote import NoAnswerError, NotTakenError
 from central.stock.services import Condition
 from hardware_sims.platforms.insurer import Insurer as Platform
 from hardware_sims.platforms.insurer import Trouble

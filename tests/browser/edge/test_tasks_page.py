@@ -1,5 +1,8 @@
 """Returns, loans and damage at the station, by its page."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 from playwright.async_api import Browser, Page, expect
 
@@ -33,6 +36,19 @@ async def stock(ward: Ward) -> None:
     )
 
 
+@asynccontextmanager
+async def at_station(browser: Browser, ward: Ward, size: str, lang: str) -> AsyncIterator[Page]:
+    """Signed in at a station with stock."""
+    await stock(ward)
+    gun = Gun()
+    async with (
+        serve(ward, Station(ward.bench, people=ward.people, scanner=gun), devices=(gun,)) as url,
+        opened(browser, url, size=size, lang=lang) as page,
+    ):
+        await sign_in(page)
+        yield page
+
+
 async def turn_to(page: Page, name: str) -> None:
     await page.click("#tabs form:has(input[value=look_up]) button")
     await page.click(f"#side form:has(input[value={name}]) button")
@@ -57,13 +73,7 @@ def last(ward: Ward) -> Fact:
 @pytest.mark.parametrize("lang", LANGUAGES)
 @pytest.mark.parametrize("size", SIZES)
 async def test_what_was_handed_out_comes_back_once(browser: Browser, ward: Ward, size: str, lang: str) -> None:
-    await stock(ward)
-    gun = Gun()
-    async with (
-        serve(ward, Station(ward.bench, people=ward.people, scanner=gun), devices=(gun,)) as url,
-        opened(browser, url, size=size, lang=lang) as page,
-    ):
-        await sign_in(page)
+    async with at_station(browser, ward, size, lang) as page:
         await page.click("#tabs form:has(input[value=hand_out]) button")
         await page.click("#side .ticket button.main")
         await page.wait_for_selector("#verdict .verdict.done")
@@ -101,13 +111,7 @@ async def test_what_was_handed_out_comes_back_once(browser: Browser, ward: Ward,
 @pytest.mark.parametrize("lang", LANGUAGES)
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_ward_borrows_and_gives_back(browser: Browser, ward: Ward, size: str, lang: str) -> None:
-    await stock(ward)
-    gun = Gun()
-    async with (
-        serve(ward, Station(ward.bench, people=ward.people, scanner=gun), devices=(gun,)) as url,
-        opened(browser, url, size=size, lang=lang) as page,
-    ):
-        await sign_in(page)
+    async with at_station(browser, ward, size, lang) as page:
         await turn_to(page, "lend")
         await shoot(page, box_code(CEFTRIAXONE, 30))
         await page.wait_for_selector("#verdict .verdict.refused")
@@ -145,13 +149,7 @@ async def test_a_ward_borrows_and_gives_back(browser: Browser, ward: Ward, size:
 @pytest.mark.parametrize("lang", LANGUAGES)
 @pytest.mark.parametrize("size", SIZES)
 async def test_what_is_damaged_is_frozen_at_once(browser: Browser, ward: Ward, size: str, lang: str) -> None:
-    await stock(ward)
-    gun = Gun()
-    async with (
-        serve(ward, Station(ward.bench, people=ward.people, scanner=gun), devices=(gun,)) as url,
-        opened(browser, url, size=size, lang=lang) as page,
-    ):
-        await sign_in(page)
+    async with at_station(browser, ward, size, lang) as page:
         await turn_to(page, "damage")
         await picture(page, f"{size}-27-damage", lang=lang)
         await page.click("#side form:has(input[value=broken]) button")

@@ -9,9 +9,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from central.connectors.insurer import NoAnswerError, NotTakenError
 from central.connectors.msfx import CodePlatform as Connector
 from central.connectors.platform_queue import PlatformQueue
+from central.connectors.remote import NoAnswerError, NotTakenError
 from central.connectors.top import Caller, SignMethod
 from central.stock.packs import Packs
 from hardware_sims.platforms.msfx import CodePlatform, Trouble, case, seeded_troubles

@@ -13,8 +13,9 @@ from aiohttp import web
 
 from central.connectors import envelope
 from central.connectors.envelope import Institution, gap, msgid_of, read_answer, sign
-from central.connectors.insurer import Insurer, NoAnswerError, NotTakenError
+from central.connectors.insurer import Insurer
 from central.connectors.queue import RowState, SalesQueue
+from central.connectors.remote import NoAnswerError, NotTakenError
 from sync_protocol.facts import How, What
 from tests.unit.central_core.desk import NOON_US, SPLIT, WHOLE, Desk, an_order, box
 
