@@ -14,6 +14,7 @@ from aiohttp import web
 
 from central.changes import Changes
 from central.clock import Clock, HospitalTime, SystemClock
+from central.conditions import Conditions
 from central.config import Config
 from central.connectors.insurer import Insurer
 from central.connectors.msfx import CodePlatform
@@ -41,7 +42,7 @@ from central.stock.recall_items import believe, settle_recalls
 from central.stock.recall_key import open_key
 from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving, settle_notes
-from central.stock.services import Condition, Services
+from central.stock.services import Services
 from central.stock.usage import Usages, settle_usages
 from central.sync.agents import Agents
 from central.sync.comparing import Comparing
@@ -59,16 +60,12 @@ from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
 from central.sync.safe import Safe
 from central.sync.snapshots import Snapshots
-from sync_protocol.envelope import Secret, Voice, fingerprint
+from sync_protocol.envelope import Secret, Voice
 from sync_protocol.facts import SESSION_BYTES
 
 _log = structlog.get_logger("central")
 SHUTDOWN_S = 2.0
 KEY = "central.key"
-_OLDER_ADVICE = "two centrals are alive: stop this one, or restore the backup that is meant, with the clock set right"
-_REFILL_ADVICE = "bring the agents back that are waited for; orders wait meanwhile, workplaces go on"
-_KEYS_ADVICE = "two people compare each fingerprint with the one that the device shows, and accept it below"
-_REFUSED_ADVICE = "look for a second computer of this name, or for whoever has access to the broker"
 PROBE_EVERY_S = 2.0
 PAGES_ON_THE_WAY = 4
 """What else waits to leave, an ack among it, has no more rows than these before it."""
@@ -153,65 +150,26 @@ class Central:
             time=time,
             read=reader,
             pool_counts=PoolCounts(self.ledger, reader),
-            conditions=self.conditions,
+            conditions=Conditions(
+                ledger=self.ledger,
+                refill=self.refill,
+                link=self.link,
+                ingest=self.ingest,
+                inbox=self.inbox,
+                recalls=self.recalls,
+                recall_lane=self.recall_lane,
+                snapshots=self.snapshots,
+                device_keys=self.device_keys,
+                gate=self.gate,
+                insurer=self.insurer,
+                platform=self.platform,
+            ).all,
             life=self.refill.life,
             leases=desk.views,
             end_lease=desk.end,
             end_refill=lambda person: self.refill.end(f"ended by {person}"),
             shifts=config.shifts,
         )
-
-    def conditions(self) -> tuple[Condition, ...]:
-        """How each part is, with what to do where one is not well."""
-        stuck = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.ingest.stuck.items()))
-        is_full = self.inbox.is_full
-        superseded = "agents have met a newer central" if self.refill.superseded else ""
-        refilling = "the ledger was restored, and agents give back what it lacks" if self.refill.is_on else ""
-        unsigned = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.recall_lane.refused.items()))
-        recalls = self.recalls.trouble or unsigned
-        parts = [
-            Condition(part="ledger", cause=self.ledger.trouble, advice=_advice(self.ledger.trouble, "see the cause")),
-            Condition(part="life", cause=superseded, advice=_advice(superseded, _OLDER_ADVICE)),
-            Condition(part="refill", cause=refilling, advice=_advice(refilling, _REFILL_ADVICE)),
-            Condition(
-                part="broker",
-                cause=self.link.cause,
-                advice=_advice(self.link.cause, "start the broker, or correct [mqtt] url; agents keep their facts"),
-            ),
-            Condition(
-                part="ingest",
-                cause=stuck or ("more facts arrive than can be written" if is_full else ""),
-                advice=_advice(stuck or is_full, "keep the data folder of the agents named and look at the exceptions"),
-            ),
-            self._devices(),
-            Condition(
-                part="snapshots",
-                cause=self.snapshots.trouble,
-                advice=_advice(self.snapshots.trouble, "free space on the disk; agents copy row by row meanwhile"),
-            ),
-            Condition(
-                part="recalls",
-                cause=recalls,
-                advice=_advice(recalls, "put the old recall.key back, or give every agent the key of recall-key"),
-            ),
-        ]
-        if self.insurer is not None:
-            trouble = self.insurer.trouble
-            advice = _advice(trouble, "check the platform and [insurer]; rows wait and are sent by themselves")
-            parts.append(Condition(part="insurer", cause=trouble, advice=advice))
-        if self.platform is not None:
-            trouble = self.platform.trouble
-            advice = _advice(trouble, "check the code platform and [msfx]; receiving goes on box by box meanwhile")
-            parts.append(Condition(part="msfx", cause=trouble, advice=advice))
-        return tuple(parts)
-
-    def _devices(self) -> Condition:
-        """Who may not speak, and why."""
-        waiting = ", ".join(f"{device} {fingerprint(key)}" for device, key in self.device_keys.waiting)
-        if waiting:
-            return Condition(part="devices", cause=f"keys wait: {waiting}", advice=_KEYS_ADVICE)
-        refused = "; ".join(f"{device}: {cause}" for device, cause in sorted(self.gate.refused_lately.items()))
-        return Condition(part="devices", cause=refused, advice=_advice(refused, _REFUSED_ADVICE))
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[str], None]) -> None:
         """Serve until ``stop``. ``on_ready`` gets the address of the site."""
@@ -337,10 +295,6 @@ async def run(config: Config) -> None:
         await central.run(stop, on_ready=lambda address: _log.info("ready", address=address, data=str(config.data)))
     finally:
         await central.close()
-
-
-def _advice(is_needed: object, text: str) -> str:
-    return text if is_needed else ""
 
 
 _ENROLMENTS = {
