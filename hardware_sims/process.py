@@ -53,7 +53,10 @@ class ManagedProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+                env=os.environ
+                | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+                # What a unit gives it for as long as the machine is on: here gone with everything else.
+                | {"RUNTIME_DIRECTORY": str(self.log.parent.absolute())},
                 # Ctrl-C is for the demo; it then stops its processes in order.
                 start_new_session=True,
             )

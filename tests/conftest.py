@@ -1,7 +1,9 @@
 """What every test shares: the tables of functions and faults, told at the end of a run."""
 
 import importlib.util
+import os
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 
@@ -26,6 +28,14 @@ sys.set_coroutine_origin_tracking_depth(8)  # a coroutine that nobody awaited is
 def tables() -> ModuleType:
     """The module that makes the tables of functions and faults."""
     return TABLES
+
+
+_RUNTIME = tempfile.TemporaryDirectory(prefix="codepool-tests-")
+os.environ["RUNTIME_DIRECTORY"] = _RUNTIME.name  # as systemd gives agents one: nothing of theirs stays in /tmp
+
+
+def pytest_unconfigure() -> None:
+    _RUNTIME.cleanup()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
