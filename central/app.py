@@ -13,37 +13,40 @@ import structlog
 from aiohttp import web
 
 from central.changes import Changes
-from central.clock import Clock, HospitalTime, SystemClock
+from central.clock import Clock, HospitalTime
 from central.conditions import Conditions
 from central.config import Config
 from central.connectors.insurer import Insurer
 from central.connectors.msfx import CodePlatform
-from central.connectors.platform_queue import PlatformQueue, enqueue_platform_tasks
-from central.connectors.queue import SalesQueue, enqueue_sales
+from central.connectors.platform_queue import PlatformQueue
+from central.connectors.queue import SalesQueue
+from central.consequences import establish
 from central.errors import PortInUseError, StartError
 from central.keyfile import read_or_make
 from central.ledger import store
 from central.ledger.pool_counts import PoolCounts
 from central.ledger.read import open_reader
+from central.ledger.read_base_stock import Uses
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
-from central.stock.counts import check_counts
+from central.stock.base_stock import BaseStock
 from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
-from central.stock.fulfilment import settle_orders
-from central.stock.handouts import follow_hand_outs
 from central.stock.loans import Loans
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.packs import Packs
 from central.stock.people import People
+from central.stock.places import Places
 from central.stock.quarantine import Quarantine
-from central.stock.recall_items import believe, settle_recalls
 from central.stock.recall_key import open_key
 from central.stock.recalls import Recalls
-from central.stock.receiving import Receiving, settle_notes
+from central.stock.receiving import Receiving
+from central.stock.requisitions import Requisitions
+from central.stock.roles import Roles
 from central.stock.services import Services
-from central.stock.usage import Usages, settle_usages
+from central.stock.stocktake import Stocktakes
+from central.stock.usage import Usages
 from central.sync.agents import Agents
 from central.sync.comparing import Comparing
 from central.sync.early import Early
@@ -81,9 +84,7 @@ class Central:
         path = store.prepare(config.data, now_us=time.now_us())
         changes = Changes()
         self.ledger = Ledger(path, time, changes, new_session)
-        self.ledger.prepare(believe, follow_hand_outs)
-        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders)
-        self.ledger.follow(enqueue_sales, check_counts, enqueue_platform_tasks)
+        establish(self.ledger)
         self.recalls = Recalls(self.ledger, open_key(config.data))
         self.ledger.listen(self.recalls.committed)
         self.inbox = Inbox()
@@ -140,10 +141,16 @@ class Central:
             usage=Usages(self.ledger),
             masterdata=MasterData(self.ledger, people),
             people=people,
+            roles=Roles(self.ledger, people),
             exceptions=Exceptions(self.ledger),
             recalls=self.recalls,
+            places=Places(self.ledger),
+            requisitions=Requisitions(self.ledger),
             quarantine=Quarantine(self.ledger),
             loans=Loans(self.ledger),
+            stocktakes=Stocktakes(self.ledger),
+            base_stock=BaseStock(self.ledger),
+            uses=Uses(reader),
             device_keys=self.device_keys,
             sales=SalesQueue(self.ledger),
             changes=changes,
@@ -166,6 +173,7 @@ class Central:
             ).all,
             life=self.refill.life,
             leases=desk.views,
+            deciding_leases=desk.deciding,
             end_lease=desk.end,
             end_refill=lambda person: self.refill.end(f"ended by {person}"),
             shifts=config.shifts,
@@ -284,13 +292,13 @@ def new_session() -> bytes:
     return secrets.token_bytes(SESSION_BYTES)
 
 
-async def run(config: Config) -> None:
+async def run(config: Config, *, clock: Clock) -> None:
     """Run central until SIGTERM or SIGINT. Raises StartError."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    central = Central(config, clock=SystemClock(), new_session=new_session)
+    central = Central(config, clock=clock, new_session=new_session)
     try:
         await central.run(stop, on_ready=lambda address: _log.info("ready", address=address, data=str(config.data)))
     finally:

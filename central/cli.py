@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from central import app, backup, config, logs
 from central.clock import SystemClock
 from central.errors import Exit, StartError
-from central.ledger import store
+from central.ledger import garbage, store
+from central.played_time import clock_of
 from central.progress import Bar
 from central.stock.recall_key import open_key
 from sync_protocol.envelope import fingerprint
@@ -58,7 +59,7 @@ def _run_command(options: argparse.Namespace) -> int:
         case "run":
             settings = config.load(options.config)
             logs.set_up()
-            _run(settings)
+            _run(settings, options.played_time)
     return Exit.OK
 
 
@@ -82,6 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("--config", type=pathlib.Path, required=True, metavar="FILE", help="TOML file")
+        if name == "run":
+            command.add_argument(
+                "--played-time",
+                type=pathlib.Path,
+                metavar="FILE",
+                help="for simulations only: the file says what time it is",
+            )
     save = _on_folder(commands, "backup", "copy the ledger while central works, and verify the copy")
     save.add_argument("--to", type=pathlib.Path, required=True, metavar="DIR", help="folder, best of another machine")
     back = _on_folder(commands, "restore", "put a backup in the ledger's place; agents give back what it lacks")
@@ -137,10 +145,11 @@ def _migrate(settings: config.Config) -> None:
     _say(f"{path}: whole, and at the schema of this version")
 
 
-def _run(settings: config.Config) -> None:
+def _run(settings: config.Config, played: pathlib.Path | None) -> None:
     """Raises StartError; out of a task group the one that ended it."""
+    garbage.seldom()
     try:
-        asyncio.run(app.run(settings))
+        asyncio.run(app.run(settings, clock=clock_of(settings.data, played)))
     except* StartError as errors:
         raise _first(errors) from errors
 

@@ -44,6 +44,10 @@ class NotFoundError(RequestError):
     """The request names something that the ledger does not hold."""
 
 
+class ForbiddenError(RequestError):
+    """Who asks may not do this: somebody else may."""
+
+
 class BusyError(CentralError):
     """The ledger cannot take a change at the moment: nothing was changed, the same request may be sent again."""
 

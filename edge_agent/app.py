@@ -27,7 +27,7 @@ from edge_agent.safe_mode import Part, SafeMode, Starts
 from edge_agent.screens import routes
 from edge_agent.store import folder
 from edge_agent.store.folder import DataFolder
-from edge_agent.store.identity import open_identity
+from edge_agent.store.identity import Identity, open_identity
 from edge_agent.store.journal import Journal
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.pocket import Pocket, open_pocket
@@ -37,7 +37,6 @@ from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import MqttLink
 from edge_agent.sync.pruning import keep_pruned
 from edge_agent.sync.shell import SyncShell
-from edge_agent.sync.state import Identity
 from edge_agent.workflows.bench import Bench
 from edge_agent.workflows.cabinet import Cabinet
 from edge_agent.workflows.door import Settings
@@ -199,7 +198,7 @@ class Agent:
             case StationConfig() as station:
                 scanner = devices[station.scanner]
                 assert isinstance(scanner, Scanner), "the configuration was checked"
-                return Station(self._bench, people=self.people, scanner=scanner)
+                return Station(self._bench, people=self.people, scanner=scanner, machines=station.machines)
             case CabinetConfig() as cabinet:
                 settings = Settings(
                     quiet_rounds=cabinet.quiet_rounds, max_rounds=cabinet.max_rounds, round_s=cabinet.round_s
@@ -222,8 +221,9 @@ class Agent:
         if rows is not None:
             changes += [Change.STOCK] if rows.items else []
             changes += [Change.ORDERS] if rows.orders or rows.items else []
-            changes += [Change.NOTES] if rows.notes or rows.items else []
+            changes += [Change.NOTES] if rows.notes or rows.transfers or rows.items else []
             changes += [Change.PEOPLE] if rows.people else []
+            changes += [Change.VERDICTS] if rows.sheets else []
             changes += [Change.EVERYTHING] if rows.products else []
         self.notifier.publish(*changes)
 

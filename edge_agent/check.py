@@ -7,7 +7,19 @@ import msgspec
 from edge_agent.store.overlay import Overlay, as_json
 from edge_agent.store.replica import Replica
 from sync_protocol.codeform import Code
-from sync_protocol.documents import DeliveryNote, NoteState, Order, OrderState, Person, Product, Route
+from sync_protocol.documents import (
+    OPEN_ORDERS,
+    CountSheet,
+    DeliveryNote,
+    NoteState,
+    Order,
+    OrderState,
+    Person,
+    Product,
+    Route,
+    Transfer,
+    TransferState,
+)
 from sync_protocol.items import Item, Kind, State
 
 _ITEM = "SELECT body FROM item WHERE code = ?"
@@ -17,18 +29,29 @@ _AT = (
     " AND state IN (SELECT value FROM json_each(?)) AND (? = '' OR product = ?) AND (? = '' OR kind = ?))"
     " AND code > ? ORDER BY code LIMIT ?"
 )
+_PLACES = "SELECT DISTINCT location FROM place WHERE location <> '' ORDER BY location"
+_SHEETS = "SELECT body FROM count_sheet WHERE is_open ORDER BY id"
+_KEPT_AT = (
+    "SELECT DISTINCT product, kind FROM place WHERE location = ? AND state IN (SELECT value FROM json_each(?))"
+    " AND EXISTS (SELECT 1 FROM item WHERE item.place = place.id)"
+)
 _OF_ORDER = "SELECT code, body FROM item WHERE order_id = ? AND order_id <> '' ORDER BY code"
 _ORDER = "SELECT body FROM orders WHERE id = ?"
 _ORDERS = (
     "SELECT body FROM orders WHERE location = ? AND route = ? AND state IN (SELECT value FROM json_each(?))"
     " ORDER BY ordered_us, id LIMIT ?"
 )
-_HANDED_OUT = (
+_RECENT = (
     "SELECT body FROM orders WHERE location = ? AND route = ? AND state IN (SELECT value FROM json_each(?))"
     " ORDER BY ordered_us DESC, id LIMIT ?"
 )
 _NOTE = "SELECT body FROM note WHERE id = ?"
 _NOTES = "SELECT body FROM note WHERE location = ? AND state = ? ORDER BY id"
+_TRANSFER = "SELECT body FROM transfer WHERE id = ?"
+_TRANSFERS = (
+    "SELECT body FROM transfer WHERE state IN (SELECT value FROM json_each(?)) AND ? IN (source, target)"
+    " ORDER BY asked_us, id LIMIT ?"
+)
 _PRODUCT = "SELECT body FROM product WHERE id = ?"
 _PRODUCT_OF = (
     "SELECT body FROM product JOIN product_code ON product.id = product_code.product WHERE product_code.code = ?"
@@ -37,10 +60,13 @@ _PERSON = "SELECT body FROM person WHERE id = ?"
 _BADGE = "SELECT body FROM person WHERE badge = ? AND badge <> ''"
 _PAGE = 256
 MOST_ORDERS = 500
+MOST_TRANSFERS = 200
 
 _item = msgspec.msgpack.Decoder(Item).decode
 _order = msgspec.msgpack.Decoder(Order).decode
 _note = msgspec.msgpack.Decoder(DeliveryNote).decode
+_transfer = msgspec.msgpack.Decoder(Transfer).decode
+_sheet = msgspec.msgpack.Decoder(CountSheet).decode
 _product = msgspec.msgpack.Decoder(Product).decode
 _person = msgspec.msgpack.Decoder(Person).decode
 
@@ -57,6 +83,11 @@ class Stock:
     def version(self) -> int:
         """Ledger version of the replica that answers are read from."""
         return self._replica.version
+
+    @property
+    def shows_own_facts(self) -> bool:
+        """Of some items the replica does not show yet what was done here."""
+        return not self._overlay.is_empty
 
     @property
     def age_s(self) -> float | None:
@@ -102,6 +133,10 @@ class Stock:
             after = rows[-1][0]
         return sorted(own + found, key=lambda item: item.code)[:limit]
 
+    def own_items_at(self, location: str, *, states: Collection[State], limit: int) -> list[Item]:
+        """Only those that this place's own facts brought there, as long as central has not said so."""
+        return self._overlay.at(location, states=states, limit=limit)
+
     def items_of_order(self, order_id: str) -> list[Item]:
         """Items locked to an order or dispensed for it, by code."""
         own = self._overlay.of_order(order_id)
@@ -115,22 +150,35 @@ class Stock:
         self, *, location: str, route: Route, states: Collection[OrderState], limit: int = MOST_ORDERS
     ) -> list[Order]:
         """Oldest first. An order that was dispensed here counts as dispensed before central has said so."""
-        live = set(states) | ({OrderState.LOCKED, OrderState.PART_LOCKED, OrderState.WAITING} if states else set())
+        live = set(states) | (set(OPEN_ORDERS) if states else set())
         rows = self._replica.query(_ORDERS, location, route, as_json(live), limit)
         believed = (self._believed_order(_order(body)) for (body,) in rows)
         return [order for order in believed if order.state in states]
 
-    def handed_out(self, *, location: str, limit: int) -> list[Order]:
-        """Orders that were handed out here, or of which a part was, by whatever machine: the newest first."""
+    def recent_orders(self, *, location: str, limit: int) -> list[Order]:
+        """Orders of this place that were not cancelled, open or done, by whatever machine: the newest first."""
         states = as_json(state for state in OrderState if state is not OrderState.CANCELLED)
-        rows = [row for route in Route for row in self._replica.query(_HANDED_OUT, location, route, states, limit)]
+        rows = [row for route in Route for row in self._replica.query(_RECENT, location, route, states, limit)]
         orders = sorted((_order(body) for (body,) in rows), key=lambda order: order.ordered_us, reverse=True)
         return orders[:limit]
 
     def wards(self, *, location: str) -> list[str]:
         """Wards of the orders of late, by name."""
-        orders = self.handed_out(location=location, limit=MOST_ORDERS)
+        orders = self.recent_orders(location=location, limit=MOST_ORDERS)
         return sorted({order.ward for order in orders if order.ward})
+
+    def places(self) -> list[str]:
+        """Every place that something is or was booked at, by name."""
+        return [place for (place,) in self._replica.query(_PLACES)]
+
+    def sheets(self) -> list[CountSheet]:
+        """Open stocktakes, the oldest first."""
+        return [_sheet(body) for (body,) in self._replica.query(_SHEETS)]
+
+    def kept_at(self, location: str, *, states: Collection[State]) -> set[tuple[str, Kind]]:
+        """Products and kinds of what is booked at a place; also one that has just been booked away here."""
+        rows = self._replica.query(_KEPT_AT, location, as_json(states))
+        return {(product, Kind(kind)) for product, kind in rows} | self._overlay.kept_at(location, states=states)
 
     def note(self, note_id: str) -> DeliveryNote | None:
         rows = self._replica.query(_NOTE, note_id)
@@ -141,6 +189,16 @@ class Stock:
         stored = [state] if state is NoteState.EXPECTED else list(NoteState)
         rows = [row for each in stored for row in self._replica.query(_NOTES, location, each)]
         return [note for note in (self._believed_note(_note(body)) for (body,) in rows) if note.state is state]
+
+    def transfer(self, transfer_id: str) -> Transfer | None:
+        """A requisition or transfer as central said it last: what was issued here since then is not in it."""
+        rows = self._replica.query(_TRANSFER, transfer_id)
+        return _transfer(rows[0][0]) if rows else None
+
+    def transfers(self, *, location: str, states: Collection[TransferState]) -> list[Transfer]:
+        """Those to and from a place, oldest first."""
+        rows = self._replica.query(_TRANSFERS, as_json(states), location, MOST_TRANSFERS)
+        return [_transfer(body) for (body,) in rows]
 
     def product(self, product_id: str) -> Product | None:
         rows = self._replica.query(_PRODUCT, product_id)

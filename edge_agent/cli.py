@@ -15,6 +15,7 @@ from edge_agent import app, logs
 from edge_agent.clock import SystemClock, fresh_session
 from edge_agent.config import Config, load
 from edge_agent.errors import EdgeError, Exit
+from edge_agent.played_time import clock_of
 from edge_agent.store.identity import open_identity
 from edge_agent.store.salvage import salvage
 from edge_agent.store.status import read_status
@@ -59,6 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, said in (("run", "run the agent until it is stopped"), ("check-config", "name every mistake")):
         command = commands.add_parser(name, help=said, description=said)
         command.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, in TOML")
+        if name == "run":
+            command.add_argument(
+                "--played-time", type=Path, metavar="FILE", help="for simulations only: the file says what time it is"
+            )
     status = commands.add_parser("status", help="say what is not in the ledger yet, also while an agent runs")
     status.add_argument("--data", type=Path, required=True, metavar="DIR", help="the agent's data folder")
     status.add_argument("--json", action="store_true", help="for programs")
@@ -77,7 +82,7 @@ def _run_command(chosen: argparse.Namespace) -> Exit:
         case "run":
             logs.configure()
             config = load(chosen.config)
-            asyncio.run(_serve(config))
+            asyncio.run(_serve(config, chosen.played_time))
         case "check-config":
             config = load(chosen.config)
             _say(f"{chosen.config}: no mistakes; {len(config.devices)} devices")
@@ -92,12 +97,13 @@ def _run_command(chosen: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, played: Path | None) -> None:
+    clock = clock_of(Path(config.agent.data), played)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await app.run(config, clock=SystemClock(), session=fresh_session(), random=SystemRandom(), stop=stop)
+    await app.run(config, clock=clock, session=fresh_session(), random=SystemRandom(), stop=stop)
 
 
 def _say(text: str) -> None:

@@ -25,6 +25,7 @@ from sync_protocol.topics import MAX_DEVICE
 Name = Annotated[str, msgspec.Meta(pattern=rf"\A[a-z0-9-]{{1,{MAX_DEVICE}}}\Z", description="1 to 64 of a-z, 0-9, -")]
 Place = Annotated[str, msgspec.Meta(min_length=1, max_length=64, description="a text of 1 to 64 characters")]
 Key = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9+/]{43}=\Z")]
+Token = Annotated[str, msgspec.Meta(min_length=16, max_length=256)]
 Hours = Annotated[float, msgspec.Meta(ge=0, le=8_760, description="0 to 8760 hours", examples=[24])]
 Workplace = Literal["station", "cabinet", "packager"]
 
@@ -123,6 +124,14 @@ class DeviceHead(msgspec.Struct, frozen=True, kw_only=True):
 
 class StationConfig(msgspec.Struct, frozen=True, kw_only=True):
     scanner: Annotated[Name, msgspec.Meta(examples=["scanner-1"])]
+    machines: Annotated[
+        dict[Name, Token],
+        msgspec.Meta(
+            description="names, each with a token of 16 characters or more",
+            examples=[{"adc-1": "(a long random text)"}],
+        ),
+    ] = msgspec.field(default_factory=dict)
+    """A12: automated dispensing cabinets at this place, whose programs say at ``POST /vends`` what they have vended."""
 
 
 class CabinetConfig(msgspec.Struct, frozen=True, kw_only=True):

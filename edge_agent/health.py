@@ -45,6 +45,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the replica was known to be up to date; None: never."""
     is_connected: bool
     """Broker and central both answer."""
+    shows_own_facts: bool
+    """Items are shown as this device's own facts left them: the ledger's word for them is on its way."""
     cause: str
     """Why not, or what a person must look at; empty if all is well."""
     devices: tuple[DeviceHealth, ...]
@@ -94,7 +96,7 @@ class Health:
 
     def snapshot(self) -> HealthReport:
         """Raises StoreError if the journal cannot be read."""
-        open_facts = waiting(self._journal)
+        open_facts = waiting(self._journal, self._sync.acked)
         oldest_s = None if open_facts.since_us is None else max(0.0, (self._now_us() - open_facts.since_us) / 1e6)
         sync = self._sync
         cause = self._journal.trouble or sync.alarm or sync.store_trouble
@@ -111,6 +113,7 @@ class Health:
             replica_latest=max(self._stock.version, sync.latest),
             replica_age_s=self._stock.age_s,
             is_connected=sync.is_connected and sync.is_welcome,
+            shows_own_facts=self._stock.shows_own_facts,
             cause=cause,
             devices=tuple(device.health for device in self._devices),
             recent_refusals=tuple(self._recorder.recent_refusals),

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 import msgspec
 
 from drivers.readings import Scan, ScanFlaw, TagRound
+from sync_protocol.codeform import shown
 from sync_protocol.codes import Code, Entry, parse_scan
 from sync_protocol.epc import parse_epc
 from sync_protocol.errors import CodeFlaw, CodeRefused
 from sync_protocol.facts import Certificate
 
+_SHOWN = 64
 _FLAWS: Mapping[ScanFlaw, tuple[CodeFlaw, str, str]] = {
     ScanFlaw.EMPTY: (CodeFlaw.EMPTY, "a code", "scan again"),
     ScanFlaw.TOO_LONG: (
@@ -38,6 +40,17 @@ def code_of_scan(scan: Scan, *, today: dt.date) -> Code:
 def code_of_entry(text: str, *, today: dt.date) -> Code:
     """The one code that a person typed. Raises CodeRefused."""
     return parse_scan(text.encode("utf-8", "surrogatepass"), entry=Entry.KEYBOARD, today=today)
+
+
+def text_of(data: bytes) -> str:
+    """What a scanner sent, as a text that can be looked up."""
+    return data.decode("ascii", "replace").strip()
+
+
+def legible(data: bytes) -> str:
+    """The same, as any screen can show it."""
+    text = data.decode("latin-1")
+    return text if text.isascii() and text.isprintable() and len(text) <= _SHOWN else shown(text)
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -5,7 +5,6 @@ that of two who want the same item exactly one gets it, and what the others beli
 """
 
 import asyncio
-import copy
 from collections import ChainMap, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -20,11 +19,13 @@ from edge_agent.rights import Rights, needed, opened_by
 from edge_agent.store.folder import DataFolder
 from edge_agent.store.journal import Journal, Touched
 from edge_agent.store.recalls import HeldRecalls
-from sync_protocol.codec import encode_fact
+from edge_agent.store.sheets import HeldSheets
+from sync_protocol.codec import decode_fact, encode_fact
 from sync_protocol.conservation import imbalance
 from sync_protocol.degraded import DEFAULT_POLICY, Allowance, Class, Policy
 from sync_protocol.facts import Fact, FactId, Moment, What
 from sync_protocol.items import Item, State
+from sync_protocol.leases import MAY_NEED_RIGHT, spent
 from sync_protocol.lifecycle import Refusal, fold, recalled
 from sync_protocol.recalls import NO_RECALLS, Recalled
 
@@ -33,6 +34,7 @@ __all__ = ["Recorded", "Recorder", "Refused"]
 GROUP = 64
 """Calls that share one commit; past 64 there is nothing to win (performance.md)."""
 REMEMBERED = 20
+_LAST = "SELECT body FROM fact ORDER BY position DESC LIMIT ?"
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.recorder")
 
@@ -76,6 +78,7 @@ class Recorder:
         self._journal = journal
         self.recalls = HeldRecalls(journal)
         """In force in every check, from the first one on (REQ-07)."""
+        self.sheets = HeldSheets(journal)
         self.degraded = Degraded(policy, stock)
         self._stock = stock
         self._watch = watch
@@ -92,6 +95,11 @@ class Recorder:
     def moment(self) -> Moment:
         return self._watch.moment()
 
+    def last(self, limit: int) -> list[Fact]:
+        """The facts of this device that were written last, oldest first, as far as they are kept."""
+        rows = self._journal.query(_LAST, limit)
+        return [decode_fact(body) for (body,) in reversed(rows)]
+
     def listen(self, listener: Callable[[Sequence[Item]], None]) -> None:
         """``listener`` is told of the items changed by every commit, after it."""
         self._listeners.append(listener)
@@ -103,7 +111,8 @@ class Recorder:
 
         Raises Refused if one does not fit, StoreError if the disk did not take them: then nothing counts as recorded.
         """
-        await self.rights.obtain(needed(facts, self._stock.items({code for fact in facts for code in fact.codes})))
+        if not MAY_NEED_RIGHT.isdisjoint([fact.what for fact in facts]):
+            await self.rights.obtain(needed(facts, self._stock.items({code for fact in facts for code in fact.codes})))
         return await self._enqueue(facts, is_physical=False)
 
     async def observe(self, *facts: Fact) -> Recorded:
@@ -194,7 +203,8 @@ class Recorder:
             if degraded:
                 stale_s, too_old = self.degraded.judge(fact, known, degraded)
                 staged.refusals.extend(() if call.is_physical else too_old)
-            staged.facts.append(_stamped(fact, version, stale_s))
+            # What was done on paper was done by what was printed there.
+            staged.facts.append(_stamped(fact, fact.checked_at if fact.paper else version, stale_s))
             staged.refusals += outcome.refusals
             for item in outcome.items:
                 own[item.code] = item
@@ -210,8 +220,10 @@ class Recorder:
             touched |= staged.touched
         bodies = [encode_fact(fact) for staged in group for fact in staged.facts]
         facts = [fact for staged in group for fact in staged.facts]
-        ids = self._journal.commit(bodies, touched.values(), self.rights.change_by(facts))
-        self.rights.used(facts)
+        papers = [(index, fact.paper) for index, fact in enumerate(facts) if fact.paper is not None]
+        spending = [spent(fact) for fact in facts]
+        ids = self._journal.commit(bodies, touched.values(), self.rights.change_by(spending), papers)
+        self.rights.used(spending)
         first = 0
         for staged in group:
             after = first + len(staged.facts)
@@ -231,7 +243,7 @@ def _stamped(fact: Fact, version: int, stale_s: int) -> Fact:
 
     A copy: validating all of it again costs more than the check.
     """
-    stamped = copy.copy(fact)
+    stamped: Fact = fact.__copy__()  # type: ignore[attr-defined]  # every msgspec.Struct has it
     msgspec.structs.force_setattr(stamped, "checked_at", version)
     if stale_s:
         msgspec.structs.force_setattr(stamped, "stale_s", stale_s)

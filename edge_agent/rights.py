@@ -12,7 +12,7 @@ from edge_agent.store.leased import LeaseChange
 from edge_agent.store.pocket import Note, Pocket
 from sync_protocol.facts import Fact, What
 from sync_protocol.items import Item
-from sync_protocol.leases import needs_right, spent
+from sync_protocol.leases import MAY_NEED_RIGHT, Spent, needs_right
 from sync_protocol.lifecycle import Reason, Refusal
 from sync_protocol.machines.holding import Holding, Used
 from sync_protocol.subcode import sub_codes
@@ -54,7 +54,7 @@ class Rights:
 
     def refusals(self, fact: Fact, items: Mapping[str, Item], opened: Mapping[str, str]) -> list[Refusal]:
         """Codes that another agent may be issuing. ``opened``: units made by facts before this one, by their box."""
-        if fact.is_provisional:
+        if fact.is_provisional or fact.what not in MAY_NEED_RIGHT:
             return []
         now_us = self._now_us()
         return [
@@ -67,6 +67,8 @@ class Rights:
         """Ask central for what is not held. Whether all of it may be issued now."""
         if self._want is None:
             return not self._missing(codes)
+        if not self._missing(codes):
+            return True
         self._withheld.clear()
         try:
             async with asyncio.timeout(WAIT_S):
@@ -88,12 +90,11 @@ class Rights:
         self._withheld.update(withheld)
         self._changed.set()
 
-    def change_by(self, facts: Iterable[Fact]) -> LeaseChange:
+    def change_by(self, spending: Iterable[Spent]) -> LeaseChange:
         """What facts that are about to be written do to the lease."""
         added: set[str] = set()
         removed: list[str] = []
-        for fact in facts:
-            what = spent(fact)
+        for what in spending:
             for box, units in what.opened:
                 if self.holding.has(box):
                     removed.append(box)
@@ -102,12 +103,16 @@ class Rights:
             added.difference_update(what.ended)
         return LeaseChange(added=tuple(sorted(added)), removed=tuple(removed))
 
-    def used(self, facts: Iterable[Fact]) -> None:
+    def used(self, spending: Iterable[Spent]) -> None:
         """These are written."""
-        for fact in facts:
-            what = spent(fact)
-            if what.ended or what.opened:
-                self.holding.handle(Used(ended=what.ended, opened=what.opened))
+        ended: list[str] = []
+        for what in spending:
+            ended += what.ended
+            if what.opened:
+                self.holding.handle(Used(ended=tuple(ended), opened=what.opened))
+                ended.clear()
+        if ended:
+            self.holding.handle(Used(ended=tuple(ended)))
         self.noted()
 
     def _to_ask_for(self, codes: Iterable[str]) -> list[str]:

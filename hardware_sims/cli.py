@@ -16,6 +16,7 @@ from hardware_sims import bench
 from hardware_sims.books.papers import PaperError
 from hardware_sims.books.report import check, table
 from hardware_sims.broker import Brand, BrokerMissingError
+from hardware_sims.month import command as month_command
 from hardware_sims.platforms.hospital import HospitalError
 from hardware_sims.process import ProcessDiedError
 from hardware_sims.scenarios.demo import Demo, play
@@ -87,6 +88,8 @@ def _run(options: argparse.Namespace) -> int:
             return _books(options.dir, options.json)
         case "soak":
             return command.soak(options, _say)
+        case "month":
+            return month_command.month(options, _say)
         case _:
             with contextlib.suppress(*_ENOUGH):
                 asyncio.run(_device(options))
@@ -165,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     books.add_argument("--dir", type=Path, required=True, metavar="DIR", help="the folder that 'demo' played in")
     books.add_argument("--json", type=Path, metavar="FILE", help="write the books as JSON")
     command.add_options(commands)
+    month_command.add_options(commands)
     _add_devices(commands)
     return parser
 

@@ -15,14 +15,26 @@ _ANSWER = aiohttp.ClientTimeout(total=5)
 
 
 class Program(ManagedProcess):
-    """``command``: codepool-central or codepool-edge, run with the configuration file ``settings``."""
+    """``command``: codepool-central or codepool-edge, run with the configuration file ``settings``.
+
+    ``played_time``: the file that says what time it is for the program; None: the machine's clock does.
+    """
 
     def __init__(
-        self, name: str, command: str, *, settings: Path, log: Path, url: str, http: aiohttp.ClientSession
+        self,
+        name: str,
+        command: str,
+        *,
+        settings: Path,
+        log: Path,
+        url: str,
+        http: aiohttp.ClientSession,
+        played_time: Path | None = None,
     ) -> None:
         # The command that was installed with this one, whatever the PATH says.
         program = str(Path(sys.executable).with_name(command))
-        super().__init__(name, [program, "run", "--config", str(settings)], log)
+        played = [] if played_time is None else ["--played-time", str(played_time)]
+        super().__init__(name, [program, "run", "--config", str(settings), *played], log)
         self.url = url
         self._http = http
 

@@ -1,7 +1,7 @@
 """The configuration files of the demo's programs, written as a hospital's technician would write them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -74,8 +74,11 @@ class Workplace(msgspec.Struct, frozen=True, kw_only=True):
     devices: str
 
 
-def station(location: str, *, scanner: str) -> Workplace:
-    return Workplace(kind="station", location=location, devices=_STATION.format(url=_text(scanner)))
+def station(location: str, *, scanner: str, machines: Mapping[str, str] | None = None) -> Workplace:
+    """``machines``: tokens, by name, of the programs that say what they have vended there."""
+    tokens = ", ".join(f"{name} = {_text(token)}" for name, token in (machines or {}).items())
+    devices = _STATION.format(url=_text(scanner)) + (f"machines = {{ {tokens} }}\n" if tokens else "")
+    return Workplace(kind="station", location=location, devices=devices)
 
 
 def cabinet(location: str, *, lock_board: str, reader_port: int) -> Workplace:
@@ -104,8 +107,10 @@ def workplace_settings(
     language: str,
     recall_keys: Sequence[str] = (),
     site: str = "",
+    lease_items: int | None = None,
 ) -> str:
-    """``recall_keys``: public keys of the recalls that the agent believes."""
+    """``recall_keys``: public keys of the recalls that it believes. ``lease_items`` None: the agent's default."""
+    lease = "" if lease_items is None else f"lease_items = {lease_items}\n"
     keys = f"recall_keys = {json.dumps(list(recall_keys))}\n" if recall_keys else ""
     return f"""\
 [agent]
@@ -115,7 +120,7 @@ workplace = {_text(workplace.kind)}
 data = {_text(data)}
 zone = "Asia/Shanghai"
 reserve_mb = 1
-
+{lease}
 [central]
 mqtt = {_text(mqtt)}
 url = {_text(site)}

@@ -7,8 +7,11 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import groupby
+from typing import Self
 
 import msgspec
+
+from sync_protocol.items import Item
 
 
 class Free(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -18,6 +21,10 @@ class Free(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     lot: str
     expiry: dt.date
     box: str = ""
+
+    @classmethod
+    def of(cls, item: Item) -> Self:
+        return cls(code=item.code, lot=item.lot, expiry=item.expiry, box=item.box)
 
 
 class Rule(StrEnum):

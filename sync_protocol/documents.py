@@ -1,11 +1,11 @@
-"""Documents and master data that central keeps and agents copy: orders, delivery notes, products, people."""
+"""Documents and master data that central keeps and agents copy: orders, notes, transfers, count sheets, people."""
 
 import datetime as dt
 from enum import StrEnum
 
 import msgspec
 
-from sync_protocol.items import Kind
+from sync_protocol.items import Item, Kind
 
 
 class Route(StrEnum):
@@ -52,12 +52,18 @@ class OrderKind(StrEnum):
     DISCHARGE = "discharge"
 
 
+BY_URGENCY = (OrderKind.STAT, OrderKind.DISCHARGE, OrderKind.LONG_TERM)
+
+
 class OrderState(StrEnum):
     WAITING = "waiting"
     PART_LOCKED = "part_locked"
     LOCKED = "locked"
     DISPENSED = "dispensed"
     CANCELLED = "cancelled"
+
+
+OPEN_ORDERS = (OrderState.WAITING, OrderState.PART_LOCKED, OrderState.LOCKED)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -121,6 +127,92 @@ class DeliveryNote(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     @property
     def codes(self) -> tuple[str, ...]:
         return tuple(code for line in self.lines for code in line.codes)
+
+
+class TransferKind(StrEnum):
+    REQUISITION = "requisition"
+    """请领: a place asks the store one level up."""
+    TRANSFER = "transfer"
+    """调拨: between places of one level."""
+
+
+class TransferState(StrEnum):
+    ASKED = "asked"
+    PART_ISSUED = "part_issued"
+    ISSUED = "issued"
+    """Nothing more is to be issued, and not all has arrived."""
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+OPEN_TRANSFERS = (TransferState.ASKED, TransferState.PART_ISSUED)
+"""Something is still to be issued."""
+
+
+class TransferLine(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """``quantity`` items of ``kind`` were asked for; 0: nobody asked. ``codes``: issued so far, by the ledger."""
+
+    product: str
+    kind: Kind
+    quantity: int
+    codes: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> int:
+        """How many are still to be issued."""
+        return max(0, self.quantity - len(self.codes))
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A requisition or a transfer: what ``source`` is to issue to ``target``. ``is_closed``: nothing more of it."""
+
+    id: str
+    kind: TransferKind
+    source: str
+    target: str
+    state: TransferState
+    lines: tuple[TransferLine, ...]
+    asked_us: int
+    asked_by: str
+    is_closed: bool = False
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        return tuple(code for line in self.lines for code in line.codes)
+
+    @property
+    def is_full(self) -> bool:
+        return self.is_closed or not any(line.open for line in self.lines)
+
+    def has_on_the_way(self, item: Item) -> bool:
+        return item.document == self.id and item.is_on_the_way
+
+    def follow(self, *, on_the_way: int) -> "Transfer":
+        """With the state that its codes make it, ``on_the_way`` of which have not arrived."""
+        if not self.is_full:
+            state = TransferState.PART_ISSUED if self.codes else TransferState.ASKED
+        elif on_the_way:
+            state = TransferState.ISSUED
+        else:
+            state = TransferState.DONE if self.codes else TransferState.CANCELLED
+        return msgspec.structs.replace(self, state=state)
+
+
+class CountLine(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One product in one form at one place that is still to be counted. ``counted_by``: who must not count it again."""
+
+    location: str
+    product: str
+    kind: Kind
+    counted_by: tuple[str, ...] = ()
+
+
+class CountSheet(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A stocktake as workplaces know it: blind, without any figure. ``lines``: those that are still to be counted."""
+
+    id: str
+    is_open: bool
+    lines: tuple[CountLine, ...] = ()
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

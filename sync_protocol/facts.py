@@ -12,6 +12,9 @@ MAX_CODES = 2_000
 MAX_UNITS = 9_999
 MAX_TEXT = 256
 SESSION_BYTES = 16
+UNDONE = "undone"
+"""Reason of a return or giving back that undoes the step before it: nothing had been given after all."""
+_NO_CODE = "no-code:"
 _DAY_1970 = dt.date(1970, 1, 1).toordinal()
 _DAY_US = 86_400_000_000
 _TEXTS = ("operator", "witness", "location", "document", "order", "source", "product", "lot", "reason")
@@ -72,9 +75,14 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=Tru
     zone_min: int = 480
     """Minutes east of UTC of the hospital's civil time: an expiry date is a local date."""
 
+    @property
+    def corrected_us(self) -> int:
+        """UTC microseconds since 1970, by the offset where one is known."""
+        return self.wall_us + (self.offset_us or 0)
+
     def local_date(self) -> dt.date:
         """Civil date in the hospital, corrected by the offset where one is known."""
-        us = self.wall_us + (self.offset_us or 0) + self.zone_min * 60_000_000
+        us = self.corrected_us + self.zone_min * 60_000_000
         return dt.date.fromordinal(_DAY_1970 + us // _DAY_US)
 
 
@@ -85,6 +93,23 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_lik
     tags: int
     hits: int
     quiet_rounds: int
+
+
+class Paper(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
+    """The line of a printed sheet that a fact was written on when it happened; who scanned it back, and when (A22)."""
+
+    sheet: str
+    line: int
+    by: str
+    at_us: int
+
+    def __post_init__(self) -> None:
+        for name in ("sheet", "by"):
+            text = getattr(self, name)
+            if not 1 <= len(text) <= MAX_TEXT:
+                raise FactError(f"paper.{name}", f"{len(text)} characters", f"1 to {MAX_TEXT}")
+        if self.line < 1:
+            raise FactError("paper.line", str(self.line), "1 or more")
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
@@ -115,19 +140,22 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True)
     reason: str = ""
     is_controlled: bool = False
     checked_at: int = 0
-    """Replica version that the local check read; 0: recorded by central."""
+    """Replica version that the local check read, or that the paper was printed from; 0: recorded by central."""
     certificate: Certificate | None = None
     kind: Kind | None = None
-    """Announced: whether the codes are boxes or pieces."""
-    is_provisional: bool = False
-    """Issued in an emergency, without the right to: it needs a reason and a second person (REQ-08)."""
+    """Announced: whether the codes are boxes or pieces. Counted: of what kind the objects are that a person counted by
+    hand; their number is in ``units``, and no codes means that none was scanned."""
     stale_s: int = 0
     """X09: seconds since the replica of the check was known to be up to date, where that is more than the policy lets
     pass unmarked; 0: it is not."""
+    is_provisional: bool = False
+    """Issued in an emergency, without the right to: it needs a reason and a second person (REQ-08)."""
+    paper: Paper | None = None
+    """Written by hand while it could not be recorded: moment, operator and witness are those of the sheet (A22)."""
 
     def __post_init__(self) -> None:
         codes = self.codes
-        if not 1 <= len(codes) <= MAX_CODES:
+        if not 1 <= len(codes) <= MAX_CODES and not (self.is_hand_count and not codes):
             raise FactError("codes", f"{len(codes)} codes", f"1 to {MAX_CODES} codes; split the fact")
         if len(codes) > 1 and len(set(codes)) != len(codes):
             raise FactError("codes", "a code twice", "each code once in a fact")
@@ -142,6 +170,21 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True)
             raise FactError("units", str(self.units), f"0 to {MAX_UNITS}")
         if "" in codes:
             raise FactError("codes", "an empty code", "canonical codes")
+
+    @property
+    def recorded_us(self) -> int:
+        """When its device wrote it down, by the clock of that: long after it happened if it was on paper before."""
+        return self.paper.at_us if self.paper is not None else self.at.wall_us
+
+    @property
+    def is_hand_count(self) -> bool:
+        """Whether a person counted the objects of one product and kind at a place, besides scanning their codes."""
+        return self.what is What.COUNTED and self.kind is not None and bool(self.product and self.location)
+
+    @property
+    def undoes_hand_out(self) -> bool:
+        """Whether its order waits as before. Any other return leaves an order that came to its end there."""
+        return self.what is What.RETURNED and self.reason == UNDONE and bool(self.order)
 
     def _refuse_long_text(self) -> None:
         for name in _TEXTS:
@@ -193,3 +236,16 @@ class SealedFact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like
     id: FactId
     body: bytes
     hash: bytes
+
+
+def no_codes(whose: str, count: int) -> tuple[str, ...]:
+    """Marks in the place of codes that are missing: what went out, and nobody had brought in by a scan.
+
+    They stand behind the codes of a fact.
+    """
+    return tuple(f"{_NO_CODE}{whose}:{number}" for number in range(1, count + 1))
+
+
+def is_coded(code: str) -> bool:
+    """Whether it is a code, not a mark in its place."""
+    return not code.startswith(_NO_CODE)

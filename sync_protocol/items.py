@@ -66,3 +66,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True)
     @property
     def is_final(self) -> bool:
         return self.state in FINAL
+
+    @property
+    def is_on_the_way(self) -> bool:
+        """Issued by one place and not received by the other, even if it was frozen meanwhile."""
+        return (self.before if self.state is State.FROZEN else self.state) is State.IN_TRANSIT

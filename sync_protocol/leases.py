@@ -6,8 +6,8 @@ happen is recorded whoever saw it. Both sides follow the same facts, so that bot
 
 import msgspec
 
-from sync_protocol.facts import Fact, What
-from sync_protocol.items import Item, State
+from sync_protocol.facts import Fact, What, is_coded
+from sync_protocol.items import Item, Kind, State
 from sync_protocol.subcode import sub_codes
 
 MOST_HELD = 4_000
@@ -16,6 +16,7 @@ MOST_HELD = 4_000
 LEASABLE = frozenset({State.IN_STOCK, State.LOCKED})
 OUT = frozenset({State.TAKEN, State.LENT, State.DISPENSED, State.RETURNED_TO_SUPPLIER, State.ABNORMAL})
 NEEDS_RIGHT = frozenset({What.LOCKED, What.UNLOCKED, What.DISPENSED, What.LENT})
+MAY_NEED_RIGHT = NEEDS_RIGHT | {What.TRANSFERRED_OUT}
 _ENDS = frozenset({What.DISPENSED, What.LENT, What.TAKEN, What.TRANSFERRED_OUT, What.SENT_BACK, What.WRITTEN_OFF})
 
 
@@ -31,11 +32,21 @@ NOTHING = Spent()
 
 
 def needs_right(fact: Fact, item: Item | None) -> bool:
-    """Whether only the item's holder may say this. What already left the stock was somebody's right before."""
-    return fact.what in NEEDS_RIGHT and item is not None and item.state in LEASABLE
+    """Whether only the item's holder may say this. What already left the stock was somebody's right before.
+
+    A box that is sent to another place is in the hands of whoever says so. Units have no label: which of them went is
+    decided by the books.
+    """
+    if item is None or item.state not in LEASABLE:
+        return False
+    return fact.what in NEEDS_RIGHT or (fact.what is What.TRANSFERRED_OUT and item.kind is Kind.UNIT)
 
 
 def spent(fact: Fact) -> Spent:
     if fact.what is What.PRESCANNED:
         return Spent(opened=tuple((code, sub_codes(code, fact.units)) for code in fact.codes))
-    return Spent(ended=fact.codes) if fact.what in _ENDS else NOTHING
+    if fact.what not in _ENDS:
+        return NOTHING
+    codes = fact.codes
+    # Marks stand behind the codes.
+    return Spent(ended=codes if is_coded(codes[-1]) else tuple(filter(is_coded, codes)))

@@ -43,6 +43,8 @@ class Reason(StrEnum):
     OLD_COPY_SECOND_PERSON = "old_copy_second_person"
     ISSUED_TWICE = "issued_twice"
     """Issued in an emergency, and by its holder too: both stand, a person looks (REQ-08)."""
+    OVERTAKEN = "overtaken"
+    """Fits, but others had it out and back since its device last knew of it: it stands, a person looks."""
     NO_EMERGENCY = "no_emergency"
     """An issue without the right to it, and without a reason or a second person."""
     LEASED = "leased"
@@ -146,8 +148,19 @@ MOVES: Mapping[What, Move] = {
 
 # An expired item may be moved about, counted and written off, but nobody may plan it for a patient or issue it.
 REFUSED_WHEN_EXPIRED = frozenset({What.PRESCANNED, What.LOCKED, What.DISPENSED, What.LENT})
-# Two different people for a controlled drug (麻精药品): whenever it leaves the stock for good or for a while.
-NEEDS_WITNESS = frozenset({What.DISPENSED, What.LENT, What.WRITTEN_OFF, What.SENT_BACK, What.TAKEN})
+# Two different people for a controlled drug (麻精药品): whenever it leaves the stock of a place, for good or for a
+# while, and when it comes from another.
+NEEDS_WITNESS = frozenset(
+    {
+        What.DISPENSED,
+        What.LENT,
+        What.WRITTEN_OFF,
+        What.SENT_BACK,
+        What.TAKEN,
+        What.TRANSFERRED_OUT,
+        What.TRANSFERRED_IN,
+    }
+)
 _ISSUED = frozenset({State.DISPENSED, State.LENT, State.TAKEN})
 _NAMES_ITS_ORDER = frozenset({What.UNLOCKED, What.PACKED, What.RETURNED})
 _LOOKS_AT_ORDER = _NAMES_ITS_ORDER | {What.DISPENSED}

@@ -3,7 +3,7 @@
 import msgspec
 
 from sync_protocol.chain import SessionStart
-from sync_protocol.documents import DeliveryNote, Order, Person, Product, Route
+from sync_protocol.documents import CountSheet, DeliveryNote, Order, Person, Product, Route, Transfer
 from sync_protocol.facts import FactId
 from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
@@ -147,10 +147,12 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     notes: tuple[DeliveryNote, ...] = ()
     products: tuple[Product, ...] = ()
     people: tuple[Person, ...] = ()
+    sheets: tuple[CountSheet, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
 
     @property
     def count(self) -> int:
-        return len(self.items) + len(self.orders) + len(self.notes) + len(self.products) + len(self.people)
+        return sum(len(rows) for rows in msgspec.structs.astuple(self))
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="delta"):

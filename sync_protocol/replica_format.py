@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from sync_protocol.documents import Order
+from sync_protocol.documents import Order, Transfer
 from sync_protocol.items import Item
 from sync_protocol.messages import Rows
 
-VERSION = 3
+VERSION = 5
 """The ``user_version`` of the file."""
 APPLICATION = 0x63706C72
 """The ``application_id`` of the file: "cplr"."""
@@ -55,6 +55,13 @@ TABLES = (
     ) STRICT
     """,
     "CREATE TABLE note(id TEXT PRIMARY KEY, body BLOB NOT NULL, location TEXT NOT NULL, state TEXT NOT NULL) STRICT",
+    """
+    CREATE TABLE transfer(
+        id TEXT PRIMARY KEY, body BLOB NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL, state TEXT NOT NULL,
+        asked_us INTEGER NOT NULL
+    ) STRICT
+    """,
+    "CREATE TABLE count_sheet(id TEXT PRIMARY KEY, body BLOB NOT NULL, is_open INTEGER NOT NULL) STRICT",
     "CREATE TABLE product(id TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT",
     "CREATE TABLE product_code(code TEXT PRIMARY KEY, product TEXT NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE TABLE person(id TEXT PRIMARY KEY, body BLOB NOT NULL, badge TEXT NOT NULL) STRICT",
@@ -66,6 +73,7 @@ INDEXES = (
     "CREATE INDEX item_order ON item(order_id) WHERE order_id <> ''",
     "CREATE INDEX orders_place ON orders(location, route, state, ordered_us)",
     "CREATE INDEX note_place ON note(location, state)",
+    "CREATE INDEX transfer_state ON transfer(state, asked_us)",
     "CREATE INDEX product_code_product ON product_code(product)",
     "CREATE INDEX person_badge ON person(badge) WHERE badge <> ''",
 )
@@ -83,6 +91,8 @@ PUT_PLACE = "INSERT OR IGNORE INTO place(id, location, state, product, kind) VAL
 PUT_ITEM = "INSERT OR REPLACE INTO item(code, body, place, order_id) VALUES (?, ?, ?, ?)"
 _PUT_ORDER = "INSERT OR REPLACE INTO orders(id, body, location, route, state, ordered_us) VALUES (?, ?, ?, ?, ?, ?)"
 _PUT_NOTE = "INSERT OR REPLACE INTO note(id, body, location, state) VALUES (?, ?, ?, ?)"
+_PUT_TRANSFER = "INSERT OR REPLACE INTO transfer(id, body, source, target, state, asked_us) VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_SHEET = "INSERT OR REPLACE INTO count_sheet(id, body, is_open) VALUES (?, ?, ?)"
 _PUT_PRODUCT = "INSERT OR REPLACE INTO product(id, body) VALUES (?, ?)"
 _DROP_CODES = "DELETE FROM product_code WHERE product = ?"
 _PUT_CODE = "INSERT OR REPLACE INTO product_code(code, product) VALUES (?, ?)"
@@ -112,6 +122,8 @@ def writes(rows: Rows) -> Iterator[Write]:
     yield _PUT_CODE, [(code, product.id) for product in rows.products for code in (*product.drug_ids, *product.gtins)]
     yield from _sliced(_PUT_PERSON, rows.people, lambda person: (person.id, _encode(person), person.badge))
     yield from _sliced(_PUT_NOTE, rows.notes, lambda note: (note.id, _encode(note), note.location, note.state))
+    yield from _sliced(_PUT_TRANSFER, rows.transfers, _transfer_row)
+    yield from _sliced(_PUT_SHEET, rows.sheets, lambda sheet: (sheet.id, _encode(sheet), sheet.is_open))
     yield from _sliced(_PUT_ORDER, rows.orders, _order_row)
     yield from _sliced(PUT_ITEM, sorted(rows.items, key=_code), item_row)
     yield PUT_PLACE, places_of(rows.items)
@@ -129,6 +141,10 @@ def places_of(items: Sequence[Item]) -> list[tuple[Any, ...]]:
 
 def _order_row(order: Order) -> tuple[Any, ...]:
     return (order.id, _encode(order), order.location, order.route, order.state, order.ordered_us)
+
+
+def _transfer_row(transfer: Transfer) -> tuple[Any, ...]:
+    return (transfer.id, _encode(transfer), transfer.source, transfer.target, transfer.state, transfer.asked_us)
 
 
 def item_row(item: Item) -> tuple[Any, ...]:

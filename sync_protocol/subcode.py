@@ -30,6 +30,11 @@ def sub_codes(box_key: str, count: int) -> tuple[str, ...]:
     return tuple(f"{box_key}{MARK}{n:03d}" for n in range(1, count + 1))
 
 
+def box_of(code: str) -> str:
+    """The box that a unit is of; any other code itself."""
+    return code.partition(MARK)[0]
+
+
 def split_sub_code(code: str) -> tuple[str, int]:
     """Box code and unit number of a sub-code. Raises CodeRefused."""
     box_key, mark, number = code.partition(MARK)

@@ -108,6 +108,12 @@ def test_both_sides_carry_the_same_vendored_scripts() -> None:
         assert (edge / name).read_bytes() == (central / name).read_bytes(), name
 
 
+@pytest.mark.parametrize("name", ["templates/sheet.html", "static/sheet.css", "static/sheet.js"])
+def test_both_sides_print_the_same_sheet(name: str) -> None:
+    edge, central = ROOT / "edge_agent" / "screens" / name, ROOT / "central" / "console" / name
+    assert edge.read_bytes() == central.read_bytes()
+
+
 def test_no_module_grows_past_one_idea() -> None:
     long = {
         str(path.relative_to(ROOT)): length

@@ -6,6 +6,8 @@ from typing import Annotated
 import msgspec
 
 from central.ledger.read_rows import AgentRow, Event, ExceptionRow, InsurerRow
+from central.stock.places import Level
+from central.stock.places import Place as HousePlace
 from sync_protocol.documents import (
     DeliveryNote,
     NoteLine,
@@ -79,6 +81,23 @@ class Products(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class People(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     people: Annotated[tuple[PersonDocument, ...], msgspec.Meta(min_length=1, max_length=500)]
+
+
+class PlaceDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where stock lies. ``level`` 1: drug store, 2: pharmacy, 3: bin area or cabinet; ``parent``: one level up."""
+
+    id: Key
+    name: Key
+    name_en: Text = ""
+    level: Level
+    parent: Text = ""
+
+    def to_place(self) -> HousePlace:
+        return HousePlace(**msgspec.structs.asdict(self))
+
+
+class Places(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    places: Annotated[tuple[PlaceDocument, ...], msgspec.Meta(min_length=1, max_length=1_000)]
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,12 +8,15 @@ from central.api.calls import Call, Reply, Route
 from central.api.documents import CodeText, Key
 from central.api.recalls import Reason
 from central.auth import Scope
-from central.stock.services import EndLease, LeaseView
+from central.stock.services import Deciding, EndLease, LeaseView
 from sync_protocol.leases import MOST_HELD
 
 
 class Leases(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``deciding``: what is on its way: while it is not nothing, who waits may ask again soon."""
+
     leases: tuple[LeaseView, ...]
+    deciding: Deciding
 
 
 class CountDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,7 +36,7 @@ class Freed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 async def every(call: Call) -> Reply:
-    return Reply(document=Leases(leases=call.services.leases()))
+    return Reply(document=Leases(leases=call.services.leases(), deciding=call.services.deciding_leases()))
 
 
 async def end(call: Call) -> Reply:

@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 
 from central.api.decode import MalformedError, Mistake
-from central.errors import BusyError, ConflictError, InvalidError, NotFoundError, RequestError
+from central.errors import BusyError, ConflictError, ForbiddenError, InvalidError, NotFoundError, RequestError
 
 MEDIA_TYPE = "application/problem+json"
 # A route below /api that no page of the documentation explains further: the type is the status alone (RFC 9457 §4.2.1).
@@ -28,6 +28,7 @@ _STATUS: dict[type[RequestError], HTTPStatus] = {
     InvalidError: HTTPStatus.UNPROCESSABLE_ENTITY,
     ConflictError: HTTPStatus.CONFLICT,
     NotFoundError: HTTPStatus.NOT_FOUND,
+    ForbiddenError: HTTPStatus.FORBIDDEN,
 }
 
 

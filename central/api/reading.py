@@ -34,7 +34,7 @@ async def orders(call: Call) -> Reply:
 
 
 async def order(call: Call) -> Reply:
-    found = await read_api.one_order(call.services.read, call.path["id"])
+    found = call.services.orders.found([call.path["id"]]).get(call.path["id"])
     if found is None:
         raise NotFoundError(
             "id", call.path["id"], "an order that was placed", "place it by POST /fhir/MedicationRequest"

@@ -31,6 +31,17 @@ WRITING: tuple[Route, ...] = (
         faults=_REFUSALS,
     ),
     Route(
+        name="putPlaces",
+        method="PUT",
+        path="/places",
+        summary="Add or renew places: drug stores, pharmacies, bin areas and cabinets",
+        scope=Scope.MASTERDATA,
+        handler=writing.put_places,
+        body=documents.Places,
+        answer=documents.Changed,
+        faults=_REFUSALS,
+    ),
+    Route(
         name="announceDeliveryNote",
         method="POST",
         path="/delivery-notes",

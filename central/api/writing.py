@@ -5,7 +5,7 @@ from urllib.parse import quote
 import msgspec
 
 from central.api.calls import PREFIX, Call, Reply
-from central.api.documents import Changed, NoteDocument, People, Products, UsageDocument
+from central.api.documents import Changed, NoteDocument, People, Places, Products, UsageDocument
 from central.ledger import read_api
 from central.stock.usage import Usage
 
@@ -19,6 +19,12 @@ async def put_products(call: Call) -> Reply:
 async def put_people(call: Call) -> Reply:
     body: People = call.body
     changed = await call.services.masterdata.put_people([entry.to_person() for entry in body.people])
+    return Reply(document=Changed(changed=changed))
+
+
+async def put_places(call: Call) -> Reply:
+    body: Places = call.body
+    changed = await call.services.places.put([entry.to_place() for entry in body.places])
     return Reply(document=Changed(changed=changed))
 
 

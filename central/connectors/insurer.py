@@ -1,7 +1,7 @@
-"""Reports what was dispensed to the insurance platform: one worker, one request at a time, the queue before the wire.
+"""Reports what was dispensed and what came back to the insurance platform: one worker, one request at a time.
 
-A request without an answer is unknown. It is resolved by asking the platform for its serial numbers, and only what
-the platform does not know is sent again, under the same numbers.
+The queue comes before the wire. A request without an answer is unknown. It is resolved by asking the platform for its
+serial numbers, and only what the platform does not know is sent again, under the same numbers.
 """
 
 import secrets
@@ -13,8 +13,8 @@ import msgspec
 
 from central.changes import Changes
 from central.clock import HospitalTime
-from central.connectors import envelope
-from central.connectors.envelope import SALES, Answer, Institution
+from central.connectors import envelope, sale_rows
+from central.connectors.envelope import Answer, Institution
 from central.connectors.queue import LARGEST_REQUEST, RowState, Sale, SalesQueue
 from central.connectors.remote import NoAnswerError, NotTakenError, Remote
 
@@ -69,7 +69,9 @@ class Insurer:
             return False
         # A row that was turned away in company travels alone, so that it cannot hold up the others.
         alone = [sale for sale in waiting if sale.attempts > 1]
-        await self._send(http, alone[:1] or waiting)
+        # One request is of sales or of returns.
+        together = [sale for sale in waiting if sale.is_return is waiting[0].is_return]
+        await self._send(http, alone[:1] or together)
         return True
 
     async def _send(self, http: aiohttp.ClientSession, sales: list[Sale]) -> None:
@@ -77,14 +79,15 @@ class Insurer:
         sales = [sale for sale in sales if not sale.is_self_pay]
         rows = {sale.id: self._row(sale) for sale in sales}
         for sale in sales:
-            cause = envelope.gap(sale, rows[sale.id])
+            cause = sale_rows.gap(sale, rows[sale.id])
             if cause:
                 self._queue.settle([sale], RowState.REFUSED, cause=f"not sent: {cause}", tried=False)
                 del rows[sale.id]
         sales = [sale for sale in sales if sale.id in rows]
         if not sales:
             return
-        msgid, request = self._request(SALES, {"selinfoDetail": [rows[sale.id] for sale in sales]})
+        content = {"selinfoDetail": [rows[sale.id] for sale in sales]}
+        msgid, request = self._request(sale_rows.infno_of(sales[0]), content)
         self._queue.send(sales, msgid=msgid, request=request)
         try:
             answer = await self._call(http, request)
@@ -100,7 +103,9 @@ class Insurer:
         if not answer.is_business:
             self._turned_away(sales, answer.cause)
             return
-        refused = {sale.id: answer.refused[key] for sale in sales if (key := self._serial(sale)) in answer.refused}
+        refused = {
+            sale.id: answer.refused[key] for sale in sales if (key := sale_rows.serial_of(sale)) in answer.refused
+        }
         rest = [sale for sale in sales if sale.id not in refused]
         if answer.is_taken:
             self._queue.settle(rest, RowState.ACCEPTED)
@@ -120,7 +125,7 @@ class Insurer:
                 self._queue.settle(again, RowState.UNKNOWN, cause=str(error), again_after_us=ASK_AGAIN_US)
                 sales = [sale for sale in sales if not sale.attempts]
         for sale in sales:
-            if self._serial(sale) in known:
+            if sale_rows.serial_of(sale) in known:
                 self._queue.settle([sale], RowState.ACCEPTED)
             else:
                 self._queue.settle([sale], RowState.REFUSED, cause=causes[sale.id])
@@ -135,16 +140,18 @@ class Insurer:
     async def _ask(self, http: aiohttp.ClientSession, sales: list[Sale]) -> None:
         """Raises NotTakenError or NoAnswerError: the rows stay unknown."""
         known = await self._known(http, sales)
-        self._queue.settle([sale for sale in sales if self._serial(sale) in known], RowState.ACCEPTED, tried=False)
         self._queue.settle(
-            [sale for sale in sales if self._serial(sale) not in known],
+            [sale for sale in sales if sale_rows.serial_of(sale) in known], RowState.ACCEPTED, tried=False
+        )
+        self._queue.settle(
+            [sale for sale in sales if sale_rows.serial_of(sale) not in known],
             RowState.WAITING,
             cause="the platform does not have it: sent again",
             tried=False,
         )
 
     async def _known(self, http: aiohttp.ClientSession, sales: Sequence[Sale]) -> set[str]:
-        content = {"data": [{"fixmedins_bchno": self._serial(sale)} for sale in sales[:LARGEST_REQUEST]]}
+        content = {"data": [{"fixmedins_bchno": sale_rows.serial_of(sale)} for sale in sales[:LARGEST_REQUEST]]}
         _, request = self._request(self._query, content)
         answer = await self._call(http, request)
         if not answer.is_taken:
@@ -165,10 +172,4 @@ class Insurer:
         return msgid, msgspec.json.encode(message)
 
     def _row(self, sale: Sale) -> dict[str, Any] | None:
-        if sale.product is None:
-            return None
-        at = self._time.local(sale.wall_us)
-        return envelope.sale_row(self._institution, sale, serial=self._serial(sale), at=at)
-
-    def _serial(self, sale: Sale) -> str:
-        return envelope.serial_of(sale)
+        return sale_rows.row_of(self._institution, sale, at=self._time.local(sale.wall_us))

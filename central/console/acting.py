@@ -1,5 +1,6 @@
 """What pages share where a person changes something: the fields of the form, the second person, what is wrong."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from multidict import MultiMapping
@@ -11,11 +12,18 @@ from central.errors import RequestError
 
 Form = MultiMapping[Any]
 LONGEST = 128
+UNSIGNED: Mapping[str, str] = {"witness": ""}
+"""The form of a page that nothing was sent to yet."""
 
 
 def asked(form: Form, name: str, longest: int = LONGEST) -> str:
     """The text of a field, cut to what it may hold."""
     return str(form.get(name, "")).strip()[:longest]
+
+
+def whole(text: str, digits: int) -> int | None:
+    """The whole number that a text of so many digits at most is; None: it is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= digits else None
 
 
 async def second_person(visit: Visit, form: Form, pins: Pins) -> str | Doubt:

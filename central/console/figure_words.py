@@ -13,6 +13,7 @@ INSURER_ADVICE: Mapping[str, str] = {
     "refused": message("Correct what the platform names where it comes from, then send it again."),
     "exempt": message("Self-pay: no insurer is told, so nothing is missing."),
 }
+INSURER_KINDS: Mapping[str, str] = {"sale": message("sale"), "return": message("return")}
 CAUSES: Mapping[str, tuple[str, str]] = {
     "not sent: product": (
         message("not sent: the product is not in the catalogue"),
@@ -58,6 +59,18 @@ CAUSES: Mapping[str, tuple[str, str]] = {
     "the ledger was restored: it may have been sent before": (
         message("the ledger was restored: it may have been sent before"),
         "",
+    ),
+    "its sale was refused": (
+        message("its sale was refused"),
+        message("Correct its sale and send that again; the return follows by itself."),
+    ),
+    "its sale is not accepted yet": (
+        message("its sale is not accepted yet"),
+        message("The return is sent by itself once its sale is accepted."),
+    ),
+    "a return is not accepted yet": (
+        message("an earlier return of this box is not accepted yet"),
+        message("The sale is sent by itself once that return is accepted."),
     ),
     "the platform does not have it: sent again": (message("the platform does not have it: sent again"), ""),
 }

@@ -85,7 +85,7 @@ async def show(visit: Visit) -> View:
 
 async def sheet(visit: Visit) -> Sheet:
     compared = await _compare(visit, visit.query(Query))
-    heads = tuple(visit.language.say(head) for head in _HEADS)
+    heads = visit.heads(_HEADS)
     return Sheet(name="indicators", heads=heads, rows=listed(_rows(visit, compared)))
 
 

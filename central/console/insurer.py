@@ -1,6 +1,7 @@
 """The completeness board: every dispensed box and unit, what the insurer knows of it, and what to do where it does not.
 
-Its counts are of units, and add up to all that was handed out in what the filters let through.
+Its counts are of units, and add up to all that was handed out in what the filters let through; what came back is
+counted beside it.
 """
 
 import datetime as dt
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 
 from central.api.documents import Place, Text
-from central.connectors import envelope
+from central.connectors import sale_rows
 from central.connectors.envelope import Institution
 from central.connectors.queue import Sale
 from central.console.figure_words import CAUSES, NO_ANSWERS
@@ -23,12 +24,16 @@ from central.ledger.read_board import Board, BoardFilter, BoardRow, board, repai
 
 PAGE = 100
 STATES = ("accepted", "waiting", "unknown", "refused", "exempt")
+KINDS = (SALE, RETURN) = ("sale", "return")
 MOST_AT_ONCE = 5_000
 """Rows that one press of a button sends again."""
 _AT_ONCE = 2_000
+_DIGITS = 19
+"""A number of so many digits is no row's."""
 _HEADS = (
     message("Row"),
-    message("Handed out"),
+    message("What"),
+    message("When"),
     message("Product"),
     message("Box"),
     message("Order number"),
@@ -43,9 +48,10 @@ _HEADS = (
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """``day_from`` and ``day_to``: when it was handed out."""
+    """``day_from`` and ``day_to``: when it was handed out or came back."""
 
     state: Text = ""
+    kind: Text = ""
     cause: Text = ""
     product: Text = ""
     order: Text = ""
@@ -62,6 +68,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         midnight_us = visit.services.time.midnight_us
         return BoardFilter(
             state=self.state,
+            kind=self.kind,
             cause=self.cause,
             product=self.product,
             order_id=self.order,
@@ -74,7 +81,13 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 async def show(visit: Visit) -> View:
     query, engine = visit.query(Query), visit.services.read
     shown = await _board(visit, query)
-    rows, counts = await shown.page(before=query.before, limit=PAGE), await shown.counts()
+    rows = await shown.page(before=query.before, limit=PAGE)
+    counts, returned = await shown.counts(SALE), await shown.counts(RETURN)
+    refused = [
+        each["refused"].rows
+        for kind, each in ((SALE, counts), (RETURN, returned))
+        if "refused" in each and query.kind in {"", kind}
+    ]
     owed = sum(count.units for state, count in counts.items() if state != "exempt")
     causes = await shown.causes()
     values = {
@@ -82,7 +95,9 @@ async def show(visit: Visit) -> View:
         "rows": rows,
         "next": rows[-1].id if len(rows) == PAGE else "",
         "counts": counts,
+        "returned": returned,
         "states": STATES,
+        "kinds": KINDS,
         "units": sum(count.units for count in counts.values()),
         "owed": owed,
         "rate": counts["accepted"].units / owed if owed and "accepted" in counts else 0.0,
@@ -92,7 +107,7 @@ async def show(visit: Visit) -> View:
         "lacks": _lacks(visit, rows),
         "repairs": await repairs(engine, [row.id for row in rows]),
         "products": await read_console.products(engine),
-        "refused": counts["refused"].rows if "refused" in counts else 0,
+        "refused": sum(refused),
         "most": MOST_AT_ONCE,
         "trouble": _trouble(visit),
     }
@@ -108,19 +123,23 @@ def _trouble(visit: Visit) -> tuple[str, str]:
 
 
 async def sheet(visit: Visit) -> Sheet:
-    heads = tuple(visit.language.say(head) for head in _HEADS)
+    heads = visit.heads(_HEADS)
     return Sheet(name="insurer", heads=heads, rows=_rows(visit, await _board(visit, visit.query(Query))))
 
 
 async def repair(visit: Visit, form: Mapping[str, Any], _pins: Pins) -> str:
-    """One row, or all refused rows that fit the filters of the URL; then the page as it was."""
-    assert visit.session is not None, "acts are for people who are signed in"
-    chosen = str(form.get("row", ""))
-    if chosen.isascii() and chosen.isdecimal() and len(chosen) < 19:  # noqa: PLR2004 -- digits of a row number
-        ids = [int(chosen)]
+    """One row, or all refused rows that fit the filters of the URL; then the page as it was.
+
+    With ``where`` it is a row that a person has reported by hand.
+    """
+    chosen, sales = str(form.get("row", "")), visit.services.sales
+    ids = [int(chosen)] if chosen.isascii() and chosen.isdecimal() and len(chosen) < _DIGITS else []
+    if "where" in form:
+        sales.report_by_hand(ids, visit.actor, str(form["where"]))
     else:
-        ids = await (await _board(visit, visit.query(Query))).refused(limit=MOST_AT_ONCE)
-    visit.services.sales.repair(ids, visit.session.person)
+        if not ids:
+            ids = await (await _board(visit, visit.query(Query))).refused(limit=MOST_AT_ONCE)
+        sales.repair(ids, visit.actor)
     return "/insurer" + (f"?{visit.request.query_string}" if visit.request.query_string else "")
 
 
@@ -135,7 +154,8 @@ async def _rows(visit: Visit, shown: Board) -> AsyncIterator[Sequence[Cell]]:
         for row in rows:
             yield (
                 row.id,
-                _moment(visit, row.happened_us),
+                visit.word("insurer_kind", RETURN if row.is_return else SALE),
+                visit.stamp(row.happened_us),
                 visit.full(products, row.product),
                 row.box,
                 row.order,
@@ -145,13 +165,9 @@ async def _rows(visit: Visit, shown: Board) -> AsyncIterator[Sequence[Cell]]:
                 row.attempts,
                 _cause(visit, row.cause_key),
                 _advice(visit, row),
-                _moment(visit, row.updated_us),
+                visit.stamp(row.updated_us),
             )
         before = rows[-1].id
-
-
-def _moment(visit: Visit, us: int) -> str:
-    return f"{visit.services.time.local(us):%Y-%m-%d %H:%M:%S}" if us else ""
 
 
 def _cause(visit: Visit, key: str) -> str:
@@ -163,8 +179,7 @@ def _cause(visit: Visit, key: str) -> str:
 
 
 def _advice(visit: Visit, row: BoardRow) -> str:
-    own = CAUSES.get(row.cause_key, ("", ""))[1]
-    if row.state == "refused" and own:
+    if own := CAUSES.get(row.cause_key, ("", ""))[1]:
         return visit.language.say(own)
     return visit.word("insurer_advice", row.state) if row.state != "accepted" else ""
 
@@ -176,7 +191,5 @@ def _lacks(visit: Visit, rows: Sequence[BoardRow]) -> Mapping[int, bool]:
 
 
 def _gap(visit: Visit, sale: Sale) -> str:
-    if sale.product is None:
-        return envelope.gap(sale, None)
     at = visit.services.time.local(sale.wall_us)
-    return envelope.gap(sale, envelope.sale_row(Institution(code=""), sale, serial=envelope.serial_of(sale), at=at))
+    return sale_rows.gap(sale, sale_rows.row_of(Institution(code=""), sale, at=at))

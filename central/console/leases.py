@@ -1,20 +1,18 @@
 """Leases: who may issue what without asking, until when, what is in doubt, and the count of two people that ends it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from central.api.documents import Text
+from central.console.acting import LONGEST, Form, asked, second_person, told
 from central.console.pins import Doubt, Pins
 from central.console.visit import View, Visit
 from central.errors import RequestError
 from central.stock.services import UNHEARD, EndLease, LeaseView
 
 PATH = "/leases"
-_FIELDS = ("reason", "witness", "found")
-_LONGEST = {"found": 400_000, "reason": 200}
-_LONGEST_OTHER = 128
+_LONGEST = {"found": 400_000, "reason": 200, "witness": LONGEST}
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,28 +25,26 @@ async def show(visit: Visit) -> View:
     return _page(visit, freed=visit.query(Query).freed)
 
 
-async def end(visit: Visit, form: Mapping[str, Any], pins: Pins) -> View | str:
+async def end(visit: Visit, form: Form, pins: Pins) -> View | str:
     """Where to go when it is done; the page with what is wrong otherwise."""
     device = visit.request.match_info["device"]
-    given = {name: str(form.get(name, "")).strip()[: _LONGEST.get(name, _LONGEST_OTHER)] for name in _FIELDS}
-    session = visit.session
-    assert session is not None, "only people who are signed in act"
-    doubt = await pins.name_of(visit, given["witness"], str(form.get("pin", ""))[:_LONGEST_OTHER])
-    if isinstance(doubt, Doubt):
-        return _page(visit, asked=device, form=given, cause=doubt.cause, status=doubt.status)
+    given = {name: asked(form, name, longest) for name, longest in _LONGEST.items()}
+    witness = await second_person(visit, form, pins)
+    if isinstance(witness, Doubt):
+        return _page(visit, asked=device, form=given, cause=witness.cause, status=witness.status)
     try:
         freed = visit.services.end_lease(
             EndLease(
                 device=device,
-                operator=session.person,
-                witness=given["witness"],
+                operator=visit.actor,
+                witness=witness,
                 reason=given["reason"],
                 found=tuple(dict.fromkeys(given["found"].split())),
                 is_all=bool(form.get("is_all")),
             )
         )
     except RequestError as error:
-        return _page(visit, asked=device, form=given, cause=str(error), status=422)
+        return _page(visit, asked=device, form=given, cause=told(visit, error), status=422)
     return visit.link(PATH, freed=freed)
 
 
@@ -78,7 +74,8 @@ def _page(visit: Visit, *, status: int = 200, **values: Any) -> View:
         "leases": leases,
         "sentence": sentence(visit, leases),
         "is_well": not any(lease.may_end or lease.standing == UNHEARD for lease in leases),
-        "form": dict.fromkeys(_FIELDS, ""),
+        "form": {},
+        "blank": dict.fromkeys(_LONGEST, ""),
         "asked": "",
         "cause": "",
         "freed": "",

@@ -2,20 +2,38 @@
 
 import datetime as dt
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
 from central.api.documents import Text
+from central.console.message import message
+from central.console.sheet import AT_ONCE, Cell, Sheet, every
 from central.console.visit import View, Visit
 from central.ledger import read_console
 from central.ledger.read_api import ItemFilter
 from central.ledger.read_console import IN_POOL, ProductCount
-from sync_protocol.items import Kind, State
+from sync_protocol.items import Item, Kind, State
 
-PAGE = 100
+PAGE = 50
+"""Rows that are drawn while a person waits: more of them would be felt."""
 SOON_DAYS = 90
 """An expiry that near is marked: time to use the lot first or to send it back."""
 POOL, ALL = "pool", "all"
+_HEADS = (
+    message("Code"),
+    message("Kind"),
+    message("Product"),
+    message("Name"),
+    message("Lot"),
+    message("Expiry"),
+    message("State"),
+    message("Location"),
+    message("Box"),
+    message("Delivery note"),
+    message("Order number"),
+    message("Held by"),
+)
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +100,36 @@ async def show(visit: Visit) -> View:
         "people": await read_console.people_names(engine, {found.holder for found in codes}),
     }
     return View(template="pool.html", values=values)
+
+
+async def sheet(visit: Visit) -> Sheet:
+    """Every code that fits the filters of the URL."""
+    return Sheet(name="pool", heads=visit.heads(_HEADS), rows=_rows(visit, visit.query(Query)))
+
+
+async def _rows(visit: Visit, query: Query) -> AsyncIterator[Sequence[Cell]]:
+    engine = visit.services.read
+    products = await read_console.products(engine)
+    clauses = read_console.pool_clauses(query.items(), query.states())
+
+    async def page(after: str) -> list[Item]:
+        return await read_console.pool_page(engine, clauses, after=after, limit=AT_ONCE)
+
+    async for item in every(page, "", lambda item: item.code):
+        yield (
+            item.code,
+            visit.word("kind", item.kind),
+            item.product,
+            visit.full(products, item.product),
+            item.lot,
+            item.expiry,
+            visit.word("state", item.state),
+            item.location,
+            item.box,
+            item.document,
+            item.order,
+            item.holder,
+        )
 
 
 def _shown(by_product: list[ProductCount]) -> list[State]:

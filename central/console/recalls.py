@@ -1,14 +1,16 @@
 """Recalls: issue and lift one with a second person's PIN; who has confirmed it, where its items are, who got one."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from central.api.documents import Text
 from central.console.acting import Form, second_person, told
+from central.console.message import message
 from central.console.pins import Doubt, Pins
+from central.console.sheet import Cell, Sheet, listed
 from central.console.visit import View, Visit
 from central.errors import RequestError
 from central.ledger import read_console, read_recalls
@@ -17,6 +19,21 @@ from central.stock.recalls import NewRecall
 from sync_protocol.items import State
 
 PATH = "/recalls"
+_MOST = 1_000_000
+"""Rows of the file: as many as may ever have been handed out of one recall."""
+_HEADS = (
+    message("Recall"),
+    message("Patient"),
+    message("Visit"),
+    message("Ward"),
+    message("Order number"),
+    message("Code"),
+    message("Lot"),
+    message("Handed out"),
+    message("Device"),
+    message("By"),
+    message("After the recall"),
+)
 _FIELDS = ("id", "product", "lot", "codes", "reason", "witness")
 _LONGEST = {"codes": 400_000, "reason": 200}
 _LONGEST_OTHER = 128
@@ -35,8 +52,6 @@ async def show(visit: Visit) -> View:
 async def issue(visit: Visit, form: Form, pins: Pins) -> View | str:
     """Where to go when it is done; the page with what is wrong otherwise."""
     given = _given(form)
-    session = visit.session
-    assert session is not None, "only people who are signed in act"
     doubt = await second_person(visit, form, pins)
     if isinstance(doubt, Doubt):
         return await _page(visit, "", form=given, cause=doubt.cause, status=doubt.status)
@@ -48,7 +63,7 @@ async def issue(visit: Visit, form: Form, pins: Pins) -> View | str:
                 lot=given["lot"],
                 codes=tuple(dict.fromkeys(given["codes"].split())),
                 reason=given["reason"],
-                operator=session.person,
+                operator=visit.actor,
                 witness=given["witness"],
             )
         )
@@ -60,18 +75,40 @@ async def issue(visit: Visit, form: Form, pins: Pins) -> View | str:
 async def lift(visit: Visit, form: Form, pins: Pins) -> View | str:
     """As ``issue``."""
     recall_id, given = visit.request.match_info["id"], _given(form)
-    session = visit.session
-    assert session is not None, "only people who are signed in act"
     doubt = await second_person(visit, form, pins)
     if isinstance(doubt, Doubt):
         return await _page(visit, recall_id, lift_form=given, lift_cause=doubt.cause, status=doubt.status)
     try:
         await visit.services.recalls.lift(
-            recall_id, operator=session.person, witness=given["witness"], reason=given["reason"]
+            recall_id, operator=visit.actor, witness=given["witness"], reason=given["reason"]
         )
     except RequestError as error:
         return await _page(visit, recall_id, lift_form=given, lift_cause=told(visit, error), status=422)
     return visit.link(PATH, id=recall_id)
+
+
+async def sheet(visit: Visit) -> Sheet:
+    """Who got what is recalled: a row an item."""
+    recall_id = visit.query(Query).id
+    cover = await read_recalls.cover(visit.services.read, recall_id, most=_MOST) if recall_id else None
+    yes, no = visit.language.say("yes"), visit.language.say("no")
+    rows: list[Sequence[Cell]] = [
+        (
+            recall_id,
+            each.patient,
+            each.visit,
+            each.ward,
+            each.order,
+            each.code,
+            each.lot,
+            visit.stamp(each.at_us),
+            each.device,
+            each.operator,
+            yes if each.is_after_recall else no,
+        )
+        for each in (cover.exposed if cover else ())
+    ]
+    return Sheet(name="recall", heads=visit.heads(_HEADS), rows=listed(rows))
 
 
 async def _page(visit: Visit, chosen: str, *, status: int = 200, **values: Any) -> View:

@@ -81,7 +81,7 @@ async def sheet(visit: Visit) -> Sheet:
     shifts, local = visit.services.shifts, visit.services.time.local
     found = await asyncio.to_thread(lines, steps, shifts, local, is_by_day=True)
     names = await read_console.people_names(visit.services.read, {one.operator for one in steps})
-    heads = tuple(visit.language.say(head) for head in _HEADS)
+    heads = visit.heads(_HEADS)
     return Sheet(name="scans", heads=heads, rows=listed(_rows(visit, found, names)))
 
 

@@ -11,6 +11,7 @@ from central.api.decode import MalformedError, Mistake
 from central.api.problems import status_of
 from central.auth import COOKIE, SESSION_IDLE_S, Session, Sessions
 from central.console import (
+    base_stock,
     device_keys,
     exceptions,
     indicators,
@@ -18,15 +19,20 @@ from central.console import (
     leases,
     loans,
     orders,
+    people,
     pool,
     quarantine,
+    queue,
     recalls,
     receiving,
+    requisitions,
     scans,
+    sheets,
+    stocktakes,
     sync,
     timeline,
 )
-from central.console.acting import Form
+from central.console.acting import Form, told
 from central.console.language import COOKIE as LANGUAGE_COOKIE
 from central.console.language import Language, languages
 from central.console.live import Live
@@ -34,6 +40,7 @@ from central.console.pins import Doubt, Pins
 from central.console.sheet import Sheet, send
 from central.console.visit import LANGUAGE, View, Visit
 from central.errors import BusyError, RequestError
+from central.stock.roles import Role
 from central.stock.services import Services
 
 STATIC = pathlib.Path(__file__).parent / "static"
@@ -48,22 +55,43 @@ PAGES: dict[str, Page] = {
     "/pool": pool.show,
     "/timeline": timeline.show,
     "/sync": sync.show,
+    "/people": people.show,
     "/exceptions": exceptions.show,
     "/recalls": recalls.show,
     "/leases": leases.show,
     "/quarantine": quarantine.show,
     "/loans": loans.show,
     "/orders": orders.show,
+    "/queue": queue.show,
     "/receiving": receiving.show,
+    "/requisitions": requisitions.show,
     "/insurer": insurer.show,
     "/indicators": indicators.show,
     "/scans": scans.show,
+    "/stocktakes": stocktakes.show,
+    "/base-stock": base_stock.show,
+    "/sheets": sheets.show,
+    "/sheets/print": sheets.show_print,
 }
 Export = Callable[[Visit], Awaitable[Sheet]]
 SHEETS: dict[str, Export] = {
     "/indicators.csv": indicators.sheet,
     "/insurer.csv": insurer.sheet,
+    "/pool.csv": pool.sheet,
+    "/timeline.csv": timeline.sheet,
+    "/orders.csv": orders.sheet,
+    "/queue.csv": queue.sheet,
+    "/people.csv": people.sheet,
+    "/exceptions.csv": exceptions.sheet,
+    "/recalls.csv": recalls.sheet,
+    "/quarantine.csv": quarantine.sheet,
+    "/loans.csv": loans.sheet,
+    "/receiving.csv": receiving.sheet,
+    "/requisitions.csv": requisitions.sheet,
     "/scans.csv": scans.sheet,
+    "/stocktakes.csv": stocktakes.sheet,
+    "/base-stock.csv": base_stock.sheet,
+    "/base-stock-use.csv": base_stock.use_sheet,
 }
 
 
@@ -84,14 +112,23 @@ class Console:
             app.router.add_get(path, self._sheet(export))
         app.router.add_post("/exceptions/{id}/close", self._close_exception)
         app.router.add_post("/sync/refill/end", self._end_refill)
-        app.router.add_post("/leases/{device}/end", self._act(leases.end))
-        app.router.add_post("/sync/devices/{device}/accept", self._act(device_keys.accept))
-        app.router.add_post("/receiving/{id}/close", self._act(receiving.close))
+        app.router.add_post("/leases/{device}/end", self._act(leases.end, Role.ADMINISTRATOR))
+        app.router.add_post("/sync/devices/{device}/accept", self._act(device_keys.accept, Role.ADMINISTRATOR))
+        app.router.add_post("/people", self._act(people.change, Role.ADMINISTRATOR))
+        app.router.add_post("/receiving/{id}/close", self._act(receiving.close, Role.MANAGER))
+        app.router.add_post("/requisitions", self._act(requisitions.ask))
+        app.router.add_post("/requisitions/{id}/close", self._act(requisitions.close, Role.MANAGER))
+        app.router.add_post("/requisitions/{id}/write-off", self._act(requisitions.write_off, Role.MANAGER))
         app.router.add_post("/insurer/repair", self._act(insurer.repair))
-        app.router.add_post("/recalls", self._act(recalls.issue))
-        app.router.add_post("/quarantine", self._act(quarantine.decide))
+        app.router.add_post("/recalls", self._act(recalls.issue, Role.MANAGER))
+        app.router.add_post("/quarantine", self._act(quarantine.decide, Role.MANAGER))
         app.router.add_post("/loans", self._act(loans.bind))
-        app.router.add_post("/recalls/{id}/lift", self._act(recalls.lift))
+        app.router.add_post("/base-stock", self._act(base_stock.set_level, Role.MANAGER))
+        app.router.add_post("/base-stock/request", self._act(base_stock.request))
+        app.router.add_post("/base-stock/{id}/cancel", self._act(base_stock.cancel))
+        app.router.add_post("/stocktakes", self._act(stocktakes.open_sheet, Role.MANAGER))
+        app.router.add_post("/stocktakes/{id}", self._act(stocktakes.act, Role.MANAGER))
+        app.router.add_post("/recalls/{id}/lift", self._act(recalls.lift, Role.MANAGER))
         app.router.add_get("/sign-in", self._sign_in_page)
         app.router.add_post("/sign-in", self._sign_in)
         app.router.add_post("/sign-out", self._sign_out)
@@ -106,7 +143,7 @@ class Console:
             case MalformedError():
                 status, details = HTTPStatus.BAD_REQUEST, [_sentence(visit, mistake) for mistake in error.mistakes]
             case RequestError():
-                status, details = status_of(error), [str(error)]
+                status, details = status_of(error), [told(visit, error)]
             case BusyError():
                 status, details = HTTPStatus.SERVICE_UNAVAILABLE, [str(error)]
             case web.HTTPException():
@@ -134,11 +171,12 @@ class Console:
 
         return handle
 
-    def _act(self, act: Act) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _act(self, act: Act, role: Role | None = None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             session = self._session(request)
             if session is None:
                 return _to_sign_in(request)
+            self._services.roles.require(session.person, role)
             visit = self._visit(request, session)
             done = await act(visit, await request.post(), self._pins)
             if isinstance(done, View):
@@ -162,6 +200,7 @@ class Console:
         number = request.match_info["id"]
         if not number.isdecimal() or not number.isascii() or len(number) > 18:  # noqa: PLR2004 -- digits of a row number
             raise web.HTTPNotFound(text=f"no exception {number}")
+        self._services.roles.require(session.person, None)
         await self._services.exceptions.close(int(number), session.person)
         raise web.HTTPSeeOther(_own_page((await request.post()).get("back")))
 
@@ -169,6 +208,7 @@ class Console:
         session = self._session(request)
         if session is None:
             return _to_sign_in(request)
+        self._services.roles.require(session.person, Role.ADMINISTRATOR)
         self._services.end_refill(session.person)
         raise web.HTTPSeeOther("/sync")
 
@@ -246,6 +286,6 @@ def _refused(visit: Visit, person: str, cause: str, following: str, status: HTTP
 
 
 def _sentence(visit: Visit, mistake: Mistake) -> str:
-    found = visit.language.say("found %(found)s", found=mistake.found)
-    expected = visit.language.say("expected %(expected)s", expected=mistake.expected)
+    found = visit.language.say("found %(found)s", found=visit.known(mistake.found))
+    expected = visit.language.say("expected %(expected)s", expected=visit.known(mistake.expected))
     return f"{mistake.field}: {found} · {expected}"

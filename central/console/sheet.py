@@ -8,13 +8,18 @@ import csv
 import datetime as dt
 import io
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
+_Row = TypeVar("_Row")
+_Cursor = TypeVar("_Cursor")
 Cell = str | int | float | dt.date | None
 MARK = "\ufeff"
+AT_ONCE = 2_000
+"""Rows that are read together for a file."""
 _CHUNK = 64 * 1024
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
 _LONG_NUMBER = re.compile(r"[0-9]{16,}")
@@ -41,6 +46,17 @@ async def listed(rows: Iterable[Sequence[Cell]]) -> AsyncIterator[Sequence[Cell]
     """Rows that are there already."""
     for row in rows:
         yield row
+
+
+async def every(
+    page: Callable[[_Cursor], Awaitable[Sequence[_Row]]], first: _Cursor, after: Callable[[_Row], _Cursor]
+) -> AsyncIterator[_Row]:
+    """All rows of a list that is read by pages, each from where the last row of the page before says."""
+    cursor = first
+    while rows := await page(cursor):
+        for row in rows:
+            yield row
+        cursor = after(rows[-1])
 
 
 async def send(request: web.Request, sheet: Sheet) -> web.StreamResponse:

@@ -1,8 +1,11 @@
 """Sync health: one honest sentence, each part of central, each agent with cause and action of its trouble."""
 
+from collections.abc import Mapping
+
 import msgspec
 from sqlalchemy import RowMapping
 
+from central.console.acting import UNSIGNED
 from central.console.visit import View, Visit
 from central.ledger import read_api, read_console
 from central.ledger.read_rows import AgentRow, ExceptionRow
@@ -37,8 +40,8 @@ async def show(visit: Visit) -> View:
     return await page(visit)
 
 
-async def page(visit: Visit, *, cause: str = "", status: int = 200) -> View:
-    """``cause``: why the key was not accepted that a person wanted to let in."""
+async def page(visit: Visit, *, form: Mapping[str, str] = UNSIGNED, cause: str = "", status: int = 200) -> View:
+    """``form``, ``cause``: what was given where a key was not accepted, and why not."""
     engine = visit.services.read
     agents = await read_api.agents(engine)
     conditions, life = visit.services.conditions(), visit.services.life()
@@ -59,6 +62,7 @@ async def page(visit: Visit, *, cause: str = "", status: int = 200) -> View:
         "sentence": sentence(visit, agents, conditions, life),
         "waiting_keys": [(device, fingerprint(key)) for device, key in visit.services.device_keys.waiting],
         "is_open": visit.services.device_keys.enrolment is Enrolment.OPEN,
+        "form": form,
         "cause": cause,
         "is_well": all(part.is_ok for part in conditions) and not any(troubles.values()),
     }

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from central.api.decode import decode_query
 from central.auth import Session
-from central.console import words
+from central.console import flaws, words
 from central.console.language import NAMES, Language
 from central.stock.services import Services
 from sync_protocol.documents import Product
@@ -35,6 +35,12 @@ class Visit:
         self.language = language
         self.session = session
 
+    @property
+    def actor(self) -> str:
+        """The id of the person who acts; of a page that only people who are signed in get to."""
+        assert self.session is not None, "only people who are signed in act"
+        return self.session.person
+
     def query(self, kind: type[_Q]) -> _Q:
         """The filters of the URL; an empty one is none. Raises MalformedError."""
         given = [(name, value) for name, value in self.request.query.items() if value and name != LANGUAGE]
@@ -58,6 +64,14 @@ class Visit:
             return ""
         when, now = self.services.time.local(us), self.services.time.local(self.services.time.now_us())
         return when.strftime("%m-%d %H:%M:%S" if when.year == now.year else "%Y-%m-%d %H:%M:%S")
+
+    def minute(self, us: int) -> str:
+        """The same for paper: to the minute, always with the year."""
+        return f"{self.services.time.local(us):%Y-%m-%d %H:%M}"
+
+    def stamp(self, us: int) -> str:
+        """The same for a file: always with the year."""
+        return f"{self.services.time.local(us):%Y-%m-%d %H:%M:%S}" if us else ""
 
     def span(self, seconds: float) -> str:
         """A length of time in the largest unit that it fills."""
@@ -113,14 +127,24 @@ class Visit:
 
     def why(self, reason: str) -> str:
         """The reason of a fact; of an allocation its rule and lots (sync_protocol.allocation), else as it was said."""
+        if reason in words.WHYS:
+            return self.word("why", reason)
         rule, mark, rest = reason.partition(": ")
         if not mark or rule not in words.RULES:
             return reason
         return f"{self.word('rule', rule)} ({rest.partition(';')[0]})"
 
+    def heads(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Heads of the columns of a file."""
+        return tuple(self.language.say(name) for name in names)
+
     def known(self, text: str) -> str:
-        """A cause or an advice in the language of the page, where the catalogue has it."""
-        return self.language.say(text)
+        """What was found or expected, or an advice, in the language of the page, where the catalogue has it."""
+        if text not in flaws.FLAWS and (found := flaws.pattern_of(text)):
+            pattern, holes = found
+            return self.language.say(pattern, **{name: self.terms(value) for name, value in holes.items()})
+        said = self.language.say(text)
+        return self.terms(text) if said == text else said
 
     def _term(self, value: str) -> str:
         table = next((name for name in ("state", "kind") if value in words.EVERY[name]), "")

@@ -2,12 +2,22 @@
 
 from collections.abc import Mapping
 
-from central.console.figure_words import BASES, INDICATORS, INSURER_ADVICE, SLIPS, STEPS
+from central.console.document_words import (
+    NOTE_STATES,
+    PLATFORM_STATES,
+    RELATIONS,
+    TRANSFER_CODES,
+    TRANSFER_KINDS,
+    TRANSFER_STATES,
+)
+from central.console.figure_words import BASES, INDICATORS, INSURER_ADVICE, INSURER_KINDS, SLIPS, STEPS
 from central.console.message import message
+from central.console.people_words import PERSON_CHANGES, ROLES, ROLES_MAY
+from central.console.stock_words import REPLENISHING, STOCKTAKE_LINES
 from central.stock.services import UNHEARD
 from sync_protocol.allocation import Rule
-from sync_protocol.documents import NoteState, OrderKind, OrderState
-from sync_protocol.facts import How, What
+from sync_protocol.documents import OrderKind, OrderState
+from sync_protocol.facts import UNDONE, How, What
 from sync_protocol.items import Kind, State
 from sync_protocol.lifecycle import Reason
 from sync_protocol.machines.grants_events import Standing
@@ -64,7 +74,7 @@ HOWS: Mapping[str, str] = {
     How.RFID: message("by RFID"),
     How.AUTOMATIC: message("automatically"),
     How.MACHINE: message("by a machine"),
-    How.CONSOLE: message("at the console"),
+    How.CONSOLE: message("by hand"),
     How.MESSAGE: message("by message"),
 }
 REASONS: Mapping[str, str] = {
@@ -84,6 +94,7 @@ REASONS: Mapping[str, str] = {
     Reason.NOT_BOUND: message("loan without an order"),
     Reason.SECOND_PERSON: message("second person missing"),
     Reason.ISSUED_TWICE: message("handed out twice: in an emergency, and by its holder"),
+    Reason.OVERTAKEN: message("others had it out and back before this was known"),
     Reason.NO_EMERGENCY: message("emergency without reason or second person"),
     Reason.LEASED: message("another workplace may hand it out"),
     Reason.NOT_LEASED: message("not granted to the workplace"),
@@ -113,6 +124,7 @@ ADVICE: Mapping[str, str] = {
     Reason.NOT_BOUND: message("Bind the loan to its order, then dispense."),
     Reason.SECOND_PERSON: message("Name the witness, and record the step again."),
     Reason.ISSUED_TWICE: message("Both stand. Ask both workplaces who has the package, and correct what is not true."),
+    Reason.OVERTAKEN: message("Look where it really is: this step may be older than those before it."),
     Reason.NO_EMERGENCY: message("Ask who handed it out and why, and record the step again with both people."),
     Reason.LEASED: message("Nothing to do: the workplace was refused."),
     Reason.NOT_LEASED: message("Nothing to do: the workplace was refused."),
@@ -156,23 +168,6 @@ INSURER_STATES: Mapping[str, str] = {
     "refused": message("refused"),
     "exempt": message("not for an insurer"),
 }
-NOTE_STATES: Mapping[str, str] = {
-    NoteState.EXPECTED: message("expected"),
-    NoteState.RECEIVED: message("received"),
-}
-RELATIONS: Mapping[str, str] = {
-    "platform": message("relation from the platform"),
-    "awaited": message("relation awaited"),
-    "note": message("box by box from the note"),
-}
-PLATFORM_STATES: Mapping[str, str] = {
-    "waiting": message("waiting to be sent"),
-    "sending": message("being sent"),
-    "unknown": message("no answer, being asked"),
-    "sent": message("uploaded, being processed"),
-    "done": message("processed"),
-    "refused": message("refused"),
-}
 PARTS: Mapping[str, str] = {
     "ledger": message("ledger"),
     "broker": message("message broker"),
@@ -195,6 +190,24 @@ FIELDS: Mapping[str, str] = {
     "witness": message("Second person"),
     "quantity": message("Quantity"),
     "order": message("Order"),
+    "lines": message("Lines"),
+    "source": message("From"),
+    "target": message("To"),
+    "document": message("Document"),
+    "location": message("Location"),
+    "products": message("Products"),
+    "device": message("Device"),
+    "found": message("Codes"),
+    "name": message("Name"),
+    "badge": message("Badge"),
+    "pin": message("PIN"),
+    "person": message("Number"),
+    "roles": message("Roles"),
+    "fingerprint": message("Fingerprint"),
+    "key": message("Key"),
+    "where": message("Where the insurer has it"),
+    "days": message("Days"),
+    "day_to": message("To"),
 }
 HARMS: Mapping[str, str] = {
     "broken": message("broken"),
@@ -204,30 +217,10 @@ HARMS: Mapping[str, str] = {
     "suspect": message("in doubt"),
 }
 """What a workplace says is wrong with what it freezes (``edge_agent.workflows.damage``)."""
-FLAWS = (
-    message("choose at least one"),
-    message("a frozen item"),
-    message("somebody was quicker: look again"),
-    message("an item not recalled"),
-    message("lift the recall first"),
-    message("an open order"),
-    message("choose another one"),
-    message("an item on loan"),
-    message("an order that was placed"),
-    message("bind the rest to another order"),
-    message("choose an order of this product and place"),
-    message("nothing"),
-    message("nobody"),
-    message("a value"),
-    message("a recall needs it"),
-    message("why the recall ends"),
-    message("a product of the catalogue"),
-    message("a lot or codes, not both"),
-    message("a second person besides the one who acts"),
-    message("a person of this hospital who may sign in"),
-    message("a key that waits"),
-)
-"""What ``stock.recalls`` finds and expects, where it is the same every time."""
+WHYS: Mapping[str, str] = {
+    UNDONE: message("undone: nothing had been given"),
+}
+"""What software says for a reason, not a person."""
 _PHRASES = (
     message("an announced code"),
     message("a date not before today"),
@@ -289,6 +282,9 @@ STANDING_CAUSES: Mapping[str, str] = {
     ),
 }
 EVERY: Mapping[str, Mapping[str, str]] = {
+    "role": ROLES,
+    "role_may": ROLES_MAY,
+    "person_change": PERSON_CHANGES,
     "state": STATES,
     "kind": KINDS,
     "fact": FACTS,
@@ -297,18 +293,25 @@ EVERY: Mapping[str, Mapping[str, str]] = {
     "advice": ADVICE,
     "rule": RULES,
     "harm": HARMS,
+    "why": WHYS,
     "order_kind": ORDER_KINDS,
     "order_state": ORDER_STATES,
     "insurer_state": INSURER_STATES,
+    "insurer_kind": INSURER_KINDS,
     "part": PARTS,
     "standing": STANDINGS,
     "standing_cause": STANDING_CAUSES,
     "note_state": NOTE_STATES,
     "relation": RELATIONS,
+    "transfer_kind": TRANSFER_KINDS,
+    "transfer_state": TRANSFER_STATES,
+    "transfer_code": TRANSFER_CODES,
     "platform_state": PLATFORM_STATES,
     "indicator": INDICATORS,
     "insurer_advice": INSURER_ADVICE,
     "base": BASES,
     "step": STEPS,
     "slip": SLIPS,
+    "stocktake_line": STOCKTAKE_LINES,
+    "replenishing": REPLENISHING,
 }

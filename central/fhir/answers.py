@@ -38,16 +38,22 @@ ELEMENTS = {
 }
 
 
+def refusal_of(error: OutcomeError | RequestError) -> tuple[HTTPStatus, dict[str, Any]]:
+    """Status and OperationOutcome of what cannot be done as it was asked."""
+    if isinstance(error, OutcomeError):
+        return HTTPStatus(error.status), outcome_of(*error.issues)
+    status = HTTPStatus(status_of(error))
+    where = f"MedicationRequest.{ELEMENTS[error.field]}" if error.field in ELEMENTS else ""
+    return status, outcome_of(Issue(code=_ISSUE_CODES[status], diagnostics=str(error), expression=where))
+
+
 def outcome_for(error: Exception) -> web.Response | None:
     """The OperationOutcome of an error that a caller can do something about; None: it is ours."""
     match error:
         case OutcomeError():
-            return answer(error.status, outcome_of(*error.issues), error.headers)
+            return answer(*refusal_of(error), error.headers)
         case RequestError():
-            status = status_of(error)
-            where = f"MedicationRequest.{ELEMENTS[error.field]}" if error.field in ELEMENTS else ""
-            issue = Issue(code=_ISSUE_CODES[status], diagnostics=str(error), expression=where)
-            return answer(status, outcome_of(issue))
+            return answer(*refusal_of(error))
         case BusyError():
             issue = Issue(code="transient", diagnostics=str(error))
             return answer(HTTPStatus.SERVICE_UNAVAILABLE, outcome_of(issue), retry_after(error))

@@ -3,10 +3,11 @@
 import importlib.metadata
 from typing import Any
 
+from central.fhir.batch import MAX_ENTRIES
 from central.fhir.intake import LOCATION, ORDER_ITEM, ORDER_STATE, PRODUCT, TRACE_CODE, WARD
 
 FHIR_VERSION = "4.3.0"
-RELEASED = "2026-11-21"
+RELEASED = "2026-11-22"
 """The day this statement was last changed."""
 
 _DOCUMENTATION = f"""\
@@ -26,6 +27,11 @@ other content under the same identifier is a conflict. \
 An update may only cancel: status `cancelled`, `stopped` or `entered-in-error`; all three read back as `cancelled`. \
 Read back, extension `{ORDER_STATE}` tells the state and `{TRACE_CODE}` each code that is locked or dispensed."""
 
+_BATCH = f"""\
+POST of a Bundle of type `batch`: up to {MAX_ENTRIES} entries that create (POST MedicationRequest) or update \
+(PUT MedicationRequest/<id>), without conditions. Each is answered in its place as if it came alone; \
+after an answer of 503 the whole batch is sent again, which changes nothing that was done."""
+
 
 def capability_statement(base: str) -> dict[str, Any]:
     return {
@@ -43,6 +49,7 @@ def capability_statement(base: str) -> dict[str, Any]:
                 "documentation": "JSON only. Every call but this one needs a bearer token.",
                 "security": {"description": "Authorization: Bearer <token>; scope orders to write, read to read"},
                 "resource": [_medication_request()],
+                "interaction": [{"code": "batch", "documentation": _BATCH}],
             }
         ],
     }

@@ -1,4 +1,4 @@
-"""The FHIR face on aiohttp: MedicationRequest in, read back, cancelled."""
+"""The FHIR face on aiohttp: MedicationRequest in, read back, cancelled, one by one or many in a batch."""
 
 from http import HTTPStatus
 from urllib.parse import parse_qs, quote
@@ -7,29 +7,30 @@ from aiohttp import web
 
 from central.api.serve import JSON, client_of, read_json
 from central.auth import Clients, Scope
-from central.fhir.answers import ELEMENTS, answer
+from central.fhir.answers import answer
+from central.fhir.batch import Batches, read_batch
 from central.fhir.capability import capability_statement
-from central.fhir.intake import ORDER_ITEM, STOPPED, Draft, draft_of, parse
+from central.fhir.intake import ORDER_ITEM, draft_of, parse
 from central.fhir.outcome import MEDIA_TYPE, Issue, OutcomeError, outcome_of
 from central.fhir.present import bundle_of, etag, request_of
-from central.ledger import read_api
+from central.fhir.rules import check_create, check_id, is_cancelled_by, not_found, order_of
 from central.stock.services import Services
-from sync_protocol.documents import Order, OrderState
+from sync_protocol.documents import Order
 
 PREFIX = "/fhir"
 RESOURCE = f"{PREFIX}/MedicationRequest"
 _ACCEPTED = frozenset((MEDIA_TYPE, JSON, "*/*", "application/*", "json"))
-# What a repeated request may not change. Codes, state and route are central's; the time may not be known.
-_CONTENT = ("kind", "product", "quantity", "patient", "visit", "ward", "location", "prescriber", "is_self_pay")
 
 
 class Fhir:
     def __init__(self, services: Services, clients: Clients) -> None:
         self._services = services
         self._clients = clients
+        self._batches = Batches(services)
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get(f"{PREFIX}/metadata", self.metadata)
+        app.router.add_post(PREFIX, self.batch)
         app.router.add_post(RESOURCE, self.create)
         app.router.add_get(RESOURCE, self.search)
         app.router.add_get(RESOURCE + "/{id}", self.read)
@@ -43,22 +44,30 @@ class Fhir:
         _check_accept(request)
         client_of(request, self._clients, Scope.ORDERS)
         draft = draft_of(parse(await read_json(request, MEDIA_TYPE, JSON)))
-        if draft.status != "active":
-            raise _unfit("status", f"found {draft.status}, expected active", "business-rule")
+        check_create(draft)
         wanted = request.headers.get("If-None-Exist")
         if wanted is not None:
-            known = await self._find(_identifier_of(parse_qs(wanted.removeprefix("?"))))
+            known = self._find(_identifier_of(parse_qs(wanted.removeprefix("?"))))
             if known is not None:
                 return self._represent(request, HTTPStatus.OK, *known)
-        is_known = await self._find(draft.id) is not None
-        await self._services.orders.place(await self._order(draft))
-        placed, version = await self._found(draft.id)
+        is_known = self._find(draft.id) is not None
+        product = self._services.masterdata.products([draft.product]).get(draft.product)
+        await self._services.orders.place(order_of(draft, product, now_us=self._services.time.now_us()))
+        placed, version = self._found(draft.id)
         return self._represent(request, HTTPStatus.OK if is_known else HTTPStatus.CREATED, placed, version)
+
+    async def batch(self, request: web.Request) -> web.Response:
+        _check_accept(request)
+        client_of(request, self._clients, Scope.ORDERS)
+        entries = read_batch(await read_json(request, MEDIA_TYPE, JSON))
+        is_minimal = request.headers.get("Prefer", "") == "return=minimal"
+        done = await self._batches.take(entries, base=f"{request.url.origin()}{PREFIX}", is_minimal=is_minimal)
+        return answer(HTTPStatus.OK, done)
 
     async def read(self, request: web.Request) -> web.Response:
         _check_accept(request)
         client_of(request, self._clients, Scope.READ)
-        found, version = await self._found(request.match_info["id"])
+        found, version = self._found(request.match_info["id"])
         if request.headers.get("If-None-Match") == etag(version):
             return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag(version)})
         return self._represent(request, HTTPStatus.OK, found, version)
@@ -66,7 +75,7 @@ class Fhir:
     async def search(self, request: web.Request) -> web.Response:
         _check_accept(request)
         client_of(request, self._clients, Scope.READ)
-        known = await self._find(_identifier_of(parse_qs(request.query_string)))
+        known = self._find(_identifier_of(parse_qs(request.query_string)))
         resources = [request_of(*known, self._services.time.zone)] if known else []
         return answer(HTTPStatus.OK, bundle_of(resources, f"{request.url.origin()}{RESOURCE}"))
 
@@ -74,36 +83,22 @@ class Fhir:
         _check_accept(request)
         client_of(request, self._clients, Scope.ORDERS)
         draft = draft_of(parse(await read_json(request, MEDIA_TYPE, JSON)))
-        if draft.id != request.match_info["id"]:
-            raise OutcomeError(
-                400, _issue("identifier.value", f"found {draft.id}, expected the id of the URL", "invalid")
-            )
-        known, version = await self._found(draft.id)
+        check_id(draft, request.match_info["id"])
+        known, version = self._found(draft.id)
         if request.headers.get("If-Match", etag(version)) != etag(version):
             message = f"found another version, expected {etag(version)}; read it again"
             raise OutcomeError(412, Issue(code="conflict", diagnostics=message))
-        _check_unchanged(draft, known)
-        if draft.status in STOPPED:
+        if is_cancelled_by(draft, known):
             await self._services.orders.cancel(draft.id)
-        elif draft.status != ("cancelled" if known.state is OrderState.CANCELLED else "active"):
-            message = f"found {draft.status}, expected active, or one of {', '.join(sorted(STOPPED))} to cancel"
-            raise _unfit("status", message, "business-rule")
-        return self._represent(request, HTTPStatus.OK, *await self._found(draft.id))
+        return self._represent(request, HTTPStatus.OK, *self._found(draft.id))
 
-    async def _order(self, draft: Draft) -> Order:
-        product = await read_api.one_product(self._services.read, draft.product)
-        if product is None:
-            message = f"found {draft.product}, expected the id of a product of the catalogue"
-            raise _unfit(ELEMENTS["product"], message, "business-rule")
-        return draft.order(product, now_us=self._services.time.now_us())
+    def _find(self, order_id: str) -> tuple[Order, int] | None:
+        return self._services.orders.found([order_id]).get(order_id)
 
-    async def _find(self, order_id: str) -> tuple[Order, int] | None:
-        return await read_api.one_order(self._services.read, order_id)
-
-    async def _found(self, order_id: str) -> tuple[Order, int]:
-        known = await self._find(order_id)
+    def _found(self, order_id: str) -> tuple[Order, int]:
+        known = self._find(order_id)
         if known is None:
-            raise OutcomeError(404, Issue(code="not-found", diagnostics=f"no order with the id {order_id}"))
+            raise not_found(order_id)
         return known
 
     def _represent(self, request: web.Request, status: HTTPStatus, order: Order, version: int) -> web.Response:
@@ -136,21 +131,3 @@ def _identifier_of(query: dict[str, list[str]]) -> str:
         message = f"expected identifier={ORDER_ITEM}|<value> and no other criterion"
         raise OutcomeError(HTTPStatus.BAD_REQUEST, Issue(code="not-supported", diagnostics=message))
     return value
-
-
-def _check_unchanged(draft: Draft, known: Order) -> None:
-    issues = [
-        _issue(ELEMENTS[name], f"found {getattr(draft, name)}, expected {getattr(known, name)} as placed", "conflict")
-        for name in _CONTENT
-        if getattr(draft, name) != getattr(known, name)
-    ]
-    if issues:
-        raise OutcomeError(HTTPStatus.CONFLICT, *issues)
-
-
-def _issue(element: str, diagnostics: str, code: str) -> Issue:
-    return Issue(code=code, expression=f"MedicationRequest.{element}", diagnostics=diagnostics)
-
-
-def _unfit(element: str, diagnostics: str, code: str) -> OutcomeError:
-    return OutcomeError(HTTPStatus.UNPROCESSABLE_ENTITY, _issue(element, diagnostics, code))

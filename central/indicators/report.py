@@ -19,7 +19,7 @@ _MINUTE_US = 60_000_000
 
 class Indicator(StrEnum):
     UPLOAD = "upload"
-    """Share of the billed units that the insurer has accepted."""
+    """Share of the billed units that the insurer has accepted. What went out without a code is billed, too."""
     STOCKTAKE = "stocktake"
     """Share of what was counted, or should have been, in which book and count differ."""
     ERRORS = "errors"

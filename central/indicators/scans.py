@@ -48,6 +48,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     shift: int
     person: str
     handed_out: int
+    """Orders: one whose boxes are in several facts, by their evidence, was handed out once in a shift."""
     slips: dict[Slip, int]
 
     @property
@@ -78,22 +79,22 @@ def lines(
     told: Iterable[Told], shifts: Shifts, local: Callable[[int], dt.datetime], *, is_by_day: bool = False
 ) -> list[Line]:
     """Most slips first; by day: in the order of days."""
-    handed: dict[tuple[dt.date | None, int, str], int] = defaultdict(int)
+    handed: dict[tuple[dt.date | None, int, str], set[tuple[dt.date, str | int]]] = defaultdict(set)
     slips: dict[tuple[dt.date | None, int, str], list[Slip]] = defaultdict(list)
     for one in told:
         day, shift = shifts.of(local(one.us))
         key = (day if is_by_day else None, shift, one.operator)
-        handed[key] += one.what == "dispensed"
+        handed[key].update([(day, one.order or one.position)] if one.what == "dispensed" else [])
         slips[key] += [slip for slip, _ in _slips(one)]
     found = [
         Line(
             day=day,
             shift=shift,
             person=person,
-            handed_out=count,
+            handed_out=len(orders),
             slips={slip: slips[day, shift, person].count(slip) for slip in Slip},
         )
-        for (day, shift, person), count in handed.items()
+        for (day, shift, person), orders in handed.items()
     ]
     return sorted(found, key=lambda line: (line.day or dt.date.min, -line.all, line.person, line.shift))
 

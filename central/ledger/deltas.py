@@ -28,4 +28,6 @@ def read_documents(connection: sqlite3.Connection, after: int, to: int) -> Rows:
         notes=tuple(rows.note_of(row) for row in connection.execute(statements.CHANGED_NOTES, span)),
         products=tuple(rows.product_of(row[0]) for row in connection.execute(statements.CHANGED_PRODUCTS, span)),
         people=tuple(rows.person_of(row) for row in connection.execute(statements.CHANGED_PEOPLE, span)),
+        transfers=tuple(rows.transfer_of(row) for row in connection.execute(statements.CHANGED_TRANSFERS, span)),
+        sheets=tuple(rows.count_sheet_of(row[0]) for row in connection.execute(statements.CHANGED_SHEETS, span)),
     )

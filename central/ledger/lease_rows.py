@@ -13,7 +13,7 @@ from sync_protocol.machines.grants_events import Lease, Standing
 
 Write = Callable[[str, list[tuple[Any, ...]]], object]
 """Executes a statement for each of the rows."""
-HELD, GIVEN_UP, MISSING = "held", "given_up", "missing"
+HELD, DOUBTED, GIVEN_UP, MISSING = "held", "doubted", "given_up", "missing"
 _encode = msgspec.msgpack.Encoder().encode
 _heads = msgspec.msgpack.Decoder(dict[bytes, int])
 
@@ -49,10 +49,10 @@ def read_leases(connection: sqlite3.Connection) -> list[Lease]:
     for code, device, product, number, mark in connection.execute(statements.LEASED):
         lease = leases[device]
         lease.products[code] = product
-        if mark == HELD:
+        if mark in {HELD, DOUBTED}:
             lease.codes[code] = number
-        else:
-            (lease.given_up if mark == GIVEN_UP else lease.missing).add(code)
+        if mark != HELD:
+            {DOUBTED: lease.doubted, GIVEN_UP: lease.given_up, MISSING: lease.missing}[mark].add(code)
     return list(leases.values())
 
 
@@ -77,5 +77,6 @@ def _row(lease: Lease) -> tuple[Any, ...]:
 
 
 def _code_row(code: str, lease: Lease) -> tuple[Any, ...]:
-    mark = HELD if code in lease.codes else GIVEN_UP if code in lease.given_up else MISSING
+    marks = {DOUBTED: lease.doubted, GIVEN_UP: lease.given_up, MISSING: lease.missing}
+    mark = next((mark for mark, codes in marks.items() if code in codes), HELD)
     return (code, lease.device, lease.products.get(code, ""), lease.codes.get(code, 0), mark)

@@ -7,7 +7,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from central.ledger.happened import happened_us
+from central.ledger.happened import happened_us, product_told, undoes_hand_out
 
 _READERS = 4
 
@@ -25,3 +25,5 @@ def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor.execute("PRAGMA busy_timeout=2000")
     cursor.close()
     connection.create_function("happened_us", 2, happened_us)
+    connection.create_function("product_told", 1, product_told)
+    connection.create_function("undoes_hand_out", 1, undoes_hand_out)

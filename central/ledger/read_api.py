@@ -16,15 +16,17 @@ from central.ledger.read_rows import (
     ExceptionRow,
     InsurerRow,
     Misfit,
+    OnPaper,
     agent_of,
     exception_of,
     insurer_row_of,
     item_of,
     order_of,
 )
-from central.ledger.schema import agent, exception, fact, insurer_row, item, meta, note, orders, product
+from central.ledger.read_scans import is_forced
+from central.ledger.schema import agent, exception, fact, insurer_row, item, meta, note, orders
 from sync_protocol.codec import decode_fact
-from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Order, Pack, Product
+from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Order, Pack
 from sync_protocol.errors import ProtocolError
 from sync_protocol.items import Item, Kind
 
@@ -32,7 +34,6 @@ MAX_EVENTS = 500
 _CHUNK = 500
 _lines = msgspec.msgpack.Decoder(tuple[NoteLine, ...])
 _packs = msgspec.msgpack.Decoder(tuple[Pack, ...])
-_product = msgspec.msgpack.Decoder(Product)
 
 
 class ItemFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,11 +94,6 @@ async def order_page(engine: AsyncEngine, *, state: str, after: str, limit: int)
     return await with_codes(engine, await rows_of(engine, query))
 
 
-async def one_order(engine: AsyncEngine, order_id: str) -> tuple[Order, int] | None:
-    found = await with_codes(engine, await rows_of(engine, select(orders).where(orders.c.id == order_id)))
-    return found[0] if found else None
-
-
 async def with_codes(engine: AsyncEngine, rows: Sequence[RowMapping]) -> list[tuple[Order, int]]:
     """Rows of orders, each with the codes that are locked to it or were dispensed for it."""
     codes: dict[str, list[str]] = {row["id"]: [] for row in rows}
@@ -124,11 +120,6 @@ async def one_note(engine: AsyncEngine, note_id: str) -> DeliveryNote | None:
         lines=_lines.decode(row["lines"]),
         packs=_packs.decode(row["packs"]),
     )
-
-
-async def one_product(engine: AsyncEngine, product_id: str) -> Product | None:
-    rows = await rows_of(engine, select(product.c.body).where(product.c.id == product_id))
-    return _product.decode(rows[0]["body"]) if rows else None
 
 
 async def exceptions(engine: AsyncEngine, *, is_open: bool | None, after: int, limit: int) -> list[ExceptionRow]:
@@ -187,9 +178,11 @@ def _event(row: RowMapping, misfits: tuple[Misfit, ...]) -> Event:
     return Event(
         **common,
         **{name: getattr(said, name) for name in names + marks},
-        at_us=said.at.wall_us + (said.at.offset_us or 0),
+        at_us=said.at.corrected_us,
         how=said.how,
+        is_forced=is_forced(said),
         codes=len(said.codes),
+        paper=None if said.paper is None else OnPaper(**msgspec.structs.asdict(said.paper)),
         misfits=misfits,
     )
 

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from central.ledger import insurer_statements
 from central.ledger.read_api import rows_of
 from central.ledger.read_figures import first_position
 
@@ -20,14 +21,18 @@ _STATE = (
     "CASE WHEN row.state = 'sending' THEN 'waiting' WHEN row.state = 'waiting' AND "
     "(SELECT is_self_pay FROM orders WHERE orders.id = row.order_id) THEN 'exempt' ELSE row.state END"
 )
-# What central found missing is one cause whatever the rest of its sentence says.
+# What waits for another row says so; what central found missing is one cause whatever the rest of its sentence says.
 _CAUSE = (
-    f"CASE WHEN row.cause LIKE '{_NOT_SENT}%' THEN substr(row.cause, 1, {len(_NOT_SENT) - 1} + "
+    f"CASE WHEN {_STATE} = 'waiting' AND {insurer_statements.OF_REFUSED_SALE} THEN 'its sale was refused' "
+    f"WHEN {_STATE} = 'waiting' AND {insurer_statements.BEFORE_ITS_SALE} THEN 'its sale is not accepted yet' "
+    f"WHEN {_STATE} = 'waiting' AND {insurer_statements.BEHIND_A_RETURN} THEN 'a return is not accepted yet' "
+    f"WHEN row.cause LIKE '{_NOT_SENT}%' THEN substr(row.cause, 1, {len(_NOT_SENT) - 1} + "
     f"instr(substr(row.cause, {len(_NOT_SENT) + 1}), ':')) ELSE row.cause END"
 )
 _HAPPENED = "(SELECT happened_us(body, received_us) FROM fact WHERE fact.position = row.position)"
 _WHERE = (
-    "row.position >= :first AND (:order_id = '' OR row.order_id = :order_id) AND (:box = '' OR row.box = :box) "
+    "row.position >= :first AND (:kind = '' OR row.is_return = (:kind = 'return')) "
+    "AND (:order_id = '' OR row.order_id = :order_id) AND (:box = '' OR row.box = :box) "
     f"AND (:cause = '' OR {_CAUSE} = :cause) "
     "AND (:product = '' OR EXISTS (SELECT 1 FROM item WHERE item.code = row.box AND item.product = :product)) "
     f"AND (:since_us = 0 OR {_HAPPENED} >= :since_us) AND (:until_us = 0 OR {_HAPPENED} < :until_us) "
@@ -38,11 +43,12 @@ _COUNTS = text(
     "GROUP BY 1"
 )
 _CAUSES = text(
-    f"SELECT {_CAUSE} AS cause, count(*) AS n FROM insurer_row AS row WHERE {_WHERE} AND row.cause != '' "
-    "AND row.state != 'accepted' GROUP BY 1 ORDER BY n DESC, cause LIMIT 50"
+    f"SELECT {_CAUSE} AS cause, count(*) AS n FROM insurer_row AS row WHERE {_WHERE} "
+    f"AND row.state != 'accepted' AND {_CAUSE} != '' GROUP BY 1 ORDER BY n DESC, cause LIMIT 50"
 )
 _PAGE = text(
-    f"SELECT row.id, row.box, row.order_id AS 'order', row.quantity, row.is_split, {_STATE} AS state, row.attempts, "
+    f"SELECT row.id, row.box, row.order_id AS 'order', row.quantity, row.is_split, row.is_return, "
+    f"{_STATE} AS state, row.attempts, "
     f"row.cause, {_CAUSE} AS cause_key, row.next_try_us, row.updated_us, {_HAPPENED} AS happened_us, "
     "coalesce((SELECT product FROM item WHERE item.code = row.box), '') AS product "
     f"FROM insurer_row AS row WHERE {_WHERE} AND (:before = 0 OR row.id < :before) ORDER BY row.id DESC LIMIT :limit"
@@ -57,9 +63,10 @@ _REPAIRS = text(
 
 
 class BoardFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Empty and 0: any. ``since_us`` to ``until_us``: when it was handed out."""
+    """Empty and 0: any. ``kind``: "sale" or "return". ``since_us`` to ``until_us``: when it happened."""
 
     state: str = ""
+    kind: str = ""
     cause: str = ""
     product: str = ""
     order_id: str = ""
@@ -69,13 +76,17 @@ class BoardFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BoardRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A box and how many units of it were handed out at once. ``cause_key``: its cause without what differs by row."""
+    """A box and how many units of it were handed out, or came back, at once.
+
+    ``cause_key``: its cause without what differs by row, or the row that it waits for.
+    """
 
     id: int
     box: str
     order: str
     quantity: int
     is_split: bool
+    is_return: bool
     state: str
     attempts: int
     cause: str
@@ -105,9 +116,9 @@ class Board:
         self._engine = engine
         self._values: dict[str, Any] = msgspec.structs.asdict(wanted) | {"first": first}
 
-    async def counts(self) -> dict[str, Count]:
-        """By state, whatever state the filter wants."""
-        found = await self._rows(_COUNTS, state="")
+    async def counts(self, kind: str) -> dict[str, Count]:
+        """By state, whatever state and kind the filter wants."""
+        found = await self._rows(_COUNTS, state="", kind=kind)
         return {row["state"]: Count(rows=row["n"], units=row["units"]) for row in found}
 
     async def causes(self) -> dict[str, int]:

@@ -5,6 +5,7 @@ that one is found by halving, because positions are in the order of receipt. Whe
 are not quite, so the search begins a day earlier.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -30,23 +31,48 @@ DISPENSING_ERRORS = (
     Reason.WRONG_PRODUCT,
 )
 """What is wrong with a hand-out itself: the wrong thing, or for the wrong order. A code that is not known, or a step
-that was left out, is a flaw of the record and is counted as a missed scan."""
+that was left out, is a flaw of the record and is counted as a missed scan; of another product than ordered it is wrong,
+too."""
 
 _LAST = text("SELECT coalesce(max(position), 0) FROM fact")
 _RECEIVED = text("SELECT received_us FROM fact WHERE position = :position")
+# Of a hand-out that was undone nothing is left. A box is undone for an order before it is handed out for it again.
+_STANDING = (
+    "row.quantity - coalesce((SELECT sum(back.quantity) FROM insurer_row AS back JOIN fact AS its "
+    "ON its.position = back.position WHERE back.is_return AND back.box = row.box AND back.order_id = row.order_id "
+    "AND back.position > row.position AND undoes_hand_out(its.body) AND NOT EXISTS (SELECT 1 FROM insurer_row AS again "
+    "WHERE again.order_id = row.order_id AND again.box = row.box AND NOT again.is_return "
+    "AND again.position > row.position AND again.position < back.position)), 0)"
+)
 _SOLD = text(
-    "SELECT happened_us(fact.body, fact.received_us), row.quantity, row.state, row.order_id, "
+    f"SELECT happened_us(fact.body, fact.received_us), {_STANDING}, row.state, row.order_id, "  # noqa: S608 -- constants
     "coalesce(orders.is_self_pay, 0), coalesce(orders.kind, ''), coalesce(orders.quantity, 0), "
     "coalesce(orders.placed_us, 0) FROM insurer_row AS row JOIN fact ON fact.position = row.position "
-    "LEFT JOIN orders ON orders.id = row.order_id WHERE row.position BETWEEN :low AND :high ORDER BY row.position"
+    "LEFT JOIN orders ON orders.id = row.order_id WHERE row.position BETWEEN :low AND :high AND NOT row.is_return "
+    "ORDER BY row.position"
 )
 _SOLD_BEFORE = text(
-    "SELECT order_id, sum(quantity) FROM insurer_row WHERE order_id IN :orders AND position < :first GROUP BY order_id"
+    f"SELECT row.order_id, sum({_STANDING}) FROM insurer_row AS row WHERE row.order_id IN :orders "  # noqa: S608
+    "AND row.position < :first AND NOT row.is_return GROUP BY row.order_id"
 ).bindparams(bindparam("orders", expanding=True))
 _ERRORS = text(
     "SELECT happened_us(fact.body, fact.received_us) FROM fact WHERE fact.position IN (SELECT position FROM exception "
     "WHERE position >= :first AND what = 'dispensed' AND reason IN :reasons)"
 ).bindparams(bindparam("reasons", value=[*map(str, DISPENSING_ERRORS)], expanding=True))
+# What went out for an order under codes that no scan had brought in: nothing of it can be reported.
+_UNCODED = text(
+    "SELECT happened_us(fact.body, fact.received_us), count(*), '', fact.order_id, orders.is_self_pay, orders.kind, "
+    "orders.quantity, orders.placed_us, product_told(fact.body) NOT IN ('', orders.product) "
+    "FROM exception JOIN fact ON fact.position = exception.position JOIN orders ON orders.id = fact.order_id "
+    "WHERE exception.position >= :first AND exception.what = 'dispensed' AND exception.reason = 'unknown_code' "
+    "GROUP BY exception.position"
+)
+_UNCODED_BEFORE = text(
+    "SELECT fact.order_id, count(*) FROM fact JOIN exception ON exception.session = fact.session "
+    "AND exception.seq = fact.seq JOIN orders ON orders.id = fact.order_id "
+    "WHERE fact.order_id IN :orders AND fact.position < :first AND exception.what = 'dispensed' "
+    "AND exception.reason = 'unknown_code' AND product_told(fact.body) IN ('', orders.product) GROUP BY fact.order_id"
+).bindparams(bindparam("orders", expanding=True))
 _COUNTS = text(
     "SELECT happened_us(fact.body, fact.received_us), counted, missing, surplus FROM count_check "
     "JOIN fact ON fact.position = count_check.position WHERE count_check.position >= :first"
@@ -54,7 +80,10 @@ _COUNTS = text(
 
 
 class Sold(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Units of one box that were handed out, and how far the insurer knows of them. ``units``: boxes of a whole one."""
+    """Units of one box that were handed out, and how far the insurer knows of them. ``units``: boxes of a whole one.
+
+    What was undone is left out. ``state`` empty: they went out without a known code, so nobody can tell the insurer.
+    """
 
     us: int
     units: int
@@ -92,12 +121,19 @@ async def figures(engine: AsyncEngine, *, since_us: int) -> Figures:
         first = await first_position(connection, since_us)
         sold: list[Sold] = []
         async for rows in windows(connection, _SOLD, first=first):
-            sold += msgspec.convert(rows, list[Sold], strict=False)
+            sold += [one for one in msgspec.convert(rows, list[Sold], strict=False) if one.units > 0]
+        errors = [us for (us,) in await _rows(connection, _ERRORS, first=first)]
+        for *fields, is_other_product in await _rows(connection, _UNCODED, first=first):
+            one = msgspec.convert(fields, Sold, strict=False)
+            if is_other_product:
+                errors.append(one.us)
+            else:
+                sold.append(one)
         early = {one.order for one in sold if one.order and one.arrived_us < since_us}
         return Figures(
             sold=sold,
             handed_before=await _before(connection, sorted(early), first),
-            errors=[us for (us,) in await _rows(connection, _ERRORS, first=first)],
+            errors=errors,
             counts=msgspec.convert(await _rows(connection, _COUNTS, first=first), list[Counted]),
         )
 
@@ -124,10 +160,11 @@ async def first_position(connection: AsyncConnection, since_us: int) -> int:
 
 
 async def _before(connection: AsyncConnection, orders: list[str], first: int) -> dict[str, int]:
-    found: dict[str, int] = {}
+    found: Counter[str] = Counter()
     for start in range(0, len(orders), _CHUNK):
         chunk = orders[start : start + _CHUNK]
-        found.update(await _rows(connection, _SOLD_BEFORE, orders=chunk, first=first))
+        for query in (_SOLD_BEFORE, _UNCODED_BEFORE):
+            found.update(dict(await _rows(connection, query, orders=chunk, first=first)))
     return found
 
 

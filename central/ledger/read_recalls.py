@@ -69,7 +69,7 @@ class Cover(msgspec.Struct, frozen=True, kw_only=True):
     items: dict[str, int]
     """By state."""
     exposed: tuple[Exposed, ...]
-    """The latest first, at most 2,000 of ``exposed_items``."""
+    """The latest first: all of ``exposed_items``, or as many as were asked for."""
     exposed_items: int
     patients: int
 
@@ -84,7 +84,8 @@ async def recalls(engine: AsyncEngine) -> list[RecallRow]:
     return [_recall_of(row) for row in await rows_of(engine, query)]
 
 
-async def cover(engine: AsyncEngine, recall_id: str) -> Cover | None:
+async def cover(engine: AsyncEngine, recall_id: str, *, most: int = MAX_EXPOSED) -> Cover | None:
+    """``most``: how many exposed items are named at most."""
     found = await rows_of(engine, select(recall).where(recall.c.id == recall_id))
     if not found:
         return None
@@ -101,7 +102,7 @@ async def cover(engine: AsyncEngine, recall_id: str) -> Cover | None:
         recall=row,
         agents=tuple(await _agents(engine, row.version)),
         items=await _by_state(engine, covered),
-        exposed=tuple(await _exposed(engine, row, covered, got)),
+        exposed=tuple(await _exposed(engine, row, covered, got, most)),
         exposed_items=sums["n"],
         patients=sums["patients"],
     )
@@ -172,7 +173,7 @@ def _patient() -> ColumnElement[str]:
 
 
 async def _exposed(
-    engine: AsyncEngine, row: RecallRow, covered: ColumnElement[bool], got: ColumnElement[bool]
+    engine: AsyncEngine, row: RecallRow, covered: ColumnElement[bool], got: ColumnElement[bool], most: int
 ) -> list[Exposed]:
     query = (
         select(
@@ -191,7 +192,7 @@ async def _exposed(
         .select_from(_given(covered))
         .where(covered, got)
         .order_by(fact.c.position.desc(), item.c.code)
-        .limit(MAX_EXPOSED)
+        .limit(most)
     )
     return [_exposed_of(found, row.issued_us) for found in await rows_of(engine, query)]
 

@@ -135,7 +135,7 @@ async def note_detail(engine: AsyncEngine, note_id: str) -> NoteDetail | None:
 
 
 async def _receipts(engine: AsyncEngine, note_id: str, bills: Mapping[int, Mapping[str, Any]]) -> tuple[Receipt, ...]:
-    query = select(fact.c.position, fact.c.body, fact.c.wall_us).where(
+    query = select(fact.c.position, fact.c.body).where(
         fact.c.document == note_id, fact.c.document != "", fact.c.what.in_((What.RECEIVED, What.WRITTEN_OFF))
     )
     receipts = []
@@ -143,7 +143,7 @@ async def _receipts(engine: AsyncEngine, note_id: str, bills: Mapping[int, Mappi
         said, bill = decode_fact(row["body"]), bills.get(row["position"], {})
         receipts.append(
             Receipt(
-                at_us=row["wall_us"] + (said.at.offset_us or 0),
+                at_us=said.at.corrected_us,
                 operator=said.operator,
                 witness=said.witness,
                 reason=said.reason,

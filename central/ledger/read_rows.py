@@ -24,6 +24,15 @@ class Misfit(msgspec.Struct, frozen=True, kw_only=True):
     expected: str
 
 
+class OnPaper(msgspec.Struct, frozen=True, kw_only=True):
+    """The line of a printed sheet that a fact was written on when it happened; who scanned it back, and when (A22)."""
+
+    sheet: str
+    line: int
+    by: str
+    at_us: int
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One fact in the life of a code. ``codes``: how many codes the fact is about."""
 
@@ -48,8 +57,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     codes: int = 0
     is_provisional: bool = False
     """Issued in an emergency, by a workplace that had no right to (REQ-08)."""
+    is_forced: bool = False
+    """A step that needs a scan, confirmed by two people who say why it went on without one (A11)."""
     stale_s: int = 0
     """X09: how old the copy of the ledger was that it was checked against, in seconds, if it is marked with that."""
+    paper: OnPaper | None = None
     misfits: tuple[Misfit, ...] = ()
 
 
@@ -100,6 +112,8 @@ class InsurerRow(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     next_try_us: int
     updated_us: int
+    is_return: bool
+    """It came back: told by 3506A, not 3505A."""
 
 
 def item_of(row: RowMapping) -> Item:
@@ -148,7 +162,9 @@ def exception_of(row: RowMapping) -> ExceptionRow:
 
 
 def insurer_row_of(row: RowMapping) -> InsurerRow:
-    return _same_names(row, InsurerRow, order=row["order_id"], is_split=bool(row["is_split"]))
+    return _same_names(
+        row, InsurerRow, order=row["order_id"], is_split=bool(row["is_split"]), is_return=bool(row["is_return"])
+    )
 
 
 def agent_of(row: RowMapping, version: int) -> AgentRow:
@@ -164,7 +180,6 @@ def _same_names(row: RowMapping, kind: type[_S], **others: Any) -> _S:
 def said_at(row: RowMapping) -> int:
     """When a fact happened, corrected by the offset of the device's clock."""
     try:
-        at = decode_fact(row["body"]).at
+        return decode_fact(row["body"]).at.corrected_us
     except ProtocolError:
         return int(row["wall_us"])
-    return at.wall_us + (at.offset_us or 0)

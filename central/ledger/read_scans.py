@@ -13,7 +13,7 @@ from sync_protocol.codec import decode_fact
 from sync_protocol.errors import ProtocolError
 from sync_protocol.facts import Fact, How, What
 
-SCAN_STEPS = (What.RECEIVED, What.PRESCANNED, What.DISPENSED, What.RETURNED)
+SCAN_STEPS = (What.RECEIVED, What.TRANSFERRED_IN, What.PRESCANNED, What.DISPENSED, What.RETURNED)
 _FACTS = text(
     "SELECT position, body, received_us FROM fact WHERE position BETWEEN :low AND :high AND what IN :steps "
     "ORDER BY position"
@@ -67,13 +67,15 @@ def _told(position: int, us: int, body: bytes, unscanned: tuple[str, ...]) -> To
         position=position,
         us=us,
         what=str(fact.what),
-        is_late=fact.what is What.DISPENSED and fact.how is How.LATE_SCAN,
-        is_forced=_is_forced(fact),
+        # What was written on paper in an outage was missed by nobody.
+        is_late=fact.what is What.DISPENSED and fact.how is How.LATE_SCAN and fact.paper is None,
+        is_forced=is_forced(fact),
         unscanned=unscanned,
         **fields,
     )
 
 
-def _is_forced(fact: Fact) -> bool:
+def is_forced(fact: Fact) -> bool:
     """An override is a step with a reason and a second person; a controlled drug alone has a second person only."""
-    return bool(fact.reason and fact.witness) and fact.witness != fact.operator
+    has_two = bool(fact.reason and fact.witness) and fact.witness != fact.operator
+    return has_two and fact.what in SCAN_STEPS and not fact.undoes_hand_out

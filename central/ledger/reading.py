@@ -17,7 +17,7 @@ def flaw(body: bytes) -> tuple[Fact | None, str]:
     try:
         fact = decode_fact(body)
         at = fact.at
-        is_date = 0 <= at.wall_us <= _LAST_US and 0 <= at.wall_us + (at.offset_us or 0) <= _LAST_US
+        is_date = 0 <= at.wall_us <= _LAST_US and 0 <= at.corrected_us <= _LAST_US
         if not (is_date and -_DAY_MIN <= at.zone_min <= _DAY_MIN and len(fact.codes) * fact.units <= MAX_UNITS_OF_FACT):
             _check(fact)
     except (FactError, WireError) as error:
@@ -30,7 +30,7 @@ def _check(fact: Fact) -> None:
     at = fact.at
     if not fits_moment(at.wall_us):
         raise FactError("at.wall_us", str(at.wall_us), f"0 to {_LAST_US}")
-    if not fits_moment(at.wall_us + (at.offset_us or 0)):
+    if not fits_moment(at.corrected_us):
         raise FactError("at.offset_us", str(at.offset_us), "an offset that leads to a date")
     if abs(at.zone_min) > _DAY_MIN:
         raise FactError("at.zone_min", str(at.zone_min), f"at most {_DAY_MIN} minutes from UTC")

@@ -61,6 +61,7 @@ class Refold:
         self._states: dict[str, OrderState] = {}
         self._of_order: dict[str, set[str]] = defaultdict(set)
         self._touched: set[str] = set()
+        self._reopened: set[str] = set()
         self._committed: list[tuple[Any, ...]] = []
 
     def take(self, row: Row) -> None:
@@ -83,10 +84,12 @@ class Refold:
         for refusal in outcome.refusals:
             values = (refusal.code, refusal.what, refusal.reason, refusal.state or "", refusal.found, refusal.expected)
             self.misfits[_misfit(row, *values)] += 1
+        self._sell(row.position, fact, outcome)
         self._move(outcome, row.version)
+        if fact.undoes_hand_out and outcome.items:
+            self._reopened.add(fact.order)
         if row.before != follow(self.last, row.position, fact.codes, self.items):
             self.flaws.append(f"fact {row.position}: it does not lead to the facts before it in the life of its codes")
-        self._sell(row.position, fact, outcome)
 
     def finish(self) -> None:
         self._end_commit()
@@ -136,24 +139,28 @@ class Refold:
             self.items[item.code], self.versions[item.code] = item, version
 
     def _sell(self, position: int, fact: Fact, outcome: Outcome) -> None:
-        if fact.what is not What.DISPENSED:
+        """``items`` are as they were before the fact: what came back is of no order any more."""
+        is_return = fact.what is What.RETURNED
+        if fact.what is not What.DISPENSED and not is_return:
             return
-        units = Counter(item.box for item in outcome.items if item.kind is Kind.UNIT)
-        orders = {item.box or item.code: item.order for item in outcome.items}
+        items = [self.items[item.code] for item in outcome.items] if is_return else outcome.items
+        units = Counter(item.box for item in items if item.kind is Kind.UNIT)
+        orders = {item.box or item.code: item.order for item in items}
         for box, count in units.items():
-            self.sales[(position, box, orders[box], count, 1)] += 1
-        for item in outcome.items:
+            self.sales[(position, box, orders[box], count, 1, is_return)] += 1
+        for item in items:
             if item.kind is Kind.BOX:
-                self.sales[(position, item.code, orders[item.code], 1, 0)] += 1
+                self.sales[(position, item.code, orders[item.code], 1, 0, is_return)] += 1
 
     def _end_commit(self) -> None:
-        """Its link of the chain, and how far each order is that it touched; one that was dispensed stays so."""
+        """Its link of the chain, and how far each order is that it touched; one dispensed stays so unless undone."""
         if self._committed:
             self.chain = chained(self.chain, self._committed)
             self._committed.clear()
         for order in self._touched:
             quantity = self._quantities.get(order)
-            if quantity is None or self._states.get(order) is OrderState.DISPENSED:
+            is_ended = self._states.get(order) is OrderState.DISPENSED and order not in self._reopened
+            if quantity is None or is_ended:
                 continue
             states = Counter(self.items[code].state for code in self._of_order[order])
             done = states[State.DISPENSED]
@@ -165,6 +172,7 @@ class Refold:
             else:
                 self._states[order] = OrderState.PART_LOCKED if held else OrderState.WAITING
         self._touched.clear()
+        self._reopened.clear()
 
 
 def start(connection: sqlite3.Connection, starts: dict[bytes, tuple[str, bytes]]) -> Refold:

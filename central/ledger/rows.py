@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from sync_protocol.documents import (
+    CountSheet,
     DeliveryNote,
     NoteLine,
     NoteState,
@@ -17,6 +18,10 @@ from sync_protocol.documents import (
     Person,
     Product,
     Route,
+    Transfer,
+    TransferKind,
+    TransferLine,
+    TransferState,
 )
 from sync_protocol.items import Item, Kind, State
 
@@ -30,6 +35,8 @@ _PLAIN: dict[State | None, str] = {None: "", **{state: str(state) for state in S
 _encoder = msgspec.msgpack.Encoder()
 _lines_decoder = msgspec.msgpack.Decoder(tuple[NoteLine, ...])
 _packs_decoder = msgspec.msgpack.Decoder(tuple[Pack, ...])
+_transfer_lines_decoder = msgspec.msgpack.Decoder(tuple[TransferLine, ...])
+_sheet_decoder = msgspec.msgpack.Decoder(CountSheet)
 _product_decoder = msgspec.msgpack.Decoder(Product)
 
 
@@ -176,6 +183,35 @@ def note_of(row: Row) -> DeliveryNote:
 def note_row(note: DeliveryNote, version: int) -> Row:
     lines, packs = _encoder.encode(note.lines), _encoder.encode(note.packs)
     return (note.id, note.supplier, note.location, note.kind, note.state, lines, packs, version)
+
+
+def transfer_of(row: Row) -> Transfer:
+    """The transfer of a row of ``statements.TRANSFER_COLUMNS``."""
+    return Transfer(
+        id=row[0],
+        kind=TransferKind(row[1]),
+        source=row[2],
+        target=row[3],
+        state=TransferState(row[4]),
+        lines=_transfer_lines_decoder.decode(row[5]),
+        asked_us=row[6],
+        asked_by=row[7],
+        is_closed=bool(row[8]),
+    )
+
+
+def transfer_row(transfer: Transfer, version: int) -> Row:
+    where = (transfer.id, transfer.kind, transfer.source, transfer.target, transfer.state)
+    lines = _encoder.encode(transfer.lines)
+    return (*where, lines, transfer.asked_us, transfer.asked_by, transfer.is_closed, version)
+
+
+def count_sheet_of(body: bytes) -> CountSheet:
+    return _sheet_decoder.decode(body)
+
+
+def count_sheet_row(sheet: CountSheet, version: int) -> Row:
+    return (sheet.id, _encoder.encode(sheet), version)
 
 
 def product_of(body: bytes) -> Product:

@@ -4,16 +4,28 @@ Times are UTC microseconds (``_us``), dates ISO text, enums their text, booleans
 changed the row last: a reader of ``version > n`` can never skip a row, because the commit that sets it is serialised.
 """
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, text
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
 
 from central.ledger.columns import flag_column, metadata, number_column, text_column
-from central.ledger.schema_platform import pack, platform_task
+from central.ledger.schema_moves import place, transfer
+from central.ledger.schema_people import person_change, person_role
+from central.ledger.schema_platform import insurer_repair, insurer_row, pack, platform_task
+from central.ledger.schema_stock import (
+    count_sheet,
+    par_change,
+    par_level,
+    replenishment,
+    stocktake,
+    stocktake_count,
+    stocktake_line,
+)
 from central.ledger.schema_sync import agent, backup, device_key, drift, early, recall, recall_confirm, recall_set
 
 __all__ = [
     "agent",
     "backup",
     "count_check",
+    "count_sheet",
     "device_key",
     "drift",
     "early",
@@ -27,15 +39,25 @@ __all__ = [
     "note",
     "orders",
     "pack",
+    "par_change",
+    "par_level",
     "person",
+    "person_change",
+    "person_role",
+    "place",
     "platform_task",
     "product",
     "recall",
     "recall_confirm",
     "recall_set",
+    "replenishment",
     "run",
     "seal",
     "session",
+    "stocktake",
+    "stocktake_count",
+    "stocktake_line",
+    "transfer",
     "usage",
 ]
 
@@ -233,41 +255,6 @@ exception = Table(
     Index(None, "session", "seq"),
     Index(None, "code"),
     Index("ix_exception_open", "raised_us", sqlite_where=text("closed_us IS NULL")),
-)
-
-# One row per dispensed fact and box: waiting, sending, unknown, accepted, refused. Written in the fact's own commit.
-insurer_row = Table(
-    "insurer_row",
-    metadata,
-    Column("id", Integer, primary_key=True, nullable=False),
-    number_column("position"),
-    text_column("box"),
-    text_column("order_id"),
-    number_column("quantity"),
-    flag_column("is_split"),
-    text_column("state"),
-    number_column("attempts"),
-    text_column("msgid"),
-    Column("request", LargeBinary, nullable=True),
-    text_column("cause"),
-    number_column("next_try_us"),
-    number_column("updated_us"),
-    UniqueConstraint("position", "box"),
-    Index(None, "state", "next_try_us"),
-    Index(None, "order_id"),
-)
-
-# Every time that a person sent a refused row again, or asked about an unknown one; ``cause``: what stood there.
-insurer_repair = Table(
-    "insurer_repair",
-    metadata,
-    Column("id", Integer, primary_key=True, nullable=False),
-    number_column("row_id"),
-    text_column("what"),
-    text_column("cause"),
-    text_column("person"),
-    number_column("at_us"),
-    Index(None, "row_id"),
 )
 
 # A count against the book of its moment; ``position``: of its last fact. See ``stock/counts.py``.

@@ -42,7 +42,7 @@ lease = Table(
     Column("heads", LargeBinary, nullable=False),
 )
 
-# One holder a code: the database refuses a second. ``mark``: held, given_up or missing.
+# One holder a code: the database refuses a second. ``mark``: held, doubted, given_up or missing.
 leased = Table(
     "leased",
     metadata,

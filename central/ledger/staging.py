@@ -62,7 +62,7 @@ class Staging:
                 bytearray(start.session),
                 seq,
                 start.device,
-                fact.what.value,
+                fact.what._value_,  # the property of that name asks its class first, at each fact
                 bytearray(facts.bodies[index]),
                 bytearray(facts.hashes[index]),
                 self._version,

@@ -15,6 +15,7 @@ ORDER_COLUMNS = (
     "id, kind, product, quantity, patient, visit, ward, location, route, state, ordered_us, prescriber, is_self_pay"
 )
 NOTE_COLUMNS = "id, supplier, location, kind, state, lines, packs"
+TRANSFER_COLUMNS = "id, kind, source, target, state, lines, asked_us, asked_by, is_closed"
 PERSON_COLUMNS = "id, name, badge, pin, is_active"
 
 CHUNK = 500
@@ -56,6 +57,7 @@ LAST_OWN_SESSION = "SELECT session, through, head FROM session WHERE device = ? 
 SIBLING_SESSIONS = "SELECT count(*) FROM session WHERE parent_session = ? AND session != ?"
 CHILD_SESSIONS = "SELECT session FROM session WHERE parent_session = ? AND parent_seq >= ? AND parent_seq < ?"
 OTHER_SESSION = "SELECT 1 FROM session WHERE device = ? AND session != ? LIMIT 1"
+OTHER_ROOTS = "SELECT count(*) FROM session WHERE device = ? AND session != ? AND parent_session = ?"
 SAFE_SESSION = "UPDATE session SET safe = ? WHERE session = ?"
 VERDICTS = (
     "SELECT seq, code, what, reason, state, found, expected FROM exception "
@@ -84,6 +86,24 @@ EARLY_HEADS = (
 )
 DROP_EARLY = "DELETE FROM early WHERE session = ? AND seq <= ?"
 COUNT_EARLY = "SELECT count(*) FROM early"
+
+# lives of codes (``lives.py``)
+LIVES = """
+    WITH RECURSIVE life (code, position, device, what, version, before) AS (
+        SELECT item.code, fact.position, fact.device, fact.what, fact.version, fact.before
+        FROM item JOIN fact ON fact.position = item.last_position WHERE item.code IN ({codes})
+        UNION ALL
+        SELECT life.code, fact.position, fact.device, fact.what, fact.version, fact.before FROM life
+        JOIN json_each(life.before) AS link
+        ON life.version > %(after)d AND (link.key IS NULL OR link.key = life.code)
+        JOIN fact ON fact.position = link.value
+    )
+    SELECT code, position, device, what FROM life WHERE version > %(after)d AND NOT EXISTS (
+        SELECT 1 FROM exception WHERE exception.code = life.code AND exception.position = life.position
+        AND exception.reason NOT IN ('recalled', 'overtaken')
+    )
+"""
+"""Facts past a version, but for those that the item refused."""
 
 # items
 _READ_ITEM = (
@@ -119,9 +139,10 @@ ADD_ORDER = (
     f"INSERT INTO orders ({ORDER_COLUMNS}, placed_us, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 ORDERS = f"SELECT {ORDER_COLUMNS} FROM orders WHERE id IN ({{codes}})"
+FOUND_ORDERS = f"SELECT {ORDER_COLUMNS}, version FROM orders WHERE id IN ({{codes}})"
 SETTLE_ORDER = (
-    "UPDATE orders SET state = ?, dispensed_us = CASE WHEN dispensed_us = 0 THEN ? ELSE dispensed_us END, version = ? "
-    "WHERE id = ?"
+    "UPDATE orders SET state = ?1, dispensed_us = CASE ?1 WHEN 'dispensed' THEN coalesce(nullif(dispensed_us, 0), ?2) "
+    "WHEN 'cancelled' THEN dispensed_us ELSE 0 END, version = ?3 WHERE id = ?4"
 )
 ORDER_CODES = "SELECT order_id, code, state FROM item WHERE order_id IN ({codes}) AND order_id != '' ORDER BY code"
 UNMET_ORDERS = (
@@ -139,6 +160,16 @@ NOTES = f"SELECT {NOTE_COLUMNS} FROM note WHERE id IN ({{codes}})"
 WRITE_NOTE = (
     f"INSERT INTO note ({NOTE_COLUMNS}, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET state = excluded.state, packs = excluded.packs, version = excluded.version"
+)
+TRANSFERS = f"SELECT {TRANSFER_COLUMNS} FROM transfer WHERE id IN ({{codes}})"
+WRITE_TRANSFER = (
+    f"INSERT INTO transfer ({TRANSFER_COLUMNS}, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET state = excluded.state, lines = excluded.lines, is_closed = excluded.is_closed, "
+    "version = excluded.version"
+)
+WRITE_SHEET = (
+    "INSERT INTO count_sheet (id, body, version) VALUES (?, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET body = excluded.body, version = excluded.version"
 )
 STILL_EXPECTED = "SELECT count(*) FROM item WHERE code IN ({codes}) AND state = 'expected'"
 PRODUCTS = "SELECT body FROM product WHERE id IN ({codes})"
@@ -170,45 +201,10 @@ WAITING_USAGES = (
 )
 RECORD_USAGE = "UPDATE usage SET state = 'recorded', position = ? WHERE id = ? AND code = ?"
 
-# the insurer's queue
-ADD_INSURER_ROW = (
-    "INSERT INTO insurer_row (position, box, order_id, quantity, is_split, state, updated_us) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-NOT_REPORTED_FOR_SURE = (
-    "UPDATE insurer_row SET state = 'unknown', next_try_us = 0, updated_us = ?, "
-    "cause = 'the ledger was restored: it may have been sent before' WHERE state IN ('waiting', 'sending')"
-)
-ANY_SENDING = "SELECT 1 FROM insurer_row WHERE state = 'sending' LIMIT 1"
-SENDING_IS_UNKNOWN = (
-    "UPDATE insurer_row SET state = 'unknown', attempts = attempts + 1, next_try_us = 0, updated_us = ?, "
-    "cause = 'central was restarted while the row was sent' WHERE state = 'sending'"
-)
-_READ_SALE = (
-    "SELECT row.id, row.box, row.quantity, row.is_split, row.attempts, coalesce(orders.is_self_pay, 0), "
-    "row.order_id, coalesce(orders.visit, ''), "
-    "coalesce(orders.patient, ''), coalesce(orders.prescriber, ''), coalesce(item.lot, ''), "
-    "coalesce(item.expiry, ''), coalesce(item.made, ''), coalesce(person.name, fact.operator), fact.wall_us, "
-    "product.body, fact.hash "
-    "FROM insurer_row AS row JOIN fact ON fact.position = row.position LEFT JOIN item ON item.code = row.box "
-    "LEFT JOIN product ON product.id = item.product LEFT JOIN orders ON orders.id = row.order_id "
-    "LEFT JOIN person ON person.id = fact.operator"
-)
-DUE_SALES = f"{_READ_SALE} WHERE row.state = ? AND row.next_try_us <= ? ORDER BY row.id LIMIT ?"
-SALES = f"{_READ_SALE} WHERE row.id IN ({{codes}})"
-NEXT_SALE = "SELECT min(next_try_us) FROM insurer_row WHERE state IN ('waiting', 'unknown')"
-BLOCKED_SALES = "SELECT id, state, cause FROM insurer_row WHERE id IN ({codes}) AND state IN ('refused', 'unknown')"
-SEND_AGAIN = "UPDATE insurer_row SET state = 'waiting', cause = '', next_try_us = 0, updated_us = ? WHERE id = ?"
-ASK_NOW = "UPDATE insurer_row SET next_try_us = 0, updated_us = ? WHERE id = ?"
-ADD_REPAIR = "INSERT INTO insurer_repair (row_id, what, cause, person, at_us) VALUES (?, ?, ?, ?, ?)"
-SALES_BY_STATE = "SELECT state, count(*) FROM insurer_row GROUP BY state"
-SEND_SALE = "UPDATE insurer_row SET state = ?, msgid = ?, request = ?, cause = '', updated_us = ? WHERE id = ?"
-SETTLE_SALE = (
-    "UPDATE insurer_row SET state = ?, cause = ?, attempts = attempts + ?, next_try_us = ?, updated_us = ? WHERE id = ?"
-)
-
 # counts against the book
 ITEMS_AT = "SELECT code, kind, product, state, before FROM item WHERE location = ?"
+# By the index of products: the other would lead through all that the place ever had.
+ITEMS_OF_AT = "SELECT code, kind, product, state, before FROM item WHERE product = ? AND +location = ?"
 ADD_COUNT_CHECK = (
     "INSERT INTO count_check (position, device, location, product, counted, missing, surplus) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -218,6 +214,8 @@ ADD_COUNT_CHECK = (
 VERSIONS_AFTER = (
     "SELECT version FROM orders WHERE version > ?1 UNION ALL SELECT version FROM note WHERE version > ?1 "
     "UNION ALL SELECT version FROM product WHERE version > ?1 UNION ALL SELECT version FROM person WHERE version > ?1 "
+    "UNION ALL SELECT version FROM transfer WHERE version > ?1 "
+    "UNION ALL SELECT version FROM count_sheet WHERE version > ?1 "
     "ORDER BY version LIMIT ?2"
 )
 COUNT_ITEMS = "SELECT count(*) FROM (SELECT 1 FROM item LIMIT ?)"
@@ -225,7 +223,9 @@ VERSION_AT = "SELECT version FROM fact WHERE position = ?"
 FACTS_FROM = "SELECT version, body FROM fact WHERE position >= ? ORDER BY position"
 CHANGED_ORDERS = f"SELECT {ORDER_COLUMNS} FROM orders WHERE version > ? AND version <= ?"
 CHANGED_NOTES = f"SELECT {NOTE_COLUMNS} FROM note WHERE version > ? AND version <= ?"
+CHANGED_TRANSFERS = f"SELECT {TRANSFER_COLUMNS} FROM transfer WHERE version > ? AND version <= ?"
 CHANGED_PRODUCTS = "SELECT body FROM product WHERE version > ? AND version <= ?"
+CHANGED_SHEETS = "SELECT body FROM count_sheet WHERE version > ? AND version <= ?"
 CHANGED_PEOPLE = f"SELECT {PERSON_COLUMNS} FROM person WHERE version > ? AND version <= ?"
 
 # agents

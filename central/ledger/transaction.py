@@ -4,8 +4,9 @@ Nothing of it is visible to anyone before ``write.Ledger`` commits; a transactio
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from central.ledger.reading import flaw
 from central.ledger.staging import Staging, in_chunks
 from sync_protocol.chain import SessionStart, Stretch, stretch
 from sync_protocol.codec import encode_fact
-from sync_protocol.documents import DeliveryNote, Order, OrderState, Person, Product
+from sync_protocol.documents import CountSheet, DeliveryNote, Order, Person, Product, Transfer
 from sync_protocol.errors import ProtocolError
 from sync_protocol.facts import Fact, Moment, SealedFact, What
 from sync_protocol.items import Item, Kind
@@ -27,6 +28,7 @@ from sync_protocol.messages import Rows
 from sync_protocol.recalls import InForce
 
 _PRESCANNED, _PIECE = What.PRESCANNED, Kind.PIECE
+_NONE_PREPARED: "Mapping[What, Sequence[Preparation]]" = MappingProxyType({})
 
 
 class Folded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -67,9 +69,10 @@ class Transaction:
     """What ``Ledger.commit`` hands to its caller; only valid during the call.
 
     ``stock``: items as they are after the facts so far, ``originals``: as they were before this commit (None: unknown);
-    both hold every code that was loaded. ``changed``: items that this commit changed or created. ``doubted``: devices
-    whose journal cannot be what it was. ``wanted``: items that orders wait for and agents hold. ``is_refilling``: the
-    ledger was restored and may lack facts that agents still hold. ``recalls``: those in force.
+    both hold every code that was loaded. ``versions``: of the commits that changed them last. ``changed``: items that
+    this commit changed or created. ``doubted``: devices whose journal cannot be what it was. ``wanted``: items that
+    orders wait for and agents hold. ``is_refilling``: the ledger was restored and may lack facts that agents still
+    hold. ``recalls``: those in force.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class Transaction:
         own: SessionState,
         moment: Callable[[], Moment],
         recalls: InForce,
-        preparations: "Sequence[Preparation]" = (),
+        preparations: "Mapping[What, Sequence[Preparation]]" = _NONE_PREPARED,
         is_refilling: bool = False,
         held_by: HeldBy = nobody,
     ) -> None:
@@ -103,6 +106,7 @@ class Transaction:
         self.doubted: list[str] = []
         self.has_work = False
         self._connection = connection
+        self.versions: dict[str, int] = {}
         self._last: dict[str, int] = {}
         self._staging = Staging(
             connection, version=version, now_us=self.now_us, originals=self.originals, last=self._last
@@ -112,6 +116,8 @@ class Transaction:
         self._notes: dict[str, DeliveryNote] = {}
         self._products: dict[str, Product] = {}
         self._people: dict[str, Person] = {}
+        self._transfers: dict[str, Transfer] = {}
+        self._sheets: dict[str, CountSheet] = {}
 
     @property
     def filed(self) -> list[rows.Row]:
@@ -138,6 +144,10 @@ class Transaction:
         self._staging.write()
         return in_chunks(self._connection, statement, sorted(keys))
 
+    def lives(self, codes: Iterable[str], *, after: int) -> Iterator[rows.Row]:
+        """Code, position, device and step of each fact past a version that changed one of these items, or fitted it."""
+        return self.select_in(statements.LIVES % {"after": after}, codes)
+
     def execute(self, statement: str, values: Iterable[rows.Row]) -> None:
         """Write rows that no replica holds."""
         self.has_work = True
@@ -145,7 +155,7 @@ class Transaction:
 
     def load(self, codes: Iterable[str]) -> None:
         """Bring the committed items of these codes into ``stock``."""
-        originals, stock, last = self.originals, self.stock, self._last
+        originals, stock, last, versions = self.originals, self.stock, self._last, self.versions
         missing = sorted({code for code in codes if code not in originals})
         if not missing:
             return
@@ -155,6 +165,7 @@ class Transaction:
             code = item.code
             originals[code] = stock[code] = item
             last[code] = row[rows.LAST_POSITION]
+            versions[code] = row[rows.VERSION]
 
     def session(self, session: bytes) -> SessionState | None:
         """The session as it is with everything staged so far; None: never heard of."""
@@ -168,6 +179,7 @@ class Transaction:
         self.has_work = True
         read = [flaw(body) for body in facts.bodies]
         self.load([code for fact, _ in read if fact is not None for code in fact.codes])
+        prepared = self._preparations
         room, changed, count = budget - len(self._orders), self.changed, 0
         for fact, cause in read:
             if count and len(changed) > room:
@@ -175,7 +187,8 @@ class Transaction:
             if fact is None:
                 self._file_unreadable(facts, count, cause)
             else:
-                self._prepare(fact)
+                for prepare in prepared.get(fact.what, ()):
+                    prepare(self, fact)
                 self._file(facts, count, fact)
             count += 1
         through = facts.first_seq + count - 1
@@ -186,7 +199,8 @@ class Transaction:
         """Append a fact of central's own and fold it. The caller decides what a refusal means to it."""
         self.has_work = True
         self.load(fact.codes)
-        self._prepare(fact)
+        for prepare in self._preparations.get(fact.what, ()):
+            prepare(self, fact)
         own = self.own  # a preparation may have recorded others before this one
         facts = stretch(own.start, own.through + 1, own.head, [encode_fact(fact)])
         self._file(facts, 0, fact)
@@ -217,10 +231,6 @@ class Transaction:
         self.position += 1
         self._staging.add_unreadable(self.position, facts[index], cause)
 
-    def _prepare(self, fact: Fact) -> None:
-        for prepare in self._preparations:
-            prepare(self, fact)
-
     def _file(self, facts: Stretch, index: int, fact: Fact) -> None:
         stock = self.stock
         try:
@@ -243,13 +253,19 @@ class Transaction:
                 staging.add_refusal(position, facts[index], refusal)
         self.folded.append(Folded(position=position, facts=facts, index=index, fact=fact, outcome=outcome))
 
-    def put(self, document: DeliveryNote | Product | Person) -> None:
+    def put(self, document: DeliveryNote | CountSheet | Transfer | Product | Person) -> None:
         """Write a document or a master record; the row replaces the one with its id."""
         self.has_work = True
         match document:
             case DeliveryNote():
                 self._notes[document.id] = document
                 self._connection.execute(statements.WRITE_NOTE, rows.note_row(document, self.version))
+            case Transfer():
+                self._transfers[document.id] = document
+                self._connection.execute(statements.WRITE_TRANSFER, rows.transfer_row(document, self.version))
+            case CountSheet():
+                self._sheets[document.id] = document
+                self._connection.execute(statements.WRITE_SHEET, rows.count_sheet_row(document, self.version))
             case Product():
                 self._products[document.id] = document
                 self._connection.execute(statements.WRITE_PRODUCT, rows.product_row(document, self.version))
@@ -266,8 +282,7 @@ class Transaction:
         """The order with the state and the codes that it has now."""
         self.has_work = True
         self._orders[order.id] = order
-        dispensed_us = self.now_us if order.state is OrderState.DISPENSED else 0
-        self._connection.execute(statements.SETTLE_ORDER, (order.state, dispensed_us, self.version, order.id))
+        self._connection.execute(statements.SETTLE_ORDER, (order.state, self.now_us, self.version, order.id))
 
     def finish(self) -> None:
         """Write what is staged and check conservation. Raises ConservationError."""
@@ -284,11 +299,13 @@ class Transaction:
             notes=tuple(self._notes.values()),
             products=tuple(self._products.values()),
             people=tuple(self._people.values()),
+            transfers=tuple(self._transfers.values()),
+            sheets=tuple(self._sheets.values()),
         )
 
 
 Preparation = Callable[[Transaction, Fact], None]
-"""A rule that runs before a fact is folded; it may record facts of central's own."""
+"""A rule that runs before a fact of some kinds is folded; it may record facts of central's own."""
 
 
 def read_session(connection: sqlite3.Connection, session: bytes) -> SessionState | None:

@@ -31,11 +31,12 @@ _SESSIONS = (
 _ITEMS = f"SELECT {statements.ITEM_COLUMNS}, version, last_position FROM item ORDER BY code"  # noqa: S608 -- constants
 _MISFITS = (
     "SELECT position, device, session, seq, code, what, reason, state, found, expected, raised_us FROM exception "
-    "WHERE position IS NOT NULL AND reason <> ?"
+    "WHERE position IS NOT NULL AND reason NOT IN (?, ?)"
 )
-_SALES = "SELECT position, box, order_id, quantity, is_split FROM insurer_row"
+_SALES = "SELECT position, box, order_id, quantity, is_split, is_return FROM insurer_row"
 _FORKS = "SELECT DISTINCT session FROM exception WHERE reason IN (?, ?, ?)"
 _ORDER_STATES = "SELECT id, state FROM orders ORDER BY id"
+_TRANSFERS = f"SELECT {statements.TRANSFER_COLUMNS} FROM transfer ORDER BY id"  # noqa: S608 -- constants
 _NOTES = f"SELECT {statements.NOTE_COLUMNS} FROM note ORDER BY id"  # noqa: S608 -- constants
 Progress = Callable[[int, int], None]
 """Told how many facts are done, of how many."""
@@ -106,6 +107,7 @@ def _verify(
         _sales(connection, folded),
         _orders(connection, folded),
         _notes(connection, folded),
+        _transfers(connection, folded),
         _seal(connection, folded, keys),
         heads.check(folder, connection) if folder else (),
     )
@@ -180,8 +182,8 @@ def _items(connection: sqlite3.Connection, folded: Refold) -> Iterator[str]:
 
 
 def _misfits(connection: sqlite3.Connection, folded: Refold) -> Iterator[str]:
-    # What left although it was recalled follows from the recalls of that hour; the seal covers those entries.
-    there = Counter(_told(row) for row in connection.execute(_MISFITS, (Reason.RECALLED,)))
+    # What was doubted although it fitted follows from what was known in that hour; the seal covers those entries.
+    there = Counter(_told(row) for row in connection.execute(_MISFITS, (Reason.RECALLED, Reason.OVERTAKEN)))
     expected = Counter({_told(row): count for row, count in folded.misfits.items()})
     yield from _differences("exception of fact", there, expected)
 
@@ -223,6 +225,21 @@ def _notes(connection: sqlite3.Connection, folded: Refold) -> Iterator[str]:
         expected = NoteState.EXPECTED if is_expected else NoteState.RECEIVED
         if note.state is not expected:
             yield f"note {row[0]}: found {note.state}, its facts make it {expected}"
+
+
+def _transfers(connection: sqlite3.Connection, folded: Refold) -> Iterator[str]:
+    for row in connection.execute(_TRANSFERS):
+        try:
+            transfer = rows.transfer_of(row)
+        except (msgspec.MsgspecError, ValueError, KeyError) as error:
+            yield f"transfer {row[0]}: it cannot be read: {error}"
+            continue
+        items = [folded.items.get(code) for code in transfer.codes]
+        if any(item is None for item in items):
+            yield f"transfer {row[0]}: it names codes that no fact announced"
+        expected = transfer.follow(on_the_way=sum(item is not None and transfer.has_on_the_way(item) for item in items))
+        if transfer.state is not expected.state:
+            yield f"transfer {row[0]}: found {transfer.state}, its facts make it {expected.state}"
 
 
 def _seal(connection: sqlite3.Connection, folded: Refold, keys: tuple[str, ...]) -> Iterator[str]:

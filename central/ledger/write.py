@@ -6,7 +6,7 @@ one (acks, deltas, news to pages) sees only committed state.
 
 import pathlib
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -15,10 +15,11 @@ import structlog
 from central.changes import Changes
 from central.clock import HospitalTime
 from central.errors import BusyError, ConservationError, DiskError
-from central.ledger import garbage, heads, mark, signing, statements, store
+from central.ledger import garbage, heads, insurer_statements, mark, signing, statements, store
 from central.ledger.seal import Seal, State
 from central.ledger.transaction import Folded, HeldBy, Preparation, Transaction, nobody, read_session
 from sync_protocol.chain import SessionStart
+from sync_protocol.facts import What
 from sync_protocol.items import Item
 from sync_protocol.machines.incarnation import Mark, mint, wake
 from sync_protocol.machines.ingest import SessionState, begin
@@ -64,7 +65,7 @@ class Ledger:
         self.time = time
         self._changes = changes
         self._new_session = new_session
-        self._preparations: list[Preparation] = []
+        self._preparations: dict[What, list[Preparation]] = {}
         self._consequences: list[Consequence] = []
         self._listeners: list[Callable[[Committed], None]] = []
         self._key = signing.load(path.parent)
@@ -93,8 +94,10 @@ class Ledger:
         """For reading committed state between commits. Ask again each time: it is replaced after a failure."""
         return self._connection
 
-    def prepare(self, *preparations: Preparation) -> None:
-        self._preparations.extend(preparations)
+    def prepare(self, preparation: Preparation, *, before: Iterable[What]) -> None:
+        """Run ``preparation`` before each fact of these kinds is folded."""
+        for what in before:
+            self._preparations.setdefault(what, []).append(preparation)
 
     def follow(self, *consequences: Consequence) -> None:
         self._consequences.extend(consequences)
@@ -226,7 +229,7 @@ class Ledger:
         if connection.execute(statements.ANY_AGENT).fetchone():
             connection.execute(statements.WRITE_META, ("refill_since_us", str(now_us)))
             connection.execute(statements.WRITE_META, ("leases_since_us", str(now_us)))
-            connection.execute(statements.NOT_REPORTED_FOR_SURE, (now_us,))
+            connection.execute(insurer_statements.NOT_REPORTED_FOR_SURE, (now_us,))
 
     def _transaction(self) -> Transaction:
         return Transaction(

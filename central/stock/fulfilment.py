@@ -17,7 +17,7 @@ from sync_protocol.documents import Order, OrderState, Product
 from sync_protocol.facts import Fact, How, What
 from sync_protocol.items import Kind, State
 
-# An order that came to its end stays there: what is returned later does not open it again.
+# An order that came to its end stays there: what is returned later does not open it again, but for a hand-out undone.
 _ENDED = frozenset({OrderState.DISPENSED, OrderState.CANCELLED})
 _HELD = frozenset({State.LOCKED, State.TAKEN, State.LENT})
 Place = tuple[str, str]
@@ -26,6 +26,7 @@ Place = tuple[str, str]
 
 def settle_orders(transaction: Transaction) -> None:
     """Consequence: give back what is too much, allocate what is free, and write down how far each touched order is."""
+    _reopen(transaction)
     touched, count = _touched(transaction), len(transaction.folded)
     if touched:
         for order in read_orders(transaction, touched):
@@ -57,6 +58,14 @@ def read_orders(transaction: Transaction, ids: Iterable[str]) -> list[Order]:
     return [rows.order_of(row, tuple(codes[row[0]])) for row in found]
 
 
+def _reopen(transaction: Transaction) -> None:
+    """An order whose hand-out was undone waits again, like any other."""
+    undone = {each.fact.order for each in transaction.folded if each.fact.undoes_hand_out and each.outcome.items}
+    for order in read_orders(transaction, undone) if undone else ():
+        if order.state is OrderState.DISPENSED:
+            transaction.settle(msgspec.structs.replace(order, state=_progress(transaction, order)))
+
+
 def _touched(transaction: Transaction) -> set[str]:
     """Orders of which an item changed, and those placed in this commit."""
     originals = transaction.originals
@@ -73,15 +82,20 @@ def _count(transaction: Transaction, order: Order, states: frozenset[State]) -> 
 
 
 def _given_back(transaction: Transaction) -> Counter[str]:
-    """Items returned in this commit, by the order that had them: nothing else is allocated in their place."""
-    returned = [code for each in transaction.folded if each.fact.what is What.RETURNED for code in each.fact.codes]
+    """Items that came back in this commit, by the order that had them: nothing else is allocated in their place."""
+    facts = [each.fact for each in transaction.folded]
+    returned = [
+        code for fact in facts if fact.what is What.RETURNED and not fact.undoes_hand_out for code in fact.codes
+    ]
     before = (transaction.originals[code] for code in returned if code in transaction.changed)
     return Counter(item.order for item in before if item is not None and item.order)
 
 
 def _state(transaction: Transaction, order: Order) -> OrderState:
-    if order.state in _ENDED:
-        return order.state
+    return order.state if order.state in _ENDED else _progress(transaction, order)
+
+
+def _progress(transaction: Transaction, order: Order) -> OrderState:
     done = _count(transaction, order, frozenset({State.DISPENSED}))
     if done >= order.quantity:
         return OrderState.DISPENSED

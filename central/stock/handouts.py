@@ -10,24 +10,23 @@ from collections import defaultdict
 
 from central.ledger.transaction import Transaction
 from central.stock.fulfilment import read_orders
-from sync_protocol.documents import OrderState
+from sync_protocol.documents import OPEN_ORDERS
 from sync_protocol.facts import Fact, How, What
 from sync_protocol.items import Item, State
 from sync_protocol.lifecycle import Reason, check
 
 _OF_THE_PLAN = frozenset({Reason.WRONG_STATE, Reason.WRONG_ORDER})
 _PLANNED = frozenset({State.IN_STOCK, State.LOCKED})
-_OPEN = frozenset({OrderState.WAITING, OrderState.PART_LOCKED, OrderState.LOCKED})
 _MOVED_SINCE = "SELECT code FROM item WHERE code IN ({codes}) AND version > %d"
 _WHY = "handed out at a workplace that did not know of the new plan yet"
 
 
 def follow_hand_outs(transaction: Transaction, fact: Fact) -> None:
-    """Preparation: codes that moved after the check of this hand-out are locked to its order again, if that is open.
+    """Preparation of hand-outs: codes that moved after the check are locked to their order again, if that is open.
 
     The orders that lose them are filled anew in the same commit.
     """
-    if fact.what is not What.DISPENSED or not fact.order:
+    if not fact.order:
         return
     stock = transaction.stock
     moved = [
@@ -39,7 +38,7 @@ def follow_hand_outs(transaction: Transaction, fact: Fact) -> None:
         return
     moved = [row[0] for row in transaction.select_in(_MOVED_SINCE % fact.checked_at, moved)]
     order = next(iter(read_orders(transaction, [fact.order])), None)
-    if order is None or order.state not in _OPEN:
+    if order is None or order.state not in OPEN_ORDERS:
         return
     codes = [code for code in moved if (stock[code].product, stock[code].location) == (order.product, order.location)]
     by_order: dict[str, list[str]] = defaultdict(list)

@@ -12,11 +12,10 @@ from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.stock.fulfilment import read_orders
 from central.stock.people import require_two
-from sync_protocol.documents import Order, OrderState
+from sync_protocol.documents import OPEN_ORDERS, Order
 from sync_protocol.facts import MAX_CODES, Fact, How, What
 from sync_protocol.items import Item, State
 
-OPEN = (OrderState.WAITING, OrderState.PART_LOCKED, OrderState.LOCKED)
 PROPOSED = 5
 
 
@@ -59,7 +58,7 @@ def _bind(transaction: Transaction, binding: Binding) -> None:
     order = next(iter(read_orders(transaction, [binding.order])), None)
     if order is None:
         raise NotFoundError("order", binding.order, "an order that was placed")
-    if order.state not in OPEN:
+    if order.state not in OPEN_ORDERS:
         raise ConflictError("order", f"{order.id}, {order.state}", "an open order", "choose another one")
     transaction.load([*codes, *order.codes])
     items = [_lent(transaction, code, order) for code in codes]

@@ -1,9 +1,11 @@
 """Master data from the hospital: the catalogue of products, and staff."""
 
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 
 from central.errors import ConflictError, InvalidError
 from central.ledger import rows, statements
+from central.ledger.staging import in_chunks
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.stock.people import People
@@ -28,6 +30,11 @@ class MasterData:
         if twice:
             raise InvalidError("products", f"{', '.join(twice)} twice", "each product once")
         return self._ledger.commit(lambda transaction: _write(transaction, products))
+
+    def products(self, ids: Iterable[str]) -> dict[str, Product]:
+        """Those of the products that are in the catalogue, by id."""
+        found = in_chunks(self._ledger.connection, statements.PRODUCTS, sorted(set(ids)))
+        return {product.id: product for product in (rows.product_of(body) for (body,) in found)}
 
     async def put_people(self, people: list[Person]) -> int:
         """As ``People.put``."""

@@ -1,9 +1,15 @@
 """Orders from the hospital: placed, filled from stock at once or when stock comes, cancelled."""
 
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
 import msgspec
 
-from central.errors import ConflictError, InvalidError, NotFoundError
+from central.errors import ConflictError, InvalidError, NotFoundError, RequestError
 from central.ledger import rows, statements
+from central.ledger.staging import in_chunks
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.stock.fulfilment import read_orders
@@ -16,6 +22,13 @@ MAX_QUANTITY = MAX_CODES
 """One allocation is one fact."""
 # The route follows the product, and the hospital may not know when it ordered: neither makes another order.
 _CONTENT = ("kind", "product", "quantity", "patient", "visit", "ward", "location", "prescriber", "is_self_pay")
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """An order to be placed, or to be cancelled."""
+
+    order: Order
+    cancels: bool
 
 
 class Orders:
@@ -38,14 +51,59 @@ class Orders:
         self._ledger.commit(lambda transaction: _cancel(transaction, order_id))
         return self.get(order_id)
 
+    async def take(self, acts: Sequence[Act]) -> list[RequestError | None]:
+        """Place and cancel orders in turn, many in a commit; for each what was amiss with it.
+
+        Raises BusyError: those before are done, and it does no harm to take all of them again.
+        """
+        amiss: list[RequestError | None] = []
+        for chunk in _chunks(acts):
+            amiss += self._ledger.commit(partial(_do_all, chunk))
+            await asyncio.sleep(0)  # a commit does not give up the loop: others get their turn here
+        return amiss
+
     def get(self, order_id: str) -> Order:
         """The committed order. Raises NotFoundError."""
-        connection = self._ledger.connection
-        row = connection.execute(statements.marks(statements.ORDERS, 1), (order_id,)).fetchone()
-        if row is None:
+        found = self.found([order_id])
+        if order_id not in found:
             raise NotFoundError("id", order_id, "an order that was placed")
-        codes = connection.execute(statements.marks(statements.ORDER_CODES, 1), (order_id,)).fetchall()
-        return rows.order_of(row, tuple(code for _, code, _ in codes))
+        return found[order_id][0]
+
+    def found(self, ids: Iterable[str]) -> dict[str, tuple[Order, int]]:
+        """Those of the orders that were placed, by id, each with the version of its last change."""
+        connection, wanted = self._ledger.connection, sorted(set(ids))
+        codes: dict[str, list[str]] = defaultdict(list)
+        for order, code, _ in in_chunks(connection, statements.ORDER_CODES, wanted):
+            codes[order].append(code)
+        found = in_chunks(connection, statements.FOUND_ORDERS, wanted)
+        return {row[0]: (rows.order_of(row, tuple(codes[row[0]])), row[-1]) for row in found}
+
+
+def _chunks(acts: Sequence[Act]) -> Iterator[list[Act]]:
+    """A commit must fit a delta."""
+    chunk: list[Act] = []
+    for act in acts:
+        if chunk and sum(one.order.quantity for one in (*chunk, act)) > MAX_QUANTITY:
+            yield chunk
+            chunk = []
+        chunk.append(act)
+    if chunk:
+        yield chunk
+
+
+def _do_all(acts: Sequence[Act], transaction: Transaction) -> list[RequestError | None]:
+    return [_do(transaction, act) for act in acts]
+
+
+def _do(transaction: Transaction, act: Act) -> RequestError | None:
+    try:
+        if act.cancels:
+            _cancel(transaction, act.order.id)
+        else:
+            _place(transaction, act.order)
+    except RequestError as error:  # raised before anything was changed
+        return error
+    return None
 
 
 def _place(transaction: Transaction, order: Order) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import argon2
+import msgspec
 
 from central.errors import ConflictError, InvalidError
 from central.ledger import rows, statements
@@ -26,20 +27,21 @@ class People:
         Idempotent: a PIN that fits the verifier in the ledger changes nothing. Raises InvalidError, ConflictError.
         """
         _check(people)
-        known = {person.id: person for person in self.find([person.id for person in people])}
-        verified = await asyncio.gather(*(self._with_verifier(person, known.get(person.id)) for person in people))
-        return self._ledger.commit(lambda transaction: _write(transaction, verified))
+        verified = await asyncio.gather(*map(self.verified, people))
+        return self._ledger.commit(lambda transaction: write_people(transaction, verified))
 
     def find(self, ids: list[str]) -> list[Person]:
         found = self._ledger.connection.execute(statements.marks(statements.PEOPLE, len(ids)), ids)
         return [rows.person_of(row) for row in found]
 
-    async def _with_verifier(self, person: Person, known: Person | None) -> Person:
+    async def verified(self, person: Person) -> Person:
+        """The person with the verifier of the PIN: the one in the ledger, if it fits."""
         if not person.pin or person.pin.startswith(_VERIFIER):
             return person
+        known = self.find([person.id])
         async with self._slots:
-            pin = await asyncio.to_thread(self._verifier, person.pin, known.pin if known else "")
-        return Person(id=person.id, name=person.name, badge=person.badge, pin=pin, is_active=person.is_active)
+            pin = await asyncio.to_thread(self._verifier, person.pin, known[0].pin if known else "")
+        return msgspec.structs.replace(person, pin=pin)
 
     def _verifier(self, pin: str, known: str) -> str:
         try:
@@ -59,7 +61,8 @@ def _check(people: list[Person]) -> None:
             raise InvalidError("people", f"{person.id} twice", "each person once", "send the entry that is true")
 
 
-def _write(transaction: Transaction, people: list[Person]) -> int:
+def write_people(transaction: Transaction, people: list[Person]) -> int:
+    """How many were new or other. Raises ConflictError."""
     present = {row[0]: rows.person_of(row) for row in transaction.select_in(statements.PEOPLE, [p.id for p in people])}
     changed = [person for person in people if present.get(person.id) != person]
     for person in changed:

@@ -20,7 +20,7 @@ FROZEN_AT_ONCE = 20_000
 """Items that one commit freezes or releases: it must fit one delta. The rest follows in the next commits."""
 FREEZABLE = LIVE - {State.FROZEN, State.EXPECTED, State.IN_TRANSIT}
 # Facts that a workplace may have recorded before it heard of the recall. They happened, whatever the ledger had frozen.
-_HAPPENS = frozenset(What) - {What.ANNOUNCED, What.RECEIVED, What.FROZEN, What.RELEASED, What.COUNTED, What.LOCKED}
+HAPPENS = frozenset(What) - {What.ANNOUNCED, What.RECEIVED, What.FROZEN, What.RELEASED, What.COUNTED, What.LOCKED}
 # Then a recalled drug is with a patient, or out of reach.
 _OUT_OF_HAND = frozenset({What.DISPENSED, What.LENT, What.TRANSFERRED_OUT})
 _STATES = ", ".join(f"'{state}'" for state in sorted(FREEZABLE))
@@ -91,7 +91,7 @@ def believe(transaction: Transaction, fact: Fact) -> None:
     A workplace that was cut off opened, issued or moved them without knowing. Its facts are kept as they are, so that
     the patients are found, and what is left is frozen again in the same commit.
     """
-    if not transaction.recalls.recalls or fact.what not in _HAPPENS:
+    if not transaction.recalls.recalls:
         return
     frozen: dict[str, str] = {}
     for code in fact.codes:
@@ -127,7 +127,7 @@ def _doubt(transaction: Transaction) -> None:
         if fact.what not in _OUT_OF_HAND or (folded.device == DEVICE and fact.how is not How.MESSAGE):
             continue
         refused = {refusal.code for refusal in folded.outcome.refusals}
-        at_us = fact.at.wall_us + (fact.at.offset_us or 0)
+        at_us = fact.at.corrected_us
         for code in fact.codes:
             item = transaction.stock.get(code)
             recall = transaction.recalls.of(item) if item is not None and code not in refused else None

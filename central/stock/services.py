@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from enum import StrEnum
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -11,16 +12,22 @@ from central.clock import HospitalTime
 from central.connectors.queue import SalesQueue
 from central.indicators.scans import Shifts
 from central.ledger.pool_counts import PoolCounts
+from central.ledger.read_base_stock import Uses
 from central.ledger.write import Ledger
+from central.stock.base_stock import BaseStock
 from central.stock.device_keys import DeviceKeys
 from central.stock.exceptions import Exceptions
 from central.stock.loans import Loans
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.places import Places
 from central.stock.quarantine import Quarantine
 from central.stock.recalls import Recalls
 from central.stock.receiving import Receiving
+from central.stock.requisitions import Requisitions
+from central.stock.roles import Roles
+from central.stock.stocktake import Stocktakes
 from central.stock.usage import Usages
 
 
@@ -56,6 +63,16 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
 
 UNHEARD = "unheard"
 """The ledger was restored, and nobody gets anything new before this agent has said what it holds."""
+
+
+class Deciding(StrEnum):
+    """What of the leases is on its way."""
+
+    NOTHING = "nothing"
+    SHARES = "shares"
+    """Something is about to be shared among agents."""
+    ORDERS = "orders"
+    """What orders wait for is asked back, or has just come back."""
 
 
 class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,10 +114,16 @@ class Services:
     usage: Usages
     masterdata: MasterData
     people: People
+    roles: Roles
     exceptions: Exceptions
     recalls: Recalls
+    places: Places
+    requisitions: Requisitions
     quarantine: Quarantine
     loans: Loans
+    stocktakes: Stocktakes
+    base_stock: BaseStock
+    uses: Uses
     device_keys: DeviceKeys
     sales: SalesQueue
     changes: Changes
@@ -113,6 +136,7 @@ class Services:
     end_refill: Callable[[str], None]
     """End the refilling in the name of a person. Raises BusyError."""
     leases: Callable[[], tuple[LeaseView, ...]]
+    deciding_leases: Callable[[], Deciding]
     end_lease: Callable[[EndLease], int]
     """Give others what was counted; how many codes. Raises RequestError, BusyError."""
     shifts: Shifts

@@ -18,6 +18,8 @@ from sync_protocol.messages import Batch, Hello
 SILENT_AFTER_US = 45_000_000
 """Three polls of an agent that has nothing to send."""
 WRITE_EVERY_S = 1.0
+_NOT_KEPT = ("committed", "heard_us")
+"""Last fields of an agent, that have no column."""
 _encode = msgspec.msgpack.Encoder().encode
 _heads = msgspec.msgpack.Decoder(dict[bytes, int])
 
@@ -42,6 +44,8 @@ class Agent(msgspec.Struct, kw_only=True):
     recall_version: int = 0
     """REQ-07: of the recall set that it says it holds."""
     committed: dict[bytes, int] = {}
+    heard_us: int = 0
+    """``last_seen_us`` by a clock that never jumps; 0: not since central started."""
 
     def count(self) -> None:
         """Count what waits, and forget sessions that are whole in the ledger."""
@@ -66,7 +70,7 @@ class Agents:
         if agent is None:
             return Heard()
         at = self._ledger.time.local(agent.last_seen_us).strftime("%Y-%m-%d %H:%M:%S") if agent.last_seen_us else ""
-        return Heard(heads=dict(agent.heads), at=at)
+        return Heard(heads=dict(agent.heads), at=at, session=agent.session)
 
     def session(self, device: str) -> bytes | None:
         """The session that the device wrote last, as far as it was heard."""
@@ -89,6 +93,7 @@ class Agents:
     def heard(self, device: str) -> Agent:
         agent = self._agents.setdefault(device, Agent(device=device))
         agent.last_seen_us = self._ledger.time.now_us()
+        agent.heard_us = self._ledger.time.steady_us()
         agent.is_connected = True
         self._unwritten.add(device)
         return agent
@@ -155,9 +160,9 @@ class Agents:
             self._unwritten.clear()
 
     def _mark_silent(self, *, is_link_up: bool) -> None:
-        limit_us = self._ledger.time.now_us() - SILENT_AFTER_US
+        limit_us = self._ledger.time.steady_us() - SILENT_AFTER_US
         for agent in self._agents.values():
-            if agent.is_connected and (not is_link_up or agent.last_seen_us < limit_us):
+            if agent.is_connected and (not is_link_up or agent.heard_us < limit_us):
                 agent.is_connected = False
                 self._unwritten.add(agent.device)
 
@@ -179,5 +184,5 @@ def _agent_of(row: tuple[object, ...]) -> Agent:
 
 
 def _row_of(agent: Agent) -> tuple[object, ...]:
-    values = {name: getattr(agent, name) for name in Agent.__struct_fields__[:-1]}
+    values = {name: getattr(agent, name) for name in Agent.__struct_fields__[: -len(_NOT_KEPT)]}
     return tuple((values | {"heads": _encode(agent.heads)}).values())

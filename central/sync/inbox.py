@@ -10,7 +10,7 @@ from sync_protocol.machines.credit import WINDOW, grant
 OF_ONE = 2 * WINDOW + 8
 """Letters of one device: what it may have in flight, sent twice, and what it asks meanwhile."""
 ALL = 4_096
-OF_ONE_BYTES = 4 * 256 * 1_024
+OF_ONE_BYTES = WINDOW * 256 * 1_024
 ALL_BYTES = 64 * 1_048_576
 _BYTES_A_FACT = 40
 """Of a packed fact, about; a letter tells no better before it is read."""

@@ -150,22 +150,31 @@ class Ingest:
         return batch.incarnation in {0, self._ledger.incarnation}
 
     async def _commit(self, batches: list[Batch], before: Mapping[str, Heard]) -> None:
-        try:
-            refused = await self._append(batches, before)
-        except BusyError as error:
-            _log.error("facts not taken, their agents will send them again", cause=error.cause, batches=len(batches))
-            return
-        except ConservationError as error:
-            if len(batches) > 1:
-                for batch in batches:  # nobody waits for the one that cannot be
-                    await self._commit([batch], before)
+        """In several commits if need be, each answered as soon as it is done."""
+        waiting = batches
+        while waiting:
+            try:
+                left, refused = await self._append(waiting, before)
+            except BusyError as error:
+                cause, count = error.cause, len(waiting)
+                _log.error("facts not taken, their agents will send them again", cause=cause, batches=count)
                 return
-            _log.critical("facts would not add up, commit rolled back", cause=str(error))
-            device = batches[0].start.device
-            self.stuck[device] = str(error)
-            self._publisher.refuse(device, f"the ledger would not add up with these facts: {error}", _ASK_VENDOR)
-            return
-        self._acknowledge([batch for batch in batches if batch.start.session not in refused])
+            except ConservationError as error:
+                if len(waiting) > 1:
+                    for batch in waiting:  # nobody waits for the one that cannot be
+                        await self._commit([batch], before)
+                else:
+                    self._give_up(waiting[0].start.device, error)
+                return
+            taken = waiting[: len(waiting) - len(left)]
+            self._acknowledge([batch for batch in taken if batch.start.session not in refused])
+            await asyncio.sleep(0)
+            waiting = left
+
+    def _give_up(self, device: str, error: ConservationError) -> None:
+        _log.critical("facts would not add up, commit rolled back", cause=str(error))
+        self.stuck[device] = str(error)
+        self._publisher.refuse(device, f"the ledger would not add up with these facts: {error}", _ASK_VENDOR)
 
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(BusyError),
@@ -173,28 +182,23 @@ class Ingest:
         stop=tenacity.stop_after_attempt(_TRIES),
         reraise=True,
     )
-    async def _append(self, batches: list[Batch], before: Mapping[str, Heard]) -> set[bytes]:
-        """Sessions of which nothing was taken. Several commits if need be, each of whole facts.
+    async def _append(self, batches: list[Batch], before: Mapping[str, Heard]) -> tuple[list[Batch], set[bytes]]:
+        """One commit of whole facts: the batches that it had no room for, and sessions of which nothing was taken.
 
         Raises BusyError, ConservationError.
         """
-        waiting, refused = deque(batches), set()
-        while waiting:
-            try:
-                conflicts = self._ledger.commit(
-                    lambda transaction: _append_some(transaction, waiting, before, self._early)
-                )
-            except (BusyError, ConservationError):
-                self._early.rolled_back()
-                raise
-            for start, cause in conflicts:
-                refused.add(start.session)
-                self.stuck[start.device] = cause
-                self._publisher.refuse(
-                    start.device, f"the chain of this agent's facts cannot be true: {cause}", _ASK_VENDOR
-                )
-            await asyncio.sleep(0)
-        return refused
+        waiting = deque(batches)
+        try:
+            conflicts = self._ledger.commit(lambda transaction: _append_some(transaction, waiting, before, self._early))
+        except (BusyError, ConservationError):
+            self._early.rolled_back()
+            raise
+        for start, cause in conflicts:
+            self.stuck[start.device] = cause
+            self._publisher.refuse(
+                start.device, f"the chain of this agent's facts cannot be true: {cause}", _ASK_VENDOR
+            )
+        return list(waiting), {start.session for start, _ in conflicts}
 
     def _acknowledge(self, batches: list[Batch]) -> None:
         spans: dict[bytes, tuple[str, int, int]] = {}
@@ -301,7 +305,7 @@ def _append_batches(
 
 def _file(transaction: Transaction, start: SessionStart, heard: Heard) -> None:
     """An earlier start of a journal that has said HELLO: what that lost was counted then."""
-    register(transaction, start, heard.heads, heard, is_held=start.session in heard.heads)
+    register(transaction, start, heard.heads, heard)
 
 
 def _raise_once(transaction: Transaction, start: SessionStart, found: str) -> None:

@@ -3,10 +3,10 @@
 import structlog
 
 from central.errors import ConflictError, InvalidError, NotFoundError
-from central.ledger import statements
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
-from central.stock.services import UNHEARD, EndLease, LeaseView
+from central.stock.people import require_two
+from central.stock.services import UNHEARD, Deciding, EndLease, LeaseView
 from central.sync.leases import Leases
 from sync_protocol.facts import MAX_CODES, Fact, How, What
 from sync_protocol.machines.grants_events import Lease, Standing
@@ -24,6 +24,9 @@ class LeaseDesk:
         """Of all that hold leases, and of those that a restored ledger waits for."""
         grants = self._leases.grants
         return tuple(self._view(device) for device in sorted(grants.unheard.union(grants.leases)))
+
+    def deciding(self) -> Deciding:
+        return self._leases.deciding
 
     def _view(self, device: str) -> LeaseView:
         grants, now_us = self._leases.grants, self._ledger.time.steady_us()
@@ -62,19 +65,12 @@ class LeaseDesk:
     def _checked(self, request: EndLease) -> tuple[str, ...]:
         if not request.reason.strip():
             raise InvalidError("reason", "nothing", "why the items are taken from the agent")
-        if not request.operator or request.operator == request.witness:
-            raise InvalidError("witness", request.witness or "nothing", "a second person who counted too")
-        rows = self._ledger.connection.execute(
-            statements.marks(statements.PEOPLE, 2), (request.operator, request.witness)
-        )
-        active = {row[0] for row in rows if row[4]}
-        for field, person in (("operator", request.operator), ("witness", request.witness)):
-            if person not in active:
-                raise InvalidError(field, person or "nothing", "a member of staff")
         grants, now_us = self._leases.grants, self._ledger.time.steady_us()
         if not grants.may_end(request.device, now_us):
             over = self._ledger.time.local(self._leases.grants.over_us(request.device)).strftime("%Y-%m-%d %H:%M:%S")
-            raise ConflictError("device", request.device, f"an agent whose lease is over; this one's is at {over}")
+            raise ConflictError(
+                "device", f"{request.device}, {over}", "an agent whose lease is over; this one's is at that time"
+            )
         countable = grants.countable(request.device, now_us)
         strange = sorted(set(request.found).difference(countable))
         if strange:
@@ -83,6 +79,7 @@ class LeaseDesk:
 
 
 def _record(transaction: Transaction, request: EndLease, codes: tuple[str, ...], reason: str) -> None:
+    require_two(transaction, request.operator, request.witness)
     for start in range(0, len(codes), MAX_CODES):
         transaction.record(
             Fact(

@@ -13,6 +13,7 @@ from central.ledger import lease_rows, statements
 from central.ledger.transaction import Holding, Transaction
 from central.ledger.write import DEVICE, Committed, Ledger
 from central.stock.fulfilment import allocate_waiting
+from central.stock.services import Deciding
 from central.sync.agents import Agents
 from central.sync.early import Early
 from central.sync.greeting import read_position
@@ -50,6 +51,7 @@ class Leases:
         self._dirty: dict[Place, None] = {}
         self._is_freed = False
         self._wanted: set[str] = set()
+        self._asked_back: set[str] = set()
         self._reached: frozenset[str] = frozenset()
         self._again: dict[Place | None, int] = {}
         self._wake = asyncio.Event()
@@ -106,6 +108,12 @@ class Leases:
         """Two people counted; who calls has made a fact of it. Raises BusyError."""
         self._do(on.Overridden(device=device, found=found, now_us=self._ledger.time.steady_us()))
 
+    @property
+    def deciding(self) -> Deciding:
+        if self._wanted or self._is_freed or any(map(self.grants.holder, self._asked_back)):
+            return Deciding.ORDERS
+        return Deciding.SHARES if self._dirty else Deciding.NOTHING
+
     async def run(self) -> None:
         """Renew, doubt and share, until cancelled."""
         while True:
@@ -136,6 +144,7 @@ class Leases:
             self._ledger.commit(self._allocate)
         wanted, self._wanted = self._wanted, set()
         if wanted:
+            self._asked_back = wanted
             self._do(on.Needed(codes=tuple(sorted(wanted)), now_us=now_us))
             self._look_again(now_us, None)
         for place in list(self._dirty)[:PLACES_AT_ONCE]:
@@ -151,6 +160,7 @@ class Leases:
         for place in [place for place, due_us in self._again.items() if now_us >= due_us]:
             del self._again[place]
             if place is None:
+                self._asked_back.clear()
                 self._is_freed = True
             else:
                 self._dirty[place] = None
@@ -163,20 +173,25 @@ class Leases:
     def _follow(self, transaction: Transaction) -> None:
         """Consequence: what facts do to leases, and what a journal that was set back does, is written with them."""
         self._refresh()
+        holder = self.grants.holder
         for folded in transaction.folded:
-            device = folded.sealed.id.device
-            what = spent(folded.fact) if device != DEVICE else NOTHING
-            if what is NOTHING:
-                continue
-            self._is_ahead = True
-            for code in (*what.ended, *(box for box, _ in what.opened)):
-                place = self._place(device, code)
-                if place is not None:
-                    self._dirty[place] = None
             refused = folded.outcome.refusals
+            if not refused and not any(map(holder, folded.fact.codes)):
+                continue  # nobody holds any of it
+            device = folded.device
+            what = spent(folded.fact) if device != DEVICE else NOTHING
+            codes = (*what.ended, *(box for box, _ in what.opened))
             # What is out may come in again while old facts come in, by one that was written before.
             unfit = frozenset(one.code for one in refused if one.state not in OUT or self.grants.is_frozen)
-            self.grants.handle(on.Spent(device=device, ended=what.ended, opened=what.opened, unfit=unfit))
+            if not unfit and not any(map(holder, codes)):
+                continue
+            self._is_ahead = True
+            self._dirty.update({place: None for code in codes if (place := self._place(device, code)) is not None})
+            lease, facts = self.grants.leases.get(device), folded.facts
+            is_told = lease is not None and facts.first_seq + folded.index <= lease.heads.get(facts.start.session, 0)
+            self.grants.handle(
+                on.Spent(device=device, ended=what.ended, opened=what.opened, unfit=unfit, is_told=is_told)
+            )
         for device in transaction.doubted:
             self._is_ahead = True
             self.grants.handle(on.Fenced(device=device))
@@ -216,7 +231,7 @@ class Leases:
     def _follow_facts(self) -> None:
         """Leases that wait for facts of their holder."""
         for lease in list(self.grants.leases.values()):
-            if lease.heads or (lease.given_up and not lease.heads):
+            if lease.heads or lease.given_up:
                 through = {session: read_position(self._ledger, session)[0] for session in lease.heads}
                 self._do(on.Committed(device=lease.device, through=through))
 
@@ -306,6 +321,7 @@ class Leases:
 
     def _free(self, codes: tuple[str, ...]) -> None:
         self._is_freed = True
+        self._asked_back.difference_update(codes)
         for chunk in range(0, len(codes), statements.CHUNK):
             part = codes[chunk : chunk + statements.CHUNK]
             statement = statements.marks(statements.LEASABLE, len(part))

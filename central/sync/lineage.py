@@ -19,26 +19,26 @@ BEYOND = "facts that the ledger has and this journal has not"
 LOST = "facts that it told of and that are lost"
 """Neither its journal nor the ledger has them. What was recorded after it was last heard of nobody can count."""
 HEARD = "last heard of before"
+_NO_PARENT = b""
 _log = structlog.get_logger("central.lineage")
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """What a device said before: how far its sessions were written, and when it was last heard of in civil time."""
+    """What a device said before: how far its sessions were written, and when it was last heard of in civil time.
+
+    ``session``: the one that said HELLO last.
+    """
 
     heads: Mapping[bytes, int] = {}
     at: str = ""
+    session: bytes | None = None
 
 
-def register(
-    transaction: Transaction, start: SessionStart, held: Mapping[bytes, int], before: Heard, *, is_held: bool = False
-) -> None:
-    """File the session, and what it proves. ``held``: how far its journal goes in sessions that it has to send.
-
-    ``is_held``: the journal that said HELLO last holds this session too, so that it is no other journal.
-    """
+def register(transaction: Transaction, start: SessionStart, held: Mapping[bytes, int], before: Heard) -> None:
+    """File the session, and what it proves. ``held``: how far its journal goes in sessions that it has to send."""
     if transaction.session(start.session) is not None:
         return
-    judgement = judge(start, held, _past(transaction, start, before.heads, is_held=is_held))
+    judgement = judge(start, held, _past(transaction, start, before))
     transaction.open_session(start)
     if judgement is not None:
         _raise(transaction, start, judgement, before.at)
@@ -58,20 +58,29 @@ def compare_children(transaction: Transaction, session: bytes, *, after: int) ->
         _raise(transaction, fork.start, Judgement(finding=Finding.FORKED, beyond=beyond), "")
 
 
-def _past(transaction: Transaction, start: SessionStart, heads: Mapping[bytes, int], *, is_held: bool) -> Past:
+def _past(transaction: Transaction, start: SessionStart, before: Heard) -> Past:
+    heads = before.heads
     parent = transaction.session(start.parent_session) if start.parent_session else None
     ((siblings,),) = transaction.select(statements.SIBLING_SESSIONS, (start.parent_session, start.session))
     ((children,),) = transaction.select(statements.SIBLING_SESSIONS, (start.session, start.session))
+    ((roots,),) = transaction.select(statements.OTHER_ROOTS, (start.device, start.session, _NO_PARENT))
     others = transaction.select(statements.OTHER_SESSION, (start.device, start.session))
     known = {session: transaction.session(session) for session in heads}
     return Past(
-        is_known=bool(others or heads.keys() - {start.session}) and not is_held,
+        is_known=bool(others or heads.keys() - {start.session}),
+        is_held=start.session in heads and _is_filed(transaction, before.session),
+        roots=roots,
         parent=(parent.through, parent.head) if parent else None,
         siblings=siblings if start.parent_session else 0,
         children=children,
         heads=heads,
         through={session: state.through if state else 0 for session, state in known.items()},
     )
+
+
+def _is_filed(transaction: Transaction, session: bytes | None) -> bool:
+    """Whether what was told of is of one journal: one that only began to speak has had nothing of its own judged."""
+    return session is not None and transaction.session(session) is not None
 
 
 def _raise(transaction: Transaction, start: SessionStart, judgement: Judgement, heard_at: str) -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from edge_agent.screens.language import Language
 from edge_agent.screens.sentences import sentence
+from edge_agent.workflows.count import Line
 from edge_agent.workflows.door import Grade, Phase, Session, Task, Trouble
 from edge_agent.workflows.orders import Need, Ticket
 from edge_agent.workflows.packaging import Batch, PouchState
@@ -13,6 +14,7 @@ from edge_agent.workflows.picking import Pick
 from edge_agent.workflows.receive import NoteProgress
 from edge_agent.workflows.verdicts import Result, Step, Verdict
 from sync_protocol.documents import DeliveryNote, OrderKind, Person
+from sync_protocol.items import Kind
 
 
 class PersonAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +61,11 @@ class VerdictAnswer(msgspec.Struct, frozen=True, kw_only=True):
     asks: str
     state: str
     place: str
+    document: str
+    misfits: int
+    sooner: str
+    is_undone: bool
+    codes: tuple["VerdictAnswer", ...]
 
 
 class OrderAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +92,15 @@ class PickAnswer(msgspec.Struct, frozen=True, kw_only=True):
     whose: str
     order: str
     needs_witness: bool
+    needs_reason: bool
+
+
+class LineAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    line: str
+    product: str
+    product_name: str
+    kind: Kind
+    scanned: int
 
 
 class NoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,6 +208,11 @@ def of_verdict(verdict: Verdict, language: Language) -> VerdictAnswer:
         asks=verdict.asks,
         state=verdict.state or "",
         place=verdict.place,
+        document=verdict.document,
+        misfits=verdict.misfits,
+        sooner=verdict.sooner,
+        is_undone=verdict.is_undone,
+        codes=tuple(of_verdict(each, language) for each in verdict.each),
     )
 
 
@@ -222,6 +243,17 @@ def of_pick(pick: Pick, language: Language) -> PickAnswer:
         whose=pick.whose,
         order=pick.order,
         needs_witness=pick.needs_witness,
+        needs_reason=pick.needs_reason,
+    )
+
+
+def of_line(line: Line, language: Language) -> LineAnswer:
+    return LineAnswer(
+        line=line.key,
+        product=line.product.id,
+        product_name=language.product(line.product),
+        kind=line.kind,
+        scanned=line.scanned,
     )
 
 

@@ -20,11 +20,36 @@ station
 GET  /pda                  the page for a PDA: a seat of its own, not that of the attached scanner
 POST /step                 step[, note][, order][, choice][, pick]    {step, note, order, choice, pick}
 POST /scan                 code                                        a verdict
-POST /hand-out             order[, witness, witness_pin]               a verdict; only what needs no (more) scan goes
+POST /picture              picture: a file, multipart                  a verdict, and in codes one for each code in it
+POST /hand-out             order[, witness, witness_pin, emergency]    a verdict; only what needs no (more) scan goes;
+                                                                       emergency: why, though it was not granted
+POST /hand-out             order, code, reason, witness, witness_pin   a verdict: a locked box whose code cannot be read
+                                                                       counts, in the name of two people
 POST /receive              note[, reason, witness, witness_pin]        a verdict; with a reason: what is here of a note
                                                                        that differs, in the name of two people
+POST /receive              note, code, reason, witness, witness_pin    the same as at hand-out, for a box of the note
 POST /take                 pick, quantity[, witness, witness_pin]      a verdict: so many units are dealt with
-GET  /picks                what units can be named of: pick, product, most, whose, order, needs_witness
+                           [, reason]
+POST /undo                 number[, witness, witness_pin]              a verdict (is_undone): of one's own last step
+                                                                       here, a hand-out or loan, for 10 minutes;
+                                                                       number: of its verdict
+POST /count                a number by line of GET /count; or again=1  a verdict: the count of the chosen place is
+                                                                       recorded; or forgotten, to begin anew: {}
+GET  /count                what is counted at the chosen place: line, product, kind, scanned
+POST /sheets               kind=orders|blank                           what was printed: sheet, symbol, lines, open; a
+                                                                       page is led to it
+GET  /sheets                                                           sheets of paper that are not all scanned back
+GET  /sheets/{sheet}                                                   the page that is printed
+POST /sheets/line          sheet, line, day, time, quantity, operator  a verdict: the line is recorded; sure: though
+                           [, witness][, order | ward][, sure=1];      something does not fit; again: what was scanned
+                           or again=1                                  for it is forgotten: {}
+POST /sheets/close         sheet, why=not_used|at_the_screen|copied    a verdict: its other lines were not used
+GET  /picks                what units can be named of: pick, product, most, whose, order, needs_witness, needs_reason
+GET  /transfers            what is asked of this place or coming to it: document, source, target, lines with codes,
+                           going and lots
+POST /vends                vend, product, quantity, operator, order    what was recorded: codes, without_code, reasons;
+                           or ward[, witness]                          for a machine of [station] machines, by its token
+                                                                       (Authorization: Bearer); said again: the same
 GET  /orders               the queue: order, kind, need=nothing|scans|late_scans, boxes, scanned, short, ...
 GET  /notes                open notes: note, codes, done, missing, packs, extra, awaited
 GET  /verdicts             the last verdicts of this seat, newest first: the attached scanner's, too
@@ -39,19 +64,32 @@ POST /packager/again       order[, code]                               {}
 ========================== =========================================== =================================================
 
 Steps: receive, prescan, hand_out, late_scan, look_up, return, lend (``choice``: the ward), damage (``choice``: broken,
-spoilt, past_expiry, label_unreadable or suspect). ``pick`` is an order, an opened box or a loan.
+spoilt, past_expiry, label_unreadable or suspect), issue and arrive (``choice``: a requisition or transfer), count
+(``choice``: the place), sheets (``choice``: a sheet of paper, ``pick``: its line). ``pick`` is an order, an opened box
+or a loan; for issue and arrive what a verdict ``asks``, or ``DOCUMENT~units:PRODUCT``; of a count also ``objects``: the
+scans are over, and a person says how many there are.
 
 A verdict: {result=done|progress|repeat|told|refused, step, number, code, reason, title, advice, found, expected,
 product, product_name, lot, expiry, units, order, note, person, done, total, missing, boxes, extra, is_awaited, asks,
-state, place}. A ``reason`` is a ``lifecycle.Reason``, a ``CodeFlaw``, a ``StepReason`` or a ``SignInFlaw``. The scanner
-that is attached needs no route: its scans are answered for whoever sits at the station's screen, in the step there.
+state, place, document, misfits, sooner, is_undone, codes}. A ``reason`` is a ``lifecycle.Reason``, a ``CodeFlaw``, a
+``StepReason`` or a ``SignInFlaw``. ``codes``: of a picture, a verdict for each code in it. The scanner that is attached
+needs no route: its scans are answered for whoever sits at the station's screen, in the step there.
 """
 
 from pathlib import Path
 
 from aiohttp import web
 
-from edge_agent.screens import cabinet_pages, entry, metrics, packager_pages, station_pages
+from edge_agent.screens import (
+    cabinet_pages,
+    counting,
+    entry,
+    machine_pages,
+    metrics,
+    packager_pages,
+    sheet_pages,
+    station_pages,
+)
 from edge_agent.screens.events import Events
 from edge_agent.screens.guard import add_headers, same_origin
 from edge_agent.screens.site import SITE, Parts, Site, as_json
@@ -100,10 +138,21 @@ def _routes_of(work: Station | Cabinet | Packaging) -> list[web.RouteDef]:
                 web.get("/part/{name:verdict|side|tabs}", station_pages.part),
                 web.post("/step", station_pages.choose),
                 web.post("/scan", station_pages.scan),
+                web.post("/picture", station_pages.picture),
                 web.post("/hand-out", station_pages.hand_out),
                 web.post("/receive", station_pages.receive),
                 web.post("/take", station_pages.take),
+                web.post("/undo", station_pages.undo),
+                web.post("/count", counting.record),
+                web.get("/count", counting.lines),
+                web.post("/sheets", sheet_pages.make),
+                web.get("/sheets", sheet_pages.waiting),
+                web.get("/sheets/{sheet}", sheet_pages.shown),
+                web.post("/sheets/line", sheet_pages.take_in),
+                web.post("/sheets/close", sheet_pages.close),
                 web.get("/picks", station_pages.picks),
+                web.get("/transfers", station_pages.transfers),
+                web.post("/vends", machine_pages.vend),
                 web.get("/orders", station_pages.orders),
                 web.get("/notes", station_pages.notes),
                 web.get("/verdicts", station_pages.verdicts),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from edge_agent.people import SignInFlaw
 from edge_agent.screens.sentences_of_codes import CODE_SENTENCES
+from edge_agent.screens.sentences_of_paper import PAPER_SENTENCES
 from edge_agent.screens.wording import About, Say, mark
 from edge_agent.workflows.verdicts import StepReason
 from sync_protocol.lifecycle import Reason
@@ -104,6 +105,10 @@ _LIFECYCLE: Mapping[Reason, Say] = {
     Reason.ISSUED_TWICE: Say(
         mark("This was handed out before, at another workplace"),
         mark("Do not hand it out again. Set the package aside and tell the pharmacist in charge."),
+    ),
+    Reason.OVERTAKEN: Say(
+        mark("Others had this out, and back, before this step was known"),
+        mark("Look where it is now, and tell the pharmacist in charge."),
     ),
 }
 
@@ -216,9 +221,77 @@ _STEPS: Mapping[StepReason, Say] = {
         mark("It was not said what is wrong"),
         mark("Choose what is wrong; then scan."),
     ),
+    StepReason.NO_TRANSFER_CHOSEN: Say(
+        mark("No requisition is chosen"),
+        mark("Choose from the list what is to be issued, or scan its number; then scan the packages."),
+    ),
+    StepReason.TRANSFER_GONE: Say(
+        mark("Nothing more of it is to be issued here"),
+        mark("It was issued, closed or is for another place. Choose one from the list."),
+        About.PLAIN,
+    ),
+    StepReason.NOT_ASKED_FOR: Say(
+        mark("This product was not asked for"),
+        mark("Put it back. If it should go too, have it asked for at the console."),
+        About.PRODUCT,
+    ),
+    StepReason.LINE_FULL: Say(
+        mark("All that was asked for of this product was issued"),
+        mark("Put it back. If more should go, have it asked for at the console."),
+        About.PLAIN,
+    ),
+    StepReason.NOT_ISSUED: Say(
+        mark("Nobody has issued this package by a scan"),
+        mark("Choose the requisition that it came with and scan it again: two people then take it in."),
+        About.PLAIN,
+    ),
+    StepReason.ON_ITS_WAY_ELSEWHERE: Say(
+        mark("This package is on its way to another place"),
+        mark("Set it aside and have it brought there."),
+        About.PLAIN,
+    ),
+    StepReason.WHY_MISSING: Say(
+        mark("It must be said why"),
+        mark("Write in a few words what happened, then confirm again."),
+    ),
+    StepReason.TWO_PEOPLE: Say(
+        mark("A second person must confirm"),
+        mark("Ask a colleague to enter their own number and PIN here, then confirm."),
+    ),
+    StepReason.NO_PLACE_CHOSEN: Say(
+        mark("No place is chosen"),
+        mark("Choose the place that is counted; then scan."),
+    ),
+    StepReason.OBJECTS_MISSING: Say(
+        mark("The objects of a product were not counted"),
+        mark("Enter how many are there by hand of each product that you scanned; 0 where there is none."),
+    ),
+    StepReason.NO_CODE_IN_PICTURE: Say(
+        mark("No code was found in this picture"),
+        mark("Go nearer, keep the codes flat and in focus, avoid glare; or scan them one by one."),
+        About.PLAIN,
+    ),
+    StepReason.NOT_A_PICTURE: Say(
+        mark("This file cannot be read as a picture"),
+        mark("Take the picture again as JPEG or PNG."),
+        About.PLAIN,
+    ),
+    StepReason.PICTURE_ELSEWHERE: Say(
+        mark("In this step every code is scanned by itself"),
+        mark("Pictures are read where goods come in: under Receive and Pre-scan."),
+    ),
+    StepReason.PICTURE_TOO_LARGE: Say(
+        mark("This picture is too large"),
+        mark("Take it with a lower resolution, or of fewer boxes."),
+        About.PLAIN,
+    ),
     StepReason.NOT_STORED: Say(
         mark("Not recorded: the disk of this computer does not take it"),
         mark("Nothing has happened yet. Call the IT department and scan again when it is mended."),
+    ),
+    StepReason.NOTHING_TO_UNDO: Say(
+        mark("This cannot be undone here any more"),
+        mark("Only your own last hand-out or loan at this seat, within 10 minutes. Register the return, under More."),
     ),
     StepReason.CABINET_BUSY: Say(
         mark("The cabinet is in use"),
@@ -248,7 +321,7 @@ _SIGN_IN: Mapping[SignInFlaw, Say] = {
 
 SENTENCES: Mapping[str, Say] = {
     str(reason): say
-    for sentences in (_LIFECYCLE, _STEPS, _SIGN_IN, CODE_SENTENCES)
+    for sentences in (_LIFECYCLE, _STEPS, _SIGN_IN, CODE_SENTENCES, PAPER_SENTENCES)
     for reason, say in sentences.items()
 }
 _UNKNOWN = Say(mark("Refused"), mark("Set it aside and tell the pharmacist in charge."))

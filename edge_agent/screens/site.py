@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from edge_agent.errors import StoreError
 from edge_agent.health import Health, HealthReport
@@ -20,6 +20,7 @@ from sync_protocol.documents import Person
 LANGUAGE_COOKIE = "codepool_lang"
 LANGUAGE_KEPT_S = 365 * 86_400
 TEXT_AT_MOST = 2_048
+_CHUNK = 65_536
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -113,6 +114,21 @@ async def fields(request: web.Request) -> Mapping[str, str]:
         if len(value) > TEXT_AT_MOST:
             raise web.HTTPBadRequest(text=f"{name}: found {len(value)} characters, expected at most {TEXT_AT_MOST}\n")
     return values
+
+
+async def uploaded(request: web.Request, name: str, *, most: int) -> bytes:
+    """The file in a field of a form, cut off behind ``most`` bytes and one. Raises HTTPBadRequest."""
+    if not request.content_type.startswith("multipart/"):
+        raise web.HTTPBadRequest(text=f"body: found {request.content_type}, expected multipart/form-data\n")
+    content = bytearray()
+    async for part in await request.multipart():
+        if isinstance(part, BodyPartReader) and part.name == name:
+            while len(content) <= most and (chunk := await part.read_chunk(_CHUNK)):
+                content += chunk
+            break
+    if not content:
+        raise web.HTTPBadRequest(text=f"{name}: found nothing, expected a file\n")
+    return bytes(content[: most + 1])
 
 
 def needed(values: Mapping[str, str], name: str) -> str:

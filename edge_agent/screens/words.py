@@ -10,9 +10,10 @@ from edge_agent.workflows.contents import StrayKind
 from edge_agent.workflows.damage import Harm
 from edge_agent.workflows.door import Trouble
 from edge_agent.workflows.packaging import PouchState
+from edge_agent.workflows.sheets import Why
 from edge_agent.workflows.verdicts import Result, Step
 from sync_protocol.degraded import Allowance, Class
-from sync_protocol.documents import OrderKind
+from sync_protocol.documents import OrderKind, TransferKind
 from sync_protocol.items import Kind, State
 
 AGES = (
@@ -41,6 +42,8 @@ WORDS: Mapping[str, str] = {
     OrderKind.STAT: mark("Stat"),
     OrderKind.DISCHARGE: mark("Discharge"),
     OrderKind.LONG_TERM: mark("Long-term"),
+    TransferKind.REQUISITION: mark("Requisition"),
+    TransferKind.TRANSFER: mark("Transfer"),
     Class.CONTROLLED: mark("Controlled drugs"),
     Class.DRUG: mark("Other drugs"),
     Class.CONSUMABLE: mark("Consumables"),
@@ -55,6 +58,13 @@ WORDS: Mapping[str, str] = {
     Step.RETURN: mark("Return"),
     Step.LEND: mark("Lend"),
     Step.DAMAGE: mark("Damage"),
+    Step.ISSUE: mark("Issue"),
+    Step.ARRIVE: mark("Take in"),
+    Step.COUNT: mark("Stocktake"),
+    Step.SHEETS: mark("Paper sheets"),
+    Why.NOT_USED: mark("Nothing is written there"),
+    Why.AT_THE_SCREEN: mark("Recorded at the screen as well"),
+    Why.COPIED: mark("Written on another sheet"),
     Harm.BROKEN: mark("Broken"),
     Harm.SPOILT: mark("Too warm, wet or dirty"),
     Harm.EXPIRED: mark("Expired"),

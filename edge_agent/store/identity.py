@@ -8,12 +8,25 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from edge_agent.errors import StoreError
 from sync_protocol.envelope import KEY_BYTES, Secret
 
 FILE = "device.key"
 _OTHERS = 0o077
+
+
+class Identity(Protocol):
+    """The key of this device."""
+
+    @property
+    def public(self) -> bytes: ...
+
+    @property
+    def suite(self) -> int: ...
+
+    def sign(self, content: bytes) -> bytes: ...
 
 
 def open_identity(folder: Path) -> Secret:

@@ -14,12 +14,12 @@ import msgspec
 import structlog
 
 from edge_agent.errors import StoreError
-from edge_agent.store import folder, leased, opening, schema, sqlite
+from edge_agent.store import folder, leased, opening, schema, sheet_rows, sqlite
 from edge_agent.store.leased import NO_CHANGE, LeaseChange
 from edge_agent.store.opening import Line
 from edge_agent.store.witness import Witness
 from sync_protocol.chain import SessionStart, links
-from sync_protocol.facts import FactId
+from sync_protocol.facts import MAX_CODES, FactId, Paper
 from sync_protocol.items import Item
 
 _BEGIN = "BEGIN IMMEDIATE"
@@ -40,8 +40,8 @@ _PIN = "INSERT OR REPLACE INTO setting(name, value) VALUES ('central_key', ?)"
 _PINNED = "SELECT value FROM setting WHERE name = 'central_key'"
 _MOVE_BASE = "UPDATE session SET base = ?, base_hash = ? WHERE number = ?"
 _PRUNE = "DELETE FROM fact WHERE position BETWEEN ? AND ?"
-_SETTLED_CODES = "SELECT code FROM overlay WHERE position BETWEEN ? AND ? LIMIT ?"
-_LEAVE = "DELETE FROM overlay WHERE code = ?"
+_SETTLED = "SELECT position, code FROM overlay WHERE position BETWEEN ? AND ? ORDER BY position, code LIMIT ?"
+_LEAVE = "DELETE FROM overlay WHERE position BETWEEN ? AND ?"
 _READ_SETTING = "SELECT value FROM setting WHERE name = ?"
 _TOUCHED = "SELECT code FROM overlay LIMIT ?"
 REMEMBERED = 50_000
@@ -123,7 +123,11 @@ class Journal:
         return self._line.head_hash
 
     def commit(
-        self, bodies: Sequence[bytes], touched: Iterable[Touched], lease: LeaseChange = NO_CHANGE
+        self,
+        bodies: Sequence[bytes],
+        touched: Iterable[Touched],
+        lease: LeaseChange = NO_CHANGE,
+        papers: Sequence[tuple[int, Paper]] = (),
     ) -> tuple[FactId, ...]:
         """Write facts and what they did, all or nothing, durably. Raises StoreError or JournalCorruptError."""
         line = self._line
@@ -135,8 +139,9 @@ class Journal:
             for position, (body, digest) in enumerate(zip(bodies, hashes, strict=True), first)
         ]
         rows = [_overlay_row(change.item, first + change.index) for change in touched]
+        others = (*leased.changing(lease), *sheet_rows.taking_in(papers, first))
         try:
-            self._write(((_ADD_FACT, facts), (_TOUCH, rows), *leased.changing(lease)))
+            self._write(((_ADD_FACT, facts), (_TOUCH, rows), *others))
         except StoreError:
             if (line.head, line.head_hash) != (seq, head_hash):  # read anew after the failure
                 raise
@@ -208,13 +213,20 @@ class Journal:
         line.base, line.base_hash = through, digest
 
     def forget_settled(self, session: bytes, through: int, limit: int) -> int:
-        """Drop at most ``limit`` overlay rows of facts through ``through``, which the replica shows; how many were."""
+        """Drop about ``limit`` overlay rows of facts through ``through``, which the replica shows; how many were.
+
+        Fewer than ``limit``: there are no more.
+        """
         line = self.lines[session]
-        codes = self.query(_SETTLED_CODES, line.position(0), line.position(through), limit)
-        if codes:
-            self._write(((_LEAVE, codes),))
-            if self._touched is not None:
-                self._touched.difference_update(code for (code,) in codes)
+        rows = self.query(_SETTLED, line.position(0), line.position(through), limit)
+        if not rows:
+            return 0
+        first, last = rows[0][0], rows[-1][0]
+        codes = {code for _, code in rows}
+        codes.update(code for _, code in self.query(_SETTLED, last, last, MAX_CODES))
+        self._write(((_LEAVE, [(first, last)]),))
+        if self._touched is not None:
+            self._touched -= codes
         return len(codes)
 
     def may_have_touched(self, code: str) -> bool:

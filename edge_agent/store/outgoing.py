@@ -1,5 +1,7 @@
 """What of the journal central has not committed yet: the batches to send, and how much waits how long."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from edge_agent.store.journal import Journal
@@ -14,6 +16,7 @@ from sync_protocol.messages import Batch, Position
 BATCH_BYTES = 240 * 1024
 """Of facts: with what stands around them a message stays below ``codec.MAX_UP``, however badly it packs."""
 _READ_AT_ONCE = 64
+_NOTHING_HEARD: dict[bytes, int] = {}
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,12 +81,15 @@ def read_batch(
     return _batch(journal, line, after, first_hash, bodies, is_early=is_early)
 
 
-def waiting(journal: Journal) -> Waiting:
-    """One pass over the sessions; the facts themselves are counted, not read, but for the oldest."""
-    facts = sum(max(0, line.head - line.acked) for line in journal.lines.values())
-    for line in journal.lines.values():
-        if line.acked < line.head:
-            seq = line.acked + 1
+def waiting(journal: Journal, heard: Mapping[bytes, int] = _NOTHING_HEARD) -> Waiting:
+    """One pass over the sessions; the facts themselves are counted, not read, but for the oldest.
+
+    ``heard``: how far each session was acked, as far as that is not written down yet.
+    """
+    since = [(line, max(line.acked, heard.get(session, 0)) + 1) for session, line in journal.lines.items()]
+    facts = sum(max(0, line.head + 1 - seq) for line, seq in since)
+    for line, seq in since:
+        if seq <= line.head:
             ((_, body, _),) = journal.query(FACTS_FROM, line.position(seq), line.position(seq), 1)
             return Waiting(facts=facts, since_us=_recorded_us(body))
     return Waiting(facts=0, since_us=None)
@@ -114,6 +120,6 @@ def _hash_of(journal: Journal, line: Line, seq: int) -> bytes:
 
 def _recorded_us(body: bytes) -> int | None:
     try:
-        return decode_fact(body).at.wall_us
+        return decode_fact(body).recorded_us
     except (FactError, WireError):  # written by other software; central will say what it is
         return None

@@ -13,9 +13,11 @@ _AT = (
     "SELECT item FROM overlay WHERE location = ? AND state IN (SELECT value FROM json_each(?))"
     " AND (? = '' OR product = ?) AND (? = '' OR kind = ?) ORDER BY code LIMIT ?"
 )
+_KEPT_AT = "SELECT DISTINCT product, kind FROM overlay WHERE location = ? AND state IN (SELECT value FROM json_each(?))"
 _OF_ORDER = "SELECT item FROM overlay WHERE order_id = ? AND order_id <> '' ORDER BY code"
 _KNOWN = "SELECT code FROM overlay WHERE code IN (SELECT value FROM json_each(?))"
 _COUNT = "SELECT count(*) FROM overlay"
+_ANY = "SELECT 1 FROM overlay LIMIT 1"
 
 _decode = msgspec.msgpack.Decoder(Item).decode
 _json = msgspec.json.Encoder()
@@ -45,6 +47,11 @@ class Overlay:
         rows = self._journal.query(_AT, location, as_json(states), product, product, kind_name, kind_name, limit)
         return [_decode(item) for (item,) in rows]
 
+    def kept_at(self, location: str, *, states: Collection[State]) -> set[tuple[str, Kind]]:
+        """Products and kinds of the items of a place."""
+        rows = self._journal.query(_KEPT_AT, location, as_json(states))
+        return {(product, Kind(kind)) for product, kind in rows}
+
     def of_order(self, order: str) -> list[Item]:
         return [_decode(item) for (item,) in self._journal.query(_OF_ORDER, order)]
 
@@ -52,6 +59,10 @@ class Overlay:
         """Which of the codes have a row here."""
         wanted = [code for code in codes if self._journal.may_have_touched(code)]
         return {code for (code,) in self._journal.query(_KNOWN, as_json(wanted))} if wanted else set()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._journal.query(_ANY)
 
     def __len__(self) -> int:
         ((count,),) = self._journal.query(_COUNT)

@@ -14,7 +14,7 @@ from sync_protocol import replica_format
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-JOURNAL_VERSION = 5
+JOURNAL_VERSION = 6
 
 # A fact stands at session number * 2^32 + seq: one tree, written at its end only, read by range.
 SEQ_BITS = 32
@@ -101,6 +101,28 @@ _JOURNAL_OVERLAY = (
     "CREATE INDEX overlay_order ON overlay(order_id) WHERE order_id <> ''",
 )
 
+# Sheets of paper that were printed here, or of which a line was scanned here; and the fact that each line became (A22).
+_JOURNAL_SHEETS = (
+    """
+    CREATE TABLE sheet(
+        id TEXT PRIMARY KEY,
+        body BLOB NOT NULL,
+        added_us INTEGER NOT NULL,
+        closed_us INTEGER NOT NULL DEFAULT 0,
+        closed_by TEXT NOT NULL DEFAULT '',
+        why TEXT NOT NULL DEFAULT ''
+    ) STRICT
+    """,
+    """
+    CREATE TABLE sheet_line(
+        sheet TEXT NOT NULL,
+        line INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        PRIMARY KEY (sheet, line)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
 
 _STEPS = [
     ("tables", _JOURNAL),
@@ -108,6 +130,7 @@ _STEPS = [
     ("recalls", _JOURNAL_RECALLS),
     ("overlay", _JOURNAL_OVERLAY),
     ("leased", _JOURNAL_LEASED),
+    ("sheets", _JOURNAL_SHEETS),
 ]
 
 

@@ -54,7 +54,7 @@ def _read(connection: sqlite3.Connection, *, is_running: bool, now_us: int) -> S
     age_s = None
     if oldest is not None:
         try:
-            age_s = max(0, (now_us - decode_fact(oldest).at.wall_us) // 1_000_000)
+            age_s = max(0, (now_us - decode_fact(oldest).recorded_us) // 1_000_000)
         except (FactError, WireError):  # written by other software: its age is not known here
             age_s = None
     return Status(

@@ -66,7 +66,7 @@ def _prunable(journal: Journal, line: Line, older_than_us: int) -> int:
             at = decode_fact(body).at
         except (FactError, WireError):  # of other software: how old it is cannot be read, so it stays
             break
-        if at.wall_us + (at.offset_us or 0) >= older_than_us:
+        if at.corrected_us >= older_than_us:
             break
         through += 1
     return through

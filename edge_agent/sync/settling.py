@@ -3,8 +3,6 @@
 An overlay row leaves when its fact is acked *and* the replica shows a ledger that contains the fact, durably.
 """
 
-import asyncio
-
 from edge_agent.store.journal import Journal
 from edge_agent.store.replica import Replica
 from sync_protocol.machines.uplink import Settle
@@ -21,11 +19,13 @@ class Settling:
         self._journal = journal
         self._acks: dict[bytes, Settle] = {}
         self._due_us: int | None = None
+        self._has_more = False
+        """Overlay rows may leave now."""
         self._hidden = _hidden(journal)
 
     @property
     def wake_us(self) -> int | None:
-        return self._due_us
+        return 0 if self._has_more else self._due_us
 
     def add(self, settle: Settle, *, now_us: int) -> None:
         self._acks[settle.session] = settle
@@ -41,42 +41,45 @@ class Settling:
         """Another central is spoken to: what the one before acked says nothing of it, but for what is pruned."""
         self._acks.clear()
         self._hidden = _hidden(self._journal)
-        self._due_us = None
+        self._due_us, self._has_more = None, False
 
     async def flush(self, *, now_us: int, replica: Replica | None) -> bool:
-        """Whether anything was written. Raises StoreError; what was not written stays due.
+        """Whether acks were written. A slice of what may leave goes at each call, so that no event waits for all of it.
 
-        ``replica``: None while the one in use is of another incarnation, whose versions say nothing of these acks:
-        its overlay rows stay.
+        Raises StoreError; what was not written stays due. ``replica``: None while the one in use is of another
+        incarnation, whose versions say nothing of these acks: its overlay rows stay.
         """
-        if self._due_us is not None and now_us < self._due_us:
+        is_due = self._due_us is None or now_us >= self._due_us
+        if not is_due and not self._has_more:
             return False
-        has_acks = bool(self._acks)
-        self._due_us = now_us + AGAIN_AFTER_US  # unless all goes well
+        has_acks, due_us = is_due and bool(self._acks), self._due_us
+        self._due_us, self._has_more = now_us + AGAIN_AFTER_US, False  # unless all goes well
+        if is_due:
+            due_us = None
+            self._write_acks()
+        if replica is not None:
+            self._has_more = await self._let_go(replica)
+        self._due_us = due_us
+        return has_acks
+
+    def _write_acks(self) -> None:
         while self._acks:
             session, settle = next(iter(self._acks.items()))
             self._journal.settle(session, settle.through, settle.version, settle.safe)
             del self._acks[session]
-        if replica is not None:
-            await self._let_go(replica)
-        self._due_us = None
-        return has_acks
 
-    async def _let_go(self, replica: Replica) -> None:
+    async def _let_go(self, replica: Replica) -> bool:
+        """Whether more may leave than did."""
         for session, steps in list(self._hidden.items()):
             shown = [step for step in steps if step[1] <= replica.version]
             if shown:
                 await replica.make_durable()  # or a power failure takes both: what the row said and what shows it
-                await self._forget(session, shown[-1][0])
+                if self._journal.forget_settled(session, shown[-1][0], SLICE) >= SLICE:
+                    return True
                 steps[: len(shown)] = []
             if not steps:
                 del self._hidden[session]
-
-    async def _forget(self, session: bytes, through: int) -> None:
-        dropped = SLICE
-        while dropped == SLICE:
-            dropped = self._journal.forget_settled(session, through, SLICE)
-            await asyncio.sleep(0)
+        return False
 
 
 def _hidden(journal: Journal) -> dict[bytes, list[tuple[int, int]]]:

@@ -9,11 +9,11 @@ from edge_agent.check import Stock
 from edge_agent.clock import Watch, fresh_session
 from edge_agent.errors import LinkDownError, StoreError
 from edge_agent.rights import Rights
+from edge_agent.store.identity import Identity
 from edge_agent.store.journal import Journal
 from edge_agent.store.outgoing import kept_lines, read_batch, settled_lines, unsent_lines
 from edge_agent.store.recalls import HeldRecalls
 from edge_agent.store.replica import Replica
-from edge_agent.sync.comparing import Computed
 from edge_agent.sync.ear import Ear
 from edge_agent.sync.fetching import Fetcher
 from edge_agent.sync.leasing import Leasing, Share
@@ -21,13 +21,12 @@ from edge_agent.sync.link import Heard, Link, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.recall_lane import RecallLane
 from edge_agent.sync.replica_lane import Ended, ReplicaLane
 from edge_agent.sync.settling import Settling
-from edge_agent.sync.state import Identity, SyncState
+from edge_agent.sync.state import SyncState
 from sync_protocol import topics
 from sync_protocol.envelope import Voice
 from sync_protocol.errors import WireError
 from sync_protocol.facts import FactId
 from sync_protocol.machines import uplink
-from sync_protocol.machines.bootstrap import Fetched, Missed
 from sync_protocol.messages import Ack, Bucket, Compare, Delta, Differ, Hello, Offer, Refused, Rows, Up, Welcome
 
 INBOX = 64
@@ -181,7 +180,7 @@ class SyncShell:
                 self._lost(event.cause)
             case Heard():
                 await self._heard(event, now_us)
-            case Fetched() | Missed() | Computed():
+            case _:
                 await self._copy.ended(event)
 
     async def _send_committed(self, now_us: int) -> None:
@@ -276,6 +275,7 @@ class SyncShell:
                 await self._open_session()
             case uplink.Settle():
                 self._settling.add(effect, now_us=self._now_us())
+                self.state.acked[effect.session] = effect.through
                 for verdict in effect.exceptions:
                     _log.warning("exception_at_central", seq=verdict.seq, refusals=[str(r) for r in verdict.refusals])
                     self.state.judged(verdict.refusals)
@@ -294,7 +294,7 @@ class SyncShell:
         self._journal.adopt(incarnation)
         self._ear.forget_asked()
         self._settling.forget()
-        self.state.is_welcome, self.state.cause = False, "central was restored and is asked what it lacks"
+        self.state.adopt()
         lines = kept_lines(self._journal)
         adopted = uplink.Adopted(incarnation=incarnation, lines=tuple(lines), now_us=self._now_us())
         await self._do(self._uplink.handle(adopted))

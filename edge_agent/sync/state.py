@@ -1,7 +1,6 @@
 """How the agent stands with broker and central, for whoever shows it."""
 
 from enum import StrEnum
-from typing import Protocol
 
 import msgspec
 
@@ -51,24 +50,19 @@ class SyncState(msgspec.Struct, kw_only=True):
     drift: Drift | None = None
     late: tuple[Refusal, ...] = ()
     """Recorded here as fitting, and the ledger has it as an exception: newest first, until somebody has seen them."""
+    acked: dict[bytes, int] = {}
+    """How far central acked each session; it is written down a little later."""
     latest: int = 0
     """The highest ledger version heard of."""
     recall_trouble: RecallTrouble | None = None
     unverified: RecallSet = NO_RECALLS
     """Recalls that nobody here can verify: shown, and not applied."""
 
+    def adopt(self) -> None:
+        """Another life of central: what the one before said does not count."""
+        self.acked.clear()
+        self.is_welcome, self.cause = False, "central was restored and is asked what it lacks"
+
     def judged(self, refusals: tuple[Refusal, ...]) -> None:
         """The ledger's verdict on what was recorded here."""
         self.late = (*refusals, *self.late)[:LATE_AT_MOST]
-
-
-class Identity(Protocol):
-    """The key of this device."""
-
-    @property
-    def public(self) -> bytes: ...
-
-    @property
-    def suite(self) -> int: ...
-
-    def sign(self, content: bytes) -> bytes: ...

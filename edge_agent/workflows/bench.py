@@ -12,7 +12,7 @@ from sync_protocol.codes import Code
 from sync_protocol.degraded import Allowance
 from sync_protocol.documents import Product
 from sync_protocol.facts import Certificate, Fact, How, What
-from sync_protocol.items import Item
+from sync_protocol.items import Item, Kind
 from sync_protocol.lifecycle import Reason
 
 
@@ -24,6 +24,19 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     witness: str = ""
     emergency: str = ""
     """Why an item is issued without the right to it; empty: it is not (REQ-08)."""
+    reason: str = ""
+    """Why a step goes another way than by its scan; empty: it does not (A11)."""
+
+    @property
+    def is_alone(self) -> bool:
+        return self.witness in {"", self.operator}
+
+    def refuse_as_override(self) -> None:
+        """No scan, no go: only two people who say why go on without one (A11). Raises Refuse."""
+        if self.is_alone:
+            raise Refuse(StepReason.TWO_PEOPLE, found=self.witness)
+        if not self.reason.strip():
+            raise Refuse(StepReason.WHY_MISSING)
 
 
 class Bench:
@@ -53,8 +66,9 @@ class Bench:
         certificate: Certificate | None = None,
         location: str = "",
         reason: str = "",
+        kind: Kind | None = None,
     ) -> Fact:
-        """A fact of this workplace, now. ``location``: where to, if it leaves this place."""
+        """A fact of this workplace, now. ``location``: where to, if it leaves this place, or which place is counted."""
         return Fact(
             what=what,
             codes=codes,
@@ -71,6 +85,7 @@ class Bench:
             pouch=pouch,
             certificate=certificate,
             reason=reason,
+            kind=kind,
         )
 
     def item(self, code: Code) -> Item:
@@ -85,7 +100,10 @@ class Bench:
 
     def item_here(self, code: Code) -> Item:
         """The same, and it is booked at this workplace. Raises Refuse."""
-        item = self.item(code)
+        return self.here(self.item(code))
+
+    def here(self, item: Item) -> Item:
+        """The item, if it is booked at this workplace. Raises Refuse."""
         if item.location != self.location:
             raise Refuse(StepReason.ELSEWHERE, found=item.location, expected=self.location)
         return item

@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from edge_agent.notify import Change
 from edge_agent.workflows.bench import Act, Bench
-from edge_agent.workflows.picking import Pick, of_box
-from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason, Verdict
+from edge_agent.workflows.picking import Pick, ask, done, of_box
+from edge_agent.workflows.verdicts import Refuse, Step, StepReason, Verdict
 from sync_protocol.codes import Code
 from sync_protocol.facts import How, What
 from sync_protocol.items import LIVE, State
@@ -43,9 +43,7 @@ class Damage:
         harm = _harm(choice)
         item = self._bench.item_here(code)
         if item.state is State.OPENED:
-            pick = self.pick(item.code)
-            asked = Verdict(result=Result.PROGRESS, step=Step.DAMAGE, asks=pick.id, total=len(pick.codes))
-            return asked.on(item.code).about(item, pick.product)
+            return ask(Step.DAMAGE, item, self.pick(item.code))
         return await self._record((item.code,), act, harm, how=How.SCAN)
 
     async def take(self, pick_id: str, quantity: int, act: Act, choice: str) -> Verdict:
@@ -55,10 +53,7 @@ class Damage:
     async def _record(self, codes: tuple[str, ...], act: Act, harm: Harm, *, how: How) -> Verdict:
         await self._bench.recorder.record(self._bench.fact(What.FROZEN, codes, act, how=how, reason=harm))
         self._bench.notifier.publish(Change.ORDERS, Change.STOCK)
-        item = self._bench.stock.item(codes[0])
-        product = self._bench.stock.product(item.product) if item else None
-        verdict = Verdict(result=Result.DONE, step=Step.DAMAGE, units=len(codes))
-        return verdict.on(codes[0] if len(codes) == 1 else "").about(item, product)
+        return done(self._bench, Step.DAMAGE, codes)
 
 
 def _harm(choice: str) -> Harm:

@@ -4,27 +4,25 @@ The seat of the attached scanner and each PDA have a desk of their own; receipts
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import msgspec
 
 from drivers.readings import Scan
 from edge_agent.errors import Refused, SignInRefusedError, StoreError
-from edge_agent.intake import code_of_entry, code_of_scan
+from edge_agent.intake import code_of_entry, code_of_scan, legible, text_of
 from edge_agent.notify import Change
 from edge_agent.people import People, SignInFlaw
-from edge_agent.workflows.bench import Act, Bench
-from edge_agent.workflows.handout import HandOut
-from edge_agent.workflows.lending import Lending
-from edge_agent.workflows.lookup import LookUp
-from edge_agent.workflows.orders import Orders
-from edge_agent.workflows.picking import Pick, Task
-from edge_agent.workflows.prescan import Prescan
-from edge_agent.workflows.receive import Receive
-from edge_agent.workflows.returns import Returns
+from edge_agent.workflows.bench import Act
+from edge_agent.workflows.count import OBJECTS
+from edge_agent.workflows.picking import Pick
+from edge_agent.workflows.picture import STEPS, summed_up
+from edge_agent.workflows.steps import Steps
+from edge_agent.workflows.turning import turned_to
+from edge_agent.workflows.undoing import Undoing
 from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason, Verdict
-from sync_protocol.codeform import shown
 from sync_protocol.codes import Code
 from sync_protocol.documents import Person
 from sync_protocol.errors import CodeRefused
@@ -35,39 +33,11 @@ NEEDS_EMERGENCY = frozenset({Reason.LEASED, Reason.NOT_LEASED, Reason.NO_EMERGEN
 """Refusals that a reason and a second person lead out of."""
 
 
-class Tally:
-    """What all desks of this process answered, for the counters on the metrics page."""
-
-    def __init__(self) -> None:
-        self.results: Counter[str] = Counter()
-        self.refusals: Counter[str] = Counter()
-
-    def add(self, verdict: Verdict) -> None:
-        self.results[verdict.result] += 1
-        if verdict.is_refused:
-            self.refusals[verdict.reason] += 1
-
-
-class Steps(msgspec.Struct, frozen=True, kw_only=True):
-    """The steps of a station, shared by its desks."""
-
-    bench: Bench
-    receive: Receive
-    prescan: Prescan
-    orders: Orders
-    handout: HandOut
-    look_up: LookUp
-    returns: Returns
-    lending: Lending
-    tasks: Mapping[Step, Task]
-    """Every step beside the main way, these two among them."""
-    tally: Tally
-
-
 class Desk:
     def __init__(self, steps: Steps, *, people: People) -> None:
         self.steps = steps
         self._people = people
+        self._undoing = Undoing(steps.bench)
         self._one_at_a_time = asyncio.Lock()
         self._number = 0
         self.person: Person | None = None
@@ -75,9 +45,9 @@ class Desk:
         self.note = ""
         self.order = ""
         self.choice = ""
-        """What the step was told beforehand: the ward of a loan, what is wrong with a damaged box."""
+        """What the step was told beforehand: a ward that borrows, what is wrong with a box, the place of a count."""
         self.picked = ""
-        """The order, box or loan of which a number of units is asked."""
+        """The order, box or loan of which a number of units is asked; ``OBJECTS``: of all that was counted by hand."""
         self.verdicts: deque[Verdict] = deque(maxlen=VERDICTS_KEPT)
         self.since = 0
         """Number of the last verdict before the present step was turned to."""
@@ -93,6 +63,7 @@ class Desk:
         self.done = 0
         self.since = self._number
         self.verdicts.clear()
+        self._undoing.forget()
         self.steps.bench.notifier.publish(Change.PEOPLE)
 
     def choose(self, step: Step, *, note: str = "", order: str = "", choice: str = "", pick: str = "") -> None:
@@ -101,7 +72,7 @@ class Desk:
             self.steps.receive.note(note)
         if order:
             self.steps.orders.ticket(order)
-        if pick and step in self.steps.tasks:
+        if pick and pick != OBJECTS and step in self.steps.tasks:
             self.steps.tasks[step].pick(pick)
         if step is not self.step:
             self.since = self._number
@@ -124,6 +95,20 @@ class Desk:
         data = text.encode("utf-8", "surrogatepass")
         return await self._answer(data, _read(lambda: code_of_entry(text, today=today)), source=source)
 
+    async def picture(self, picture: bytes, *, source: str) -> Verdict:
+        """Answer every code in a picture, each as if it had been scanned alone. A badge is no code there either."""
+        if self.step not in STEPS:
+            return self.refuse(Refuse(StepReason.PICTURE_ELSEWHERE))
+        try:
+            scans = await self.steps.pictures.read(picture, source=source)
+        except Refuse as refuse:
+            return self.refuse(refuse)
+        verdicts = []
+        for scan in scans:
+            code = _read(partial(code_of_scan, scan, today=self.steps.bench.today()))
+            verdicts.append(await self._answer(scan.data, code, source=source))
+        return self._keep(summed_up(self.step, verdicts))
+
     async def hand_out(self, order: str, *, witness: str = "", emergency: str = "", source: str = "screen") -> Verdict:
         """Confirm an order that needs no scan any more; ``emergency``: why, where another may be handing it out."""
         verdict = await self._guarded(
@@ -135,18 +120,56 @@ class Desk:
             self.order = order  # its card has the way out
         return verdict
 
-    async def take(self, pick: str, quantity: int, *, witness: str = "", source: str = "screen") -> Verdict:
+    async def override(
+        self, code: str, *, order: str = "", note: str = "", reason: str, witness: str, source: str = "screen"
+    ) -> Verdict:
+        """Count a box of an order, else of a note, whose code cannot be read: by the word of two people (A11)."""
+
+        async def act(person: Person) -> Verdict:
+            act = msgspec.structs.replace(_act(person, source, witness), reason=reason.strip())
+            if order:
+                self.order = self.steps.orders.ticket(order).order.id
+                return await self.steps.handout.override(order, code, act)
+            self.note = self.steps.receive.note(note).id
+            return self._received(await self.steps.receive.override(note, code, act))
+
+        return await self._guarded(act, code=code, order=order, note=note)
+
+    async def take(
+        self, pick: str, quantity: int, *, witness: str = "", reason: str = "", source: str = "screen"
+    ) -> Verdict:
         """Record so many units of a pick, in a step beside the main way."""
         task = self.steps.tasks.get(self.step)
 
         async def act(person: Person) -> Verdict:
             if task is None:
                 raise Refuse(StepReason.PICK_GONE, found=pick)
-            verdict = await task.take(pick, quantity, _act(person, source, witness), self.choice)
+            act = msgspec.structs.replace(_act(person, source, witness), reason=reason)
+            verdict = await task.take(pick, quantity, act, self.choice)
             self.picked = ""
             return verdict
 
         return await self._guarded(act, code="")
+
+    async def count(self, objects: Mapping[str, str], *, source: str = "screen") -> Verdict:
+        """Record what was counted at the chosen place. ``objects``: by line, how many there are by hand."""
+
+        async def act(person: Person) -> Verdict:
+            verdict = await self.steps.count.finish(self.choice, objects, _act(person, source))
+            self.choice = self.picked = ""
+            return verdict
+
+        return await self._guarded(act, code="")
+
+    def count_again(self) -> None:
+        """Forget what was scanned of this count; nothing of it was recorded."""
+        if self.person is not None:
+            self.steps.count.forget(self.person.id, self.choice)
+        self.choose(Step.COUNT, choice=self.choice)
+
+    async def on_paper(self, do: Callable[[Act], Awaitable[Verdict]], *, source: str = "screen") -> Verdict:
+        """Take in a line of a sheet of paper, or close the sheet."""
+        return await self._guarded(lambda person: do(_act(person, source)), code="")
 
     def pick(self) -> Pick | None:
         """Of which a number is asked; None: of nothing, or it is gone."""
@@ -172,6 +195,14 @@ class Desk:
             note=note,
         )
 
+    def undoable(self) -> Verdict | None:
+        """The step that who sits here can undo now."""
+        return self._undoing.offer(self.person.id) if self.person is not None else None
+
+    async def undo(self, number: int, *, witness: str = "", source: str = "screen") -> Verdict:
+        """Undo the step that a verdict of this number told of."""
+        return await self._guarded(lambda person: self._undoing.undo(number, _act(person, source, witness)), code="")
+
     def refuse(self, refuse: Refuse, *, order: str = "", note: str = "") -> Verdict:
         """Show that a step was refused before it began."""
         return self._show(msgspec.structs.replace(self._refused(refuse, ""), order=order, note=note))
@@ -179,23 +210,23 @@ class Desk:
     async def _badge(self, data: bytes, code: Code | CodeRefused) -> Verdict | None:
         """Seat the person whose badge was scanned, also in the middle of a colleague's step; None if it was none."""
         try:
-            self.sign_in(await self._people.by_badge(_text(data)))
+            self.sign_in(await self._people.by_badge(text_of(data)))
         except SignInRefusedError as error:
             is_code = not isinstance(code, CodeRefused)
             if is_code or (self.person is not None and error.reason == SignInFlaw.UNKNOWN_BADGE):
                 return None
-            return self._show(self._refused(Refuse(SignInFlaw(error.reason)), _legible(data)))
+            return self._show(self._refused(Refuse(SignInFlaw(error.reason)), legible(data)))
         return self._show(Verdict(result=Result.DONE, step=self.step))
 
     async def _answer(self, data: bytes, code: Code | CodeRefused, *, source: str) -> Verdict:
-        key = _legible(data) if isinstance(code, CodeRefused) else code.key
-        return await self._guarded(lambda person: self._take(_text(data), code, _act(person, source)), code=key)
+        key = legible(data) if isinstance(code, CodeRefused) else code.key
+        return await self._guarded(lambda person: self._take(text_of(data), code, _act(person, source)), code=key)
 
     async def _take(self, text: str, code: Code | CodeRefused, act: Act) -> Verdict:
-        if self.step is Step.RECEIVE and self.steps.bench.stock.note(text) is not None:
-            return self._take_note(text)
-        if self.step is Step.RETURN and self.steps.returns.is_order(text):
-            return self._take_order(text)
+        turned = turned_to(self.steps, self.step, text)
+        if turned is not None:
+            self._turn(turned)
+            return turned
         if isinstance(code, CodeRefused):
             raise code
         match self.step:
@@ -207,29 +238,32 @@ class Desk:
                 return await self._take_for_order(code, act)
             case Step.LOOK_UP:
                 return self.steps.look_up.scan(code)
-            case Step.RETURN | Step.LEND | Step.DAMAGE:
+            case Step.SHEETS:
+                return self.steps.sheets.scan(self.choice, self.picked, code)
+            case _:
                 verdict = await self.steps.tasks[self.step].scan(code, act, self.choice)
                 self.picked = verdict.asks
                 return verdict
 
-    def _take_note(self, text: str) -> Verdict:
-        """Turn to the note whose number was scanned."""
-        note = self.steps.receive.note(text)
-        self.note = note.id
-        progress = self.steps.receive.progress(note)
-        return Verdict(result=Result.PROGRESS, step=self.step, note=note.id, done=progress.done, total=progress.total)
-
-    def _take_order(self, text: str) -> Verdict:
-        """Turn to the order whose number was scanned, to take units of it back."""
-        pick = self.steps.returns.pick(text)
-        self.picked = pick.id
-        verdict = Verdict(result=Result.PROGRESS, step=self.step, order=text, asks=text, total=len(pick.codes))
-        return verdict.about(None, pick.product)
+    def _turn(self, turned: Verdict) -> None:
+        """Go to the document that was scanned; to a sheet of paper whatever the seat was doing."""
+        match turned.step:
+            case Step.SHEETS:
+                is_done = turned.result is Result.REPEAT
+                self.choose(Step.SHEETS, choice=turned.document, pick="" if is_done else turned.asks)
+            case Step.RECEIVE:
+                self.note = turned.note
+            case Step.RETURN:
+                self.picked = turned.asks
+            case _:
+                self.choice = turned.document
 
     async def _take_received(self, code: Code, act: Act) -> Verdict:
         if not self.note:
             raise Refuse(StepReason.NO_NOTE_CHOSEN)
-        verdict = await self.steps.receive.scan(self.note, code, act)
+        return self._received(await self.steps.receive.scan(self.note, code, act))
+
+    def _received(self, verdict: Verdict) -> Verdict:
         if verdict.result is Result.DONE:
             self.note = ""
         return verdict
@@ -281,6 +315,13 @@ class Desk:
         ).about(item, product)
 
     def _show(self, verdict: Verdict) -> Verdict:
+        self.done += verdict.result is Result.DONE
+        self.steps.tally.add(verdict)
+        kept = self._keep(verdict)
+        self._undoing.note(kept)
+        return kept
+
+    def _keep(self, verdict: Verdict) -> Verdict:
         self._number += 1
         moment = self.steps.bench.recorder.moment()
         self.active_us = moment.mono_us
@@ -291,8 +332,6 @@ class Desk:
             person=verdict.person or (self.person.name if self.person else ""),
         )
         self.verdicts.appendleft(verdict)
-        self.done += verdict.result is Result.DONE
-        self.steps.tally.add(verdict)
         self.steps.bench.notifier.publish(Change.VERDICTS)
         return verdict
 
@@ -306,13 +345,3 @@ def _read(parse: Callable[[], Code]) -> Code | CodeRefused:
 
 def _act(person: Person, source: str, witness: str = "", emergency: str = "") -> Act:
     return Act(operator=person.id, witness=witness, source=source, emergency=emergency)
-
-
-def _text(data: bytes) -> str:
-    return data.decode("ascii", "replace").strip()
-
-
-def _legible(data: bytes) -> str:
-    """What was scanned, as text that any screen can show."""
-    text = data.decode("latin-1")
-    return text if text.isascii() and text.isprintable() and len(text) <= 64 else shown(text)  # noqa: PLR2004

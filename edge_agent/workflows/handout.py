@@ -1,6 +1,7 @@
 """Hand-out (发药): no scan where units are locked, each box where boxes are, a late scan where nothing was pre-scanned.
 
-No scan, no go (未扫码不执行): a step that needs scans is recorded by the last of them, and by nothing else.
+No scan, no go (未扫码不执行): a step that needs scans is recorded by the last of them, and by nothing else. The one way
+around a code that cannot be read is the word of two people for that box: a fact of its own, with their reason (A11).
 """
 
 import msgspec
@@ -8,7 +9,7 @@ import msgspec
 from edge_agent.notify import Change
 from edge_agent.workflows.bench import Act, Bench
 from edge_agent.workflows.orders import Need, Orders, Ticket
-from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason, Verdict
+from edge_agent.workflows.verdicts import Deed, Refuse, Result, Step, StepReason, Verdict
 from sync_protocol.codes import Code
 from sync_protocol.degraded import Allowance
 from sync_protocol.facts import Fact, How, What
@@ -19,24 +20,36 @@ from sync_protocol.subcode import sub_codes
 TRAYS = 100
 
 
+class Laid(msgspec.Struct, frozen=True, kw_only=True):
+    """A box in a tray. ``override``: whose word stands in the place of its scan; None: it was scanned."""
+
+    item: Item
+    override: Act | None = None
+
+
 class HandOut:
     """Boxes scanned for an order lie in its tray until the last one completes it. Nothing is recorded before."""
 
     def __init__(self, bench: Bench, orders: Orders) -> None:
         self._bench = bench
         self._orders = orders
-        self._trays: dict[str, dict[str, Item]] = {}
+        self._trays: dict[str, dict[str, Laid]] = {}
 
-    def tray(self, ticket: Ticket) -> tuple[Item, ...]:
-        """The boxes scanned so far that still fit: what is locked may have changed since they were scanned."""
+    def tray(self, ticket: Ticket) -> tuple[Laid, ...]:
+        """The boxes laid in so far that still fit: what is locked may have changed since then."""
         tray = self._trays.get(ticket.order.id, {})
-        for code in tuple(tray):
+        for code, laid in tuple(tray.items()):
             item = self._bench.stock.item(code)
             is_free = item is not None and item.state is State.IN_STOCK
             is_recalled = item is not None and self._bench.is_recalled(item)
-            if is_recalled or (code not in ticket.boxes and not (ticket.short and is_free)):
+            is_late = bool(ticket.short) and is_free and laid.override is None
+            if is_recalled or (code not in ticket.boxes and not is_late):
                 del tray[code]
         return tuple(tray.values())
+
+    def overridden(self, ticket: Ticket) -> tuple[str, ...]:
+        """Boxes in the tray that count without a scan."""
+        return tuple(laid.item.code for laid in self.tray(ticket) if laid.override is not None)
 
     def order_of(self, code: Code) -> str:
         """The order that a scanned box is locked to, so that its scan alone chooses the order. Raises Refuse."""
@@ -58,14 +71,36 @@ class HandOut:
         ticket = self._orders.ticket(order_id)
         if ticket.need is Need.NOTHING:
             raise Refuse(StepReason.NEEDS_NO_SCAN, found=order_id)
-        item = self._bench.item_here(code)
+        return await self._lay(ticket, Laid(item=self._bench.item_here(code)), act)
+
+    async def override(self, order_id: str, code: str, act: Act) -> Verdict:
+        """Put a locked box in the tray whose code cannot be read. Raises Refuse, or the recorder's errors.
+
+        For a late scan there is none: nothing says which code an unknown box bears.
+        """
+        ticket = self._orders.ticket(order_id)
+        if ticket.need is Need.NOTHING:
+            raise Refuse(StepReason.NEEDS_NO_SCAN, found=order_id)
+        if code not in ticket.boxes:
+            raise Refuse(Reason.WRONG_ORDER, found=code, expected=", ".join(ticket.boxes))
+        act.refuse_as_override()
+        item = next(item for item in ticket.locked if item.code == code)
+        # Who vouches for one box signs for the others only where these need a second person too.
+        witness = act.witness if self.needs_witness(ticket) else ""
+        others = msgspec.structs.replace(act, witness=witness, reason="")
+        return await self._lay(ticket, Laid(item=self._bench.here(item), override=act), others)
+
+    async def _lay(self, ticket: Ticket, laid: Laid, act: Act) -> Verdict:
+        """A scan takes the place of an override, but not the other way round."""
+        item, order_id = laid.item, ticket.order.id
         self._bench.refuse_recalled(item)
         self._refuse_blocked(ticket)
         tray = self._open(order_id)
-        is_repeat = item.code in tray
+        before = tray.get(item.code)
+        is_repeat = before is not None and (before.override is None or laid.override is not None)
         if not is_repeat:
             self._check(ticket, item, act.source)
-            tray[item.code] = item
+            tray[item.code] = laid
             self._bench.notifier.publish(Change.ORDERS)
         if self._is_complete(ticket):
             verdict = await self.finish(order_id, act)
@@ -80,16 +115,19 @@ class HandOut:
             done, total = self.progress(ticket)
             raise Refuse(StepReason.SCAN_MISSING, found=f"{done} / {total}", expected=", ".join(self._missing(ticket)))
         self._refuse_blocked(ticket)
-        if act.witness in {"", act.operator} and self.needs_witness(ticket):
+        if act.is_alone and self.needs_witness(ticket):
             reason = Reason.SECOND_PERSON if ticket.product.is_controlled else Reason.OLD_COPY_SECOND_PERSON
             raise Refuse(reason, found=act.witness)
-        if act.emergency and act.witness in {"", act.operator}:
+        if act.emergency and act.is_alone:
             raise Refuse(Reason.NO_EMERGENCY, found=act.witness)
-        await self._bench.recorder.record(*_facts_of(self._bench, ticket, self.tray(ticket), act))
+        facts = _facts_of(self._bench, ticket, self.tray(ticket), act)
+        await self._bench.recorder.record(*facts)
         self._trays.pop(order_id, None)
         self._bench.notifier.publish(Change.ORDERS, Change.STOCK)
         verdict = self._verdict(ticket, Result.DONE)
-        return msgspec.structs.replace(verdict, units=len(ticket.locked) + ticket.short, missing=(), done=verdict.total)
+        deed = Deed(person=act.operator, facts=tuple(fact for fact in facts if fact.what is What.DISPENSED))
+        units = len(ticket.locked) + ticket.short
+        return msgspec.structs.replace(verdict, units=units, missing=(), done=verdict.total, deed=deed)
 
     def needs_witness(self, ticket: Ticket) -> bool:
         """A controlled drug always; any other while the copy of the ledger is so old that two people must answer."""
@@ -121,14 +159,14 @@ class HandOut:
         raise Refuse.by_lifecycle(refusal)
 
     def _is_complete(self, ticket: Ticket) -> bool:
-        late = [item for item in self.tray(ticket) if item.code not in ticket.boxes]
+        late = [laid for laid in self.tray(ticket) if laid.item.code not in ticket.boxes]
         return not self._missing(ticket) and len(late) >= ticket.short_boxes
 
     def _missing(self, ticket: Ticket) -> tuple[str, ...]:
-        scanned = {item.code for item in self.tray(ticket)}
-        return tuple(code for code in ticket.boxes if code not in scanned)
+        laid_in = {laid.item.code for laid in self.tray(ticket)}
+        return tuple(code for code in ticket.boxes if code not in laid_in)
 
-    def _open(self, order_id: str) -> dict[str, Item]:
+    def _open(self, order_id: str) -> dict[str, Laid]:
         if order_id not in self._trays and len(self._trays) >= TRAYS:
             del self._trays[next(iter(self._trays))]
         return self._trays.setdefault(order_id, {})
@@ -146,11 +184,15 @@ class HandOut:
         )
 
 
-def _facts_of(bench: Bench, ticket: Ticket, tray: tuple[Item, ...], act: Act) -> list[Fact]:
-    """The facts of one hand-out, to be recorded together: boxes opened now, what was locked, what is scanned late."""
+def _facts_of(bench: Bench, ticket: Ticket, tray: tuple[Laid, ...], act: Act) -> list[Fact]:
+    """The facts of one hand-out, to be recorded together: boxes opened now, what was locked, what is scanned late.
+
+    A box whose code could not be read is in a fact of its own, for which its two people stand.
+    """
     order, product = ticket.order, ticket.product
     locked = tuple(item.code for item in ticket.locked)
-    late = [item for item in tray if item.code not in locked][: ticket.short_boxes]
+    late = [laid.item for laid in tray if laid.item.code not in locked][: ticket.short_boxes]
+    overrides = {laid.item.code: laid.override for laid in tray if laid.override is not None}
     facts = []
     if product.is_split:
         facts += [
@@ -160,14 +202,20 @@ def _facts_of(bench: Bench, ticket: Ticket, tray: tuple[Item, ...], act: Act) ->
         late_codes = tuple(units[: ticket.short])
     else:
         late_codes = tuple(box.code for box in late)
-    how = How.AUTOMATIC if product.is_split else How.SCAN
-    for codes, evidence in ((locked, how), (late_codes, How.LATE_SCAN)):
-        if codes:
-            facts.append(bench.fact(What.DISPENSED, codes, act, how=evidence, order=order.id, product=product.id))
+    named = tuple(code for code in locked if code not in overrides)
+    evidence = How.AUTOMATIC if product.is_split else How.SCAN
+    steps = [(named, evidence, act), (late_codes, How.LATE_SCAN, act)]
+    steps += [((code,), How.CONSOLE, two) for code, two in overrides.items()]
+    facts += [
+        bench.fact(What.DISPENSED, codes, who, how=how, order=order.id, product=product.id, reason=who.reason)
+        for codes, how, who in steps
+        if codes
+    ]
     if act.emergency:
         facts = [_provisional(fact, act.emergency) if fact.what is What.DISPENSED else fact for fact in facts]
     return facts
 
 
-def _provisional(fact: Fact, reason: str) -> Fact:
+def _provisional(fact: Fact, why: str) -> Fact:
+    reason = f"{fact.reason}; {why}" if fact.reason else why
     return msgspec.structs.replace(fact, is_provisional=True, reason=reason)

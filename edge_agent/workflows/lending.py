@@ -1,13 +1,14 @@
 """Loans (借药): a ward gets the drug at once, its order comes later. It is billed when central has bound the two."""
 
+import msgspec
+
 from edge_agent.notify import Change
 from edge_agent.workflows.bench import Act, Bench
-from edge_agent.workflows.picking import Pick, of_box
-from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason, Verdict
+from edge_agent.workflows.picking import Pick, ask, done, of_box
+from edge_agent.workflows.verdicts import Deed, Refuse, Step, StepReason, Verdict
 from sync_protocol.codes import Code
 from sync_protocol.facts import How, What
 from sync_protocol.items import State
-from sync_protocol.lifecycle import Reason, check
 
 _FREE = frozenset({State.IN_STOCK})
 
@@ -31,10 +32,10 @@ class Lending:
         self._refuse_no_ward(choice)
         item = self._bench.item_here(code)
         self._bench.refuse_recalled(item)
+        if item.state is State.LOCKED:  # it lies there, but it is planned for a patient
+            raise Refuse(StepReason.LOCKED_AWAY, found=item.order)
         if item.state is State.OPENED or item.is_controlled:
-            pick = self.pick(item.code)
-            asked = Verdict(result=Result.PROGRESS, step=Step.LEND, asks=pick.id, total=len(pick.codes))
-            return asked.on(item.code).about(item, pick.product)
+            return ask(Step.LEND, item, self.pick(item.code))
         return await self._record((item.code,), act, choice, how=How.SCAN)
 
     async def take(self, pick_id: str, quantity: int, act: Act, choice: str) -> Verdict:
@@ -44,16 +45,10 @@ class Lending:
 
     async def _record(self, codes: tuple[str, ...], act: Act, ward: str, *, how: How) -> Verdict:
         fact = self._bench.fact(What.LENT, codes, act, how=how, location=ward)
-        item = self._bench.stock.item(codes[0])
-        refusal = check(item, fact, codes[0])
-        if refusal is not None and refusal.reason is Reason.WRONG_STATE and item is not None and item.order:
-            # It lies there, but it is planned for a patient.
-            raise Refuse(StepReason.LOCKED_AWAY, found=item.order)
         await self._bench.recorder.record(fact)
         self._bench.notifier.publish(Change.STOCK)
-        product = self._bench.stock.product(item.product) if item else None
-        verdict = Verdict(result=Result.DONE, step=Step.LEND, units=len(codes), place=ward)
-        return verdict.on(codes[0] if len(codes) == 1 else "").about(item, product)
+        verdict = done(self._bench, Step.LEND, codes, place=ward)
+        return msgspec.structs.replace(verdict, deed=Deed(person=act.operator, facts=(fact,)))
 
     def _refuse_no_ward(self, choice: str) -> None:
         if not choice:

@@ -6,12 +6,10 @@ import msgspec
 
 from edge_agent.workflows.bench import Bench
 from edge_agent.workflows.verdicts import Refuse, StepReason
-from sync_protocol.documents import Order, OrderKind, OrderState, Product, Route
+from sync_protocol.documents import BY_URGENCY, OPEN_ORDERS, Order, Product, Route
 from sync_protocol.items import Item, State
 
 QUEUE_SHOWN = 200
-OPEN_STATES = (OrderState.WAITING, OrderState.PART_LOCKED, OrderState.LOCKED)
-_KIND_ORDER = (OrderKind.STAT, OrderKind.DISCHARGE, OrderKind.LONG_TERM)
 
 
 class Need(StrEnum):
@@ -68,8 +66,8 @@ class Orders:
     def queue(self) -> list[Ticket]:
         """Open orders, stat first, then by age."""
         stock = self._bench.stock
-        orders = stock.orders(location=self._bench.location, route=self._route, states=OPEN_STATES)
-        orders.sort(key=lambda order: (_KIND_ORDER.index(order.kind), order.ordered_us, order.id))
+        orders = stock.orders(location=self._bench.location, route=self._route, states=OPEN_ORDERS)
+        orders.sort(key=lambda order: (BY_URGENCY.index(order.kind), order.ordered_us, order.id))
         tickets = (self._ticket(order) for order in orders[:QUEUE_SHOWN])
         return [ticket for ticket in tickets if ticket is not None and not ticket.is_done]
 
@@ -80,7 +78,7 @@ class Orders:
             order is None
             or order.location != self._bench.location
             or order.route is not self._route
-            or order.state not in OPEN_STATES
+            or order.state not in OPEN_ORDERS
         ):
             raise Refuse(StepReason.ORDER_GONE, found=order_id)
         self._bench.product(order.product)

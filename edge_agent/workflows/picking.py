@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from edge_agent.workflows.bench import Act, Bench
-from edge_agent.workflows.verdicts import Refuse, StepReason, Verdict
+from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason, Verdict
 from sync_protocol.codes import Code
 from sync_protocol.documents import Product
 from sync_protocol.items import Item, State
@@ -24,6 +24,7 @@ class Pick(msgspec.Struct, frozen=True, kw_only=True):
     order: str = ""
     whose: str = ""
     needs_witness: bool = False
+    needs_reason: bool = False
 
     def first(self, quantity: int) -> tuple[str, ...]:
         """Raises Refuse."""
@@ -43,6 +44,20 @@ class Task(Protocol):
 
     def pick(self, pick_id: str) -> Pick:
         """What can be picked there now. Raises Refuse."""
+
+
+def ask(step: Step, item: Item, pick: Pick) -> Verdict:
+    """How many of them?"""
+    verdict = Verdict(result=Result.PROGRESS, step=step, asks=pick.id, total=len(pick.codes))
+    return verdict.on(item.code).about(item, pick.product)
+
+
+def done(bench: Bench, step: Step, codes: tuple[str, ...], *, order: str = "", place: str = "") -> Verdict:
+    """What was recorded of them; one code alone is named."""
+    item = bench.stock.item(codes[0])
+    product = bench.stock.product(item.product) if item else None
+    verdict = Verdict(result=Result.DONE, step=step, units=len(codes), order=order, place=place)
+    return verdict.on(codes[0] if len(codes) == 1 else "").about(item, product)
 
 
 def of_box(bench: Bench, code: str, states: frozenset[State], *, needs_witness: bool = False) -> Pick:

@@ -2,6 +2,7 @@
 
 An outer pack stands for the boxes that the note says are in it (A01). Where the code platform has not said so yet, the
 pack waits with the receipt, and its boxes count as soon as the relation is here; scanning them one by one goes as ever.
+A box whose code cannot be read counts by the word of two people: a fact of its own, with their reason (A11).
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from edge_agent.workflows.bench import Act, Bench
 from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason, Verdict
 from sync_protocol.codes import Code, CodeForm
 from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Pack, Product
-from sync_protocol.facts import MAX_CODES, What
+from sync_protocol.facts import MAX_CODES, Fact, How, What
 from sync_protocol.items import Item, Kind, State
 from sync_protocol.lifecycle import Reason
 
@@ -31,7 +32,7 @@ class LineProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoteProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the receipt of one note is. ``fresh``: scanned and not recorded yet."""
+    """How far the receipt of one note is. ``fresh``: counted and not recorded yet."""
 
     note: DeliveryNote
     lines: tuple[LineProgress, ...]
@@ -44,6 +45,8 @@ class NoteProgress(msgspec.Struct, frozen=True, kw_only=True):
     """Boxes of scanned packs that are not on the note."""
     awaited: tuple[str, ...]
     """Outer packs whose boxes the code platform has not named yet."""
+    overridden: tuple[str, ...]
+    """Boxes that count without a scan."""
 
     @property
     def is_complete(self) -> bool:
@@ -57,6 +60,12 @@ class Receipt:
         self.scanned: set[str] = set()
         self.awaited: set[str] = set()
         self.extra: set[str] = set()
+        self.overrides: dict[str, Act] = {}
+        """By whose word a box counts whose code cannot be read; its scan, or that of its pack, takes their place."""
+
+    @property
+    def counted(self) -> set[str]:
+        return self.scanned | self.overrides.keys()
 
     def settle(self, packs: Mapping[str, Pack], codes: tuple[str, ...]) -> None:
         """Count the boxes of packs that were scanned before their relation was known."""
@@ -66,10 +75,10 @@ class Receipt:
 
     def add(self, pack: Pack, codes: tuple[str, ...]) -> int:
         """Count the boxes of a pack; how many were not counted yet."""
-        before = len(self.scanned)
+        before = len(self.counted)
         self.scanned.update(codes[place] for place in pack.boxes)
         self.extra.update(pack.extra)
-        return len(self.scanned) - before
+        return len(self.counted) - before
 
 
 class Receive:
@@ -102,7 +111,7 @@ class Receive:
         receipt.settle({pack.code: pack for pack in note.packs}, codes)
         items = self._bench.stock.items(codes)
         before = {code for code, item in items.items() if _is_received(item)}
-        done = receipt.scanned | before
+        done = receipt.counted | before
         lines = tuple(
             LineProgress(
                 line=line,
@@ -117,10 +126,11 @@ class Receive:
             lines=lines,
             done=sum(line.done for line in lines),
             total=len(codes),
-            fresh=len(receipt.scanned - before),
+            fresh=len(receipt.counted - before),
             missing=tuple(islice((code for code in codes if code not in done), MISSING_SHOWN)),
             extra=tuple(sorted(receipt.extra)),
             awaited=tuple(sorted(receipt.awaited)),
+            overridden=tuple(sorted(receipt.overrides.keys() - receipt.scanned)),
         )
 
     async def scan(self, note_id: str, code: Code, act: Act) -> Verdict:
@@ -138,6 +148,23 @@ class Receive:
         if verdict.result is Result.DONE:
             return verdict
         return verdict.about(self._bench.stock.item(code.key), self._bench.stock.product(line.product))
+
+    async def override(self, note_id: str, code: str, act: Act) -> Verdict:
+        """Count a box of the note whose code cannot be read. Raises Refuse, or the recorder's own errors."""
+        note = self.note(note_id)
+        line = next((line for line in note.lines if code in line.codes), None)
+        if line is None:
+            raise Refuse(StepReason.NOT_ON_NOTE, found=code, expected=note.id)
+        act.refuse_as_override()
+        receipt = self._open(note)
+        item = self._bench.stock.item(code)
+        is_repeat = code in receipt.counted or _is_received(item)
+        if not is_repeat:
+            receipt.overrides[code] = act
+        result = Result.REPEAT if is_repeat else Result.PROGRESS
+        # Who vouches for one box does not sign for the others.
+        verdict = await self._counted(note, result, code, msgspec.structs.replace(act, witness="", reason=""))
+        return verdict.about(item, self._bench.stock.product(line.product))
 
     async def finish(self, note_id: str, act: Act, *, last: str = "") -> Verdict:
         """Receive a note whose boxes were all scanned. Raises Refuse, or the recorder's own errors."""
@@ -157,7 +184,7 @@ class Receive:
         progress = self.progress(note)
         if not reason.strip():
             raise Refuse(StepReason.REASON_MISSING)
-        if not act.witness or act.witness == act.operator:
+        if act.is_alone:
             raise Refuse(Reason.SECOND_PERSON)
         if not progress.fresh:
             raise Refuse(StepReason.NOTHING_SCANNED)
@@ -166,18 +193,28 @@ class Receive:
     async def _record(
         self, note: DeliveryNote, progress: NoteProgress, act: Act, *, last: str = "", reason: str = ""
     ) -> Verdict:
-        scanned = self._receipts[note.id].scanned if note.id in self._receipts else set()
+        receipt = self._receipts.get(note.id) or Receipt()
         items = self._bench.stock.items(note.codes)
-        codes = tuple(code for code in note.codes if code in scanned and not _is_received(items.get(code)))
-        facts = [
-            self._bench.fact(What.RECEIVED, codes[start : start + MAX_CODES], act, document=note.id, reason=reason)
-            for start in range(0, len(codes), MAX_CODES)
-        ]
+        codes = tuple(code for code in note.codes if code in receipt.counted and not _is_received(items.get(code)))
+        facts = self._facts(note, receipt, codes, act, reason)
         await self._bench.recorder.record(*facts)
         self._receipts.pop(note.id, None)
         self._bench.notifier.publish(Change.NOTES, Change.STOCK)
         verdict = self._verdict(progress, Result.DONE).on(last)
         return msgspec.structs.replace(verdict, bins=tuple(self._bins(note, codes)))
+
+    def _facts(self, note: DeliveryNote, receipt: Receipt, codes: tuple[str, ...], act: Act, reason: str) -> list[Fact]:
+        """What was scanned together, and each box that was not by itself, for which its two people stand."""
+        scanned = tuple(code for code in codes if code in receipt.scanned)
+        facts = [
+            self._bench.fact(What.RECEIVED, scanned[start : start + MAX_CODES], act, document=note.id, reason=reason)
+            for start in range(0, len(scanned), MAX_CODES)
+        ]
+        for code in (code for code in codes if code not in receipt.scanned):
+            two = receipt.overrides[code]
+            how, why = How.CONSOLE, two.reason
+            facts.append(self._bench.fact(What.RECEIVED, (code,), two, how=how, document=note.id, reason=why))
+        return facts
 
     async def _scan_pack(self, note: DeliveryNote, code: Code, pack: Pack | None, act: Act) -> Verdict:
         receipt = self._open(note)

@@ -6,8 +6,8 @@ the order that they were handed out for.
 
 from edge_agent.notify import Change
 from edge_agent.workflows.bench import Act, Bench
-from edge_agent.workflows.picking import Pick
-from edge_agent.workflows.verdicts import Refuse, Result, Step, StepReason, Verdict
+from edge_agent.workflows.picking import Pick, done
+from edge_agent.workflows.verdicts import Refuse, Step, StepReason, Verdict
 from sync_protocol.codes import Code
 from sync_protocol.documents import Order
 from sync_protocol.facts import How, What
@@ -29,7 +29,7 @@ class Returns:
 
     def picks(self) -> list[Pick]:
         """What units can come back from: loans first, then the orders last handed out here."""
-        orders = self._bench.stock.handed_out(location=self._bench.location, limit=ORDERS_SHOWN)
+        orders = self._bench.stock.recent_orders(location=self._bench.location, limit=ORDERS_SHOWN)
         found = (self._of_order(order) for order in orders)
         return [*self._loans().values(), *(pick for pick in found if pick is not None)]
 
@@ -72,9 +72,7 @@ class Returns:
         codes = tuple(item.code for item in items)
         await self._bench.recorder.record(self._bench.fact(what, codes, act, how=how, order=order))
         self._bench.notifier.publish(Change.ORDERS, Change.STOCK)
-        product = self._bench.stock.product(one.product)
-        verdict = Verdict(result=Result.DONE, step=Step.RETURN, units=len(items), order=one.order)
-        return verdict.on(one.code if len(items) == 1 else "").about(one, product)
+        return done(self._bench, Step.RETURN, codes, order=one.order)
 
     def _of_order(self, order: Order) -> Pick | None:
         """Units that are with the patient."""

@@ -1,19 +1,13 @@
 """A scan station: the seat of the attached scanner, and a seat for each PDA. Receipts and trays are shared."""
 
+from collections.abc import Mapping
+
 from drivers.abilities import Scanner
 from edge_agent.people import People
 from edge_agent.workflows.bench import Bench
-from edge_agent.workflows.damage import Damage
-from edge_agent.workflows.desk import Desk, Steps, Tally
-from edge_agent.workflows.handout import HandOut
-from edge_agent.workflows.lending import Lending
-from edge_agent.workflows.lookup import LookUp
-from edge_agent.workflows.orders import Orders
-from edge_agent.workflows.prescan import Prescan
-from edge_agent.workflows.receive import Receive
-from edge_agent.workflows.returns import Returns
-from edge_agent.workflows.verdicts import Step
-from sync_protocol.documents import Route
+from edge_agent.workflows.desk import Desk
+from edge_agent.workflows.steps import steps_of
+from edge_agent.workflows.vending import Vending
 
 PDAS_AT_MOST = 64
 
@@ -21,10 +15,15 @@ PDAS_AT_MOST = 64
 class Station:
     """``run`` is a task of its own: it answers the attached scanner whatever becomes of the page."""
 
-    def __init__(self, bench: Bench, *, people: People, scanner: Scanner) -> None:
+    def __init__(
+        self, bench: Bench, *, people: People, scanner: Scanner, machines: Mapping[str, str] | None = None
+    ) -> None:
         self._people = people
         self._scanner = scanner
         self.steps = steps_of(bench)
+        self.vending = Vending(bench)
+        self.machines = machines or {}
+        """Automated dispensing cabinets by name, each with the token that it shows."""
         self.desk = Desk(self.steps, people=people)
         """The seat of the attached scanner."""
         self._pdas: dict[str, Desk] = {}
@@ -47,20 +46,3 @@ class Station:
         desk = self._pdas.pop(key, None)
         if desk is not None:
             desk.sign_in(None)
-
-
-def steps_of(bench: Bench) -> Steps:
-    """Every step of a station."""
-    orders, returns, lending = Orders(bench, route=Route.STATION), Returns(bench), Lending(bench)
-    return Steps(
-        bench=bench,
-        receive=Receive(bench),
-        prescan=Prescan(bench),
-        orders=orders,
-        handout=HandOut(bench, orders),
-        look_up=LookUp(bench),
-        returns=returns,
-        lending=lending,
-        tasks={Step.RETURN: returns, Step.LEND: lending, Step.DAMAGE: Damage(bench)},
-        tally=Tally(),
-    )

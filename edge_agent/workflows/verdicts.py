@@ -9,6 +9,7 @@ import msgspec
 from edge_agent.people import SignInFlaw
 from sync_protocol.documents import Product
 from sync_protocol.errors import CodeFlaw, CodeRefused
+from sync_protocol.facts import Fact
 from sync_protocol.items import Item, State
 from sync_protocol.lifecycle import Reason, Refusal
 
@@ -25,11 +26,19 @@ class Step(StrEnum):
     RETURN = "return"
     LEND = "lend"
     DAMAGE = "damage"
+    ISSUE = "issue"
+    """What another place asked for goes there (出库)."""
+    ARRIVE = "arrive"
+    """What another place issued is here (调拨接收)."""
+    COUNT = "count"
+    SHEETS = "sheets"
+    """What was written on paper in an outage is scanned back (A22)."""
 
 
 MAIN_STEPS = (Step.RECEIVE, Step.PRESCAN, Step.HAND_OUT, Step.LATE_SCAN)
 """The way of a drug through the station; the others lie beside it."""
-TASKS = (Step.RETURN, Step.LEND, Step.DAMAGE)
+TRANSFER_STEPS = (Step.ISSUE, Step.ARRIVE)
+TASKS = (*TRANSFER_STEPS, Step.RETURN, Step.LEND, Step.DAMAGE, Step.COUNT, Step.SHEETS)
 
 
 class Result(StrEnum):
@@ -73,7 +82,28 @@ class StepReason(StrEnum):
     LOCKED_AWAY = "locked_away"
     NO_WARD_CHOSEN = "no_ward_chosen"
     NO_HARM_CHOSEN = "no_harm_chosen"
+    NO_TRANSFER_CHOSEN = "no_transfer_chosen"
+    TRANSFER_GONE = "transfer_gone"
+    NOT_ASKED_FOR = "not_asked_for"
+    LINE_FULL = "line_full"
+    NOT_ISSUED = "not_issued"
+    ON_ITS_WAY_ELSEWHERE = "on_its_way_elsewhere"
+    WHY_MISSING = "why_missing"
+    TWO_PEOPLE = "two_people"
+    NO_PLACE_CHOSEN = "no_place_chosen"
+    OBJECTS_MISSING = "objects_missing"
     NOT_STORED = "not_stored"
+    NO_CODE_IN_PICTURE = "no_code_in_picture"
+    NOT_A_PICTURE = "not_a_picture"
+    PICTURE_ELSEWHERE = "picture_elsewhere"
+    PICTURE_TOO_LARGE = "picture_too_large"
+    NOTHING_TO_PRINT = "nothing_to_print"
+    SHEET_GONE = "sheet_gone"
+    NO_LINE_CHOSEN = "no_line_chosen"
+    TIME_WRONG = "time_wrong"
+    UNKNOWN_PERSON = "unknown_person"
+    CODES_MISSING = "codes_missing"
+    NOTHING_TO_UNDO = "nothing_to_undo"
 
 
 AnyReason = Reason | CodeFlaw | StepReason | SignInFlaw
@@ -95,6 +125,13 @@ class Refuse(Exception):  # noqa: N818 -- an answer to the person at the desk, n
     @classmethod
     def by_grammar(cls, refused: CodeRefused) -> Self:
         return cls(refused.reason, found=refused.found, expected=refused.expected)
+
+
+class Deed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step has recorded, for the person who may undo it."""
+
+    person: str
+    facts: tuple[Fact, ...]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +173,17 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Told: where the item stands."""
     place: str = ""
     """Told: where it is booked."""
+    document: str = ""
+    """The requisition or transfer in question."""
+    misfits: int = 0
+    """Of a line of paper: what central will put on its work list."""
+    sooner: str = ""
+    """The lot that should have gone first, for it expires first."""
+    deed: Deed | None = None
+    is_undone: bool = False
+    """Done: an earlier step, of which all else speaks, was undone."""
+    each: tuple["Verdict", ...] = ()
+    """Of a picture: the answer to each of its codes."""
 
     @property
     def is_refused(self) -> bool:

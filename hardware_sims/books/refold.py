@@ -6,7 +6,7 @@ that does not fit an item is counted and changes nothing, as the design has it.
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -95,14 +95,15 @@ class Story(msgspec.Struct, kw_only=True):
     misfits: list[str] = []
 
 
-def refold(entries: Iterable[Entry]) -> Story:
+def refold(entries: Iterable[Entry], *, only: Callable[[str], bool] = lambda _code: True) -> Story:
+    """``only``: the codes to follow; a box and its units are followed together."""
     story = Story()
     for entry in entries:
         fact = read_fact(entry)
         if fact is None:
             story.misfits.append(f"{entry.device} {entry.seq}: cannot be read")
             continue
-        for code in fact["codes"]:
+        for code in filter(only, fact["codes"]):
             if not _happens(story, fact, code):
                 story.misfits.append(f"{entry.device} {entry.seq}: {fact['what']} does not fit {code}")
     return story

@@ -19,6 +19,7 @@ FHIR = "application/fhir+json"
 ORDER_ITEM = "urn:codepool:order-item"
 _TIMEOUT = aiohttp.ClientTimeout(total=15)
 _TRIES_S = 30.0
+_OF_A_MESSAGE = 100
 _REPEATED = 0.1
 _CATEGORIES = "http://terminology.hl7.org/CodeSystem/medicationrequest-category"
 _BUSY = frozenset({429, 502, 503, 504})
@@ -58,6 +59,17 @@ class HospitalSystem:
         if self._random.random() < _REPEATED:
             self.repeated += 1
             await self._send_fhir(request, line.id)
+
+    async def send_orders(self, entries: Sequence[Mapping[str, object]]) -> None:
+        """What ``placing`` and ``taking_back`` made, in as few messages as central takes. Raises HospitalError."""
+        headers = {"Content-Type": FHIR, "Accept": FHIR, "Prefer": "return=minimal"}
+        for start in range(0, len(entries), _OF_A_MESSAGE):
+            part = entries[start : start + _OF_A_MESSAGE]
+            batch = {"resourceType": "Bundle", "type": "batch", "entry": part}
+            answers = (await self._send("POST", "/fhir", batch, headers))["entry"]
+            for entry, answer in zip(part, answers, strict=True):
+                if not answer["response"]["status"].startswith("2"):
+                    raise HospitalError(f"{entry}: {answer['response']}")
 
     async def use(self, usage: Mapping[str, object]) -> None:
         """Taken pieces were used for a patient."""
@@ -126,3 +138,19 @@ def medication_request(line: OrderLine, *, authored: dt.datetime) -> dict[str, A
     if line.kind == "discharge":
         request["category"] = [{"coding": [{"system": _CATEGORIES, "code": "discharge"}]}]
     return request
+
+
+def placing(line: OrderLine, *, authored: dt.datetime) -> dict[str, Any]:
+    """The order, placed at that moment, as an entry of a batch."""
+    return {
+        "request": {"method": "POST", "url": "MedicationRequest"},
+        "resource": medication_request(line, authored=authored),
+    }
+
+
+def taking_back(line: OrderLine, *, authored: dt.datetime) -> dict[str, Any]:
+    """The order is not to be handed out any more; what was locked for it is free."""
+    return {
+        "request": {"method": "PUT", "url": f"MedicationRequest/{line.id}"},
+        "resource": medication_request(line, authored=authored) | {"status": "stopped"},
+    }

@@ -1,4 +1,4 @@
-"""The national insurance platform's interface for institutions (FSI): 3505A sales, and a query by batch serial number.
+"""The national insurance platform's interface for institutions (FSI): sales (3505A), returns (3506A) and a query.
 
 It answers as real gateways do, awkward ways included: ``output`` as an object or as a JSON string, ``infcode`` -1 with
 ``err_msg``, a business refusal with ``retRslt`` 0, a list of the rows it refused; and it can take a batch and never
@@ -18,17 +18,16 @@ import msgspec
 from aiohttp import web
 
 from hardware_sims.platforms.insurer_counter import Counter
-from hardware_sims.platforms.insurer_fields import ENVELOPE, SALE, ZONE, envelope_fault, unknown_fields
+from hardware_sims.platforms.insurer_fields import ENVELOPE, RETURN, SALE, ZONE, Field, envelope_fault, unknown_fields
 
-SALES = "3505A"
-QUERY = "3590"
+SALES, RETURNS, QUERY = "3505A", "3506A", "3590"
 HELD_S = 2.0
 SLOW_S = 1.0
 _SIGNED_FOR_S = 300
 
 
 class Trouble(StrEnum):
-    """What can go wrong with one request of sales."""
+    """What can go wrong with one request of sales or of returns."""
 
     TIMEOUT_AFTER_COMMIT = "timeout_after_commit"
     UNAUTHORIZED = "unauthorized"
@@ -41,7 +40,7 @@ DEMO_TROUBLES = (Trouble.TIMEOUT_AFTER_COMMIT, Trouble.UNAUTHORIZED, Trouble.SLO
 
 
 def seeded_troubles(seed: int, troubles: tuple[Trouble, ...] = DEMO_TROUBLES) -> dict[int, Trouble]:
-    """Which request of sales (1-based) meets which trouble: each once, among the first ones."""
+    """Which request of sales or returns (1-based) meets which trouble: each once, among the first ones."""
     random = Random(f"insurer {seed}")
     requests = sorted(random.sample(range(1, len(troubles) + 2), k=len(troubles)))
     return dict(zip(requests, random.sample(troubles, k=len(troubles)), strict=True))
@@ -84,7 +83,7 @@ class Insurer:
         self._gateway = gateway or Gateway()
         self._now = now
         self._seen_msgids: set[str] = set()
-        self._sales_requests = 0
+        self._requests = 0
 
     @property
     def has_met_all(self) -> bool:
@@ -107,8 +106,8 @@ class Insurer:
         return await self._take(http, request)
 
     async def _take(self, http: web.Request, request: dict[str, Any]) -> web.StreamResponse:
-        is_sale = request.get("infno") == SALES
-        trouble = self._next_trouble() if is_sale else None
+        infno = request.get("infno")
+        trouble = self._next_trouble() if infno in {SALES, RETURNS} else None
         if trouble is Trouble.UNAUTHORIZED:
             return _unauthorized()
         if trouble is Trouble.SYSTEM_ERROR:
@@ -117,7 +116,7 @@ class Insurer:
         if fault:
             return self._failed(str(request.get("msgid", "")), fault)
         self._note_unknown(unknown_fields(request, ENVELOPE, "input"))
-        output = self._sell(request["input"]) if is_sale else self._find(str(request["infno"]), request["input"])
+        output = self._judge(str(infno), request["input"])
         if trouble is Trouble.SLOW:
             await asyncio.sleep(SLOW_S)
         if trouble is Trouble.TIMEOUT_AFTER_COMMIT:
@@ -128,8 +127,8 @@ class Insurer:
         return self._done(str(request["msgid"]), output, as_text=trouble is Trouble.OUTPUT_AS_TEXT)
 
     def _next_trouble(self) -> Trouble | None:
-        self._sales_requests += 1
-        trouble = self._troubles.get(self._sales_requests)
+        self._requests += 1
+        trouble = self._troubles.get(self._requests)
         if trouble is not None:
             self.met.append(trouble)
         return trouble
@@ -141,23 +140,32 @@ class Insurer:
         self._seen_msgids.add(msgid)
         return ""
 
-    def _sell(self, content: Mapping[str, Any]) -> dict[str, Any] | str:
+    def _judge(self, infno: str, content: Mapping[str, Any]) -> dict[str, Any] | str:
+        if infno == QUERY:
+            return self._find(content)
+        if infno == SALES:
+            return self._take_rows(content, SALE, self.counter.sell)
+        if infno == RETURNS:
+            return self._take_rows(content, RETURN, self.counter.take_back)
+        return f"infno：{infno} 未开通"
+
+    def _take_rows(
+        self, content: Mapping[str, Any], fields: tuple[Field, ...], take: Callable[[Mapping[str, object]], str]
+    ) -> dict[str, Any] | str:
         node = content.get("selinfoDetail")
         rows = [node] if isinstance(node, dict) else node
         if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-            return "selinfoDetail：应为商品销售明细列表"
+            return "selinfoDetail：应为商品销售（退货）明细列表"
         for row in rows:
-            self._note_unknown(unknown_fields(row, SALE, "drugtracinfo"))
-        refused = [(row, cause) for row in rows if (cause := self.counter.sell(row))]
+            self._note_unknown(unknown_fields(row, fields, "drugtracinfo"))
+        refused = [(row, cause) for row in rows if (cause := take(row))]
         errors = [_error_row(row, cause) for row, cause in refused]
         if len(refused) == len(rows):
             return {"result": {"retRslt": "0", "msgRslt": refused[0][1]}, "selinfoErrDetail": errors}
         message = f"{len(refused)}条明细未通过校验" if refused else ""
         return {"result": {"retRslt": "1", "msgRslt": message}} | ({"selinfoErrDetail": errors} if errors else {})
 
-    def _find(self, infno: str, content: Mapping[str, Any]) -> dict[str, Any] | str:
-        if infno != QUERY:
-            return f"infno：{infno} 未开通"
+    def _find(self, content: Mapping[str, Any]) -> dict[str, Any] | str:
         node = content.get("data")
         asked = [node] if isinstance(node, dict) else node
         if not isinstance(asked, list) or not asked or not all(isinstance(one, dict) for one in asked):

@@ -1,4 +1,4 @@
-"""What the insurer's interface demands of each field: length, shape, required or not (domain facts: FSI, 3505/3505A).
+"""What the insurer's interface demands of each field: length, shape, required or not (domain facts: FSI, 3505A, 3506A).
 
 Messages are in Chinese, as the platform's own are.
 """
@@ -94,6 +94,29 @@ SALE = (
     Field("memo", 500),
     Field("mdtrt_setl_type", 6, is_required=True, allowed=("1", "2")),
 )
+_NOT_OF_A_RETURN = {
+    "prsc_dr_cert_type",
+    "prsc_dr_certno",
+    "prsc_dr_name",
+    "phar_cert_type",
+    "phar_certno",
+    "phar_name",
+    "phar_prac_cert_no",
+    "hi_feesetl_type",
+    "rxno",
+    "rx_circ_flag",
+    "rtal_docno",
+    "stoout_no",
+    "bchno",
+    "drug_prod_barc",
+    "shelf_posi",
+    "mdtrt_setl_type",
+}
+RETURN = (
+    *(field for field in SALE if field.name not in {*_NOT_OF_A_RETURN, "psn_cert_type"}),
+    Field("psn_cert_type", 6),
+    Field("medins_prod_sel_no", 50),
+)
 TRACE_CODE_LENGTH = 100
 
 
@@ -134,6 +157,14 @@ def sale_fault(row: Mapping[str, object]) -> str:
         return fault
     if row["mdtrt_setl_type"] == "1" and not row.get("setl_id"):
         return "setl_id：医保结算时不能为空"
+    return _trace_fault(row)
+
+
+def return_fault(row: Mapping[str, object]) -> str:
+    return fault_in(row, RETURN) or _trace_fault(row)
+
+
+def _trace_fault(row: Mapping[str, object]) -> str:
     if not trace_codes(row):
         return f"drugtracinfo：应为追溯码列表，每个追溯码不超过{TRACE_CODE_LENGTH}个字符"
     return ""

@@ -13,6 +13,10 @@ class UnexpectedAnswerError(PlayError):
     """A program answered otherwise than what was done to it would have it."""
 
 
+class SignedOutError(UnexpectedAnswerError):
+    """Nobody is signed in there any more: whoever does nothing for long is signed out."""
+
+
 def first_of(group: BaseExceptionGroup[BaseException], kinds: tuple[type[Exception], ...]) -> Exception | None:
     """The first error of a group, if all of them are of these kinds."""
     known, rest = group.split(kinds)

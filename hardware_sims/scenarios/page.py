@@ -6,10 +6,11 @@ from typing import Any, Self
 
 import aiohttp
 
-from hardware_sims.scenarios.errors import UnexpectedAnswerError
+from hardware_sims.scenarios.errors import SignedOutError, UnexpectedAnswerError
 
 _TIMEOUT = aiohttp.ClientTimeout(total=15)
 _ANSWERS = frozenset({200, 409})
+_SIGNED_OUT = 401
 
 
 class Page:
@@ -45,5 +46,6 @@ class Page:
 
 async def _read(answer: aiohttp.ClientResponse, path: str, fields: Mapping[str, str]) -> Any:
     if answer.status not in _ANSWERS:
-        raise UnexpectedAnswerError(f"{path} {dict(fields)}: HTTP {answer.status}: {(await answer.text())[:500]}")
+        kind = SignedOutError if answer.status == _SIGNED_OUT else UnexpectedAnswerError
+        raise kind(f"{path} {dict(fields)}: HTTP {answer.status}: {(await answer.text())[:500]}")
     return await answer.json()

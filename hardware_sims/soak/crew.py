@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from asyncio.subprocess import PIPE, STDOUT
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -41,7 +41,11 @@ class Memory(msgspec.Struct, kw_only=True):
 
 
 class Crew:
-    def __init__(self, directory: Path, brand: Brand, *, seed: int, http: aiohttp.ClientSession) -> None:
+    """``insurer``: the address of its platform; empty: nothing is reported."""
+
+    def __init__(
+        self, directory: Path, brand: Brand, *, seed: int, http: aiohttp.ClientSession, insurer: str = ""
+    ) -> None:
         self.directory = directory
         self.memory = Memory()
         self.agents: dict[str, Program] = {}
@@ -51,9 +55,9 @@ class Crew:
         self.broker = Broker(brand, self._logs, keeps=brand is Brand.MOSQUITTO)
         self.central_url = f"http://127.0.0.1:{free_port()}"
         self.hospital = HospitalSystem(self.central_url, token=settings.HOSPITAL_TOKEN, seed=seed, http=http)
-        self.has_recalls = False
         self._seed = seed
         self._http = http
+        self._insurer = insurer
         self.central = self._program(CENTRAL, "codepool-central", self.central_url)
         self._expected_dead: set[str] = set()
         self._one_at_a_time = {name: asyncio.Lock() for name in (BROKER, CENTRAL)}
@@ -143,12 +147,8 @@ class Crew:
 
     async def _start_all(self, workplaces: Mapping[str, Workplace]) -> None:
         await self.broker.start()
-        await self._start_central(settings.SCOPES)
-        self.has_recalls = await recalls.are_offered(self.hospital)
-        if self.has_recalls:
-            await self.central.stop()
-            await self._start_central((*settings.SCOPES, recalls.SCOPE))
-        keys = await self._recall_keys()
+        await self._start_central()
+        _, recall_key = await self._ask_central("recall-key", "--config", str(self._settings(CENTRAL)))
         for agent, workplace in workplaces.items():
             self._one_at_a_time[agent] = asyncio.Lock()
             port = free_port()
@@ -160,17 +160,10 @@ class Crew:
                 port=port,
                 mqtt=self._line(agent),
                 language="zh-CN",
-                recall_keys=keys,
+                recall_keys=[recall_key],
             )
             self._settings(agent).write_text(text, encoding="utf-8")
         await asyncio.gather(*(agent.start_ready() for agent in self.agents.values()))
-
-    async def _recall_keys(self) -> list[str]:
-        """What a technician writes into every agent's configuration."""
-        if not self.has_recalls:
-            return []
-        _, key = await self._ask_central("recall-key", "--config", str(self._settings(CENTRAL)))
-        return [key]
 
     async def _ask_central(self, *arguments: str) -> tuple[int, str]:
         """Exit status and answer of another of its commands."""
@@ -179,15 +172,15 @@ class Crew:
         said, _ = await asking.communicate()
         return await asking.wait(), said.decode(errors="replace").strip()
 
-    async def _start_central(self, scopes: Sequence[str]) -> None:
+    async def _start_central(self) -> None:
         self._settings(CENTRAL).write_text(
             settings.central_settings(
                 data=self.directory / CENTRAL,
                 port=int(self.central_url.rpartition(":")[2]),
                 mqtt=self._line(CENTRAL),
-                insurer="",
+                insurer=self._insurer,
                 language="zh-CN",
-                scopes=scopes,
+                scopes=(*settings.SCOPES, recalls.SCOPE),
             ),
             encoding="utf-8",
         )

@@ -3,7 +3,6 @@
 import asyncio
 from functools import partial
 from random import Random
-from typing import Any
 
 from hardware_sims.platforms.hospital import HospitalSystem
 from hardware_sims.scenarios.plan import STAFF
@@ -13,12 +12,6 @@ SCOPE = "recalls"
 _MEAN_GAP_S = 20.0
 _LIFTED = 0.3
 _POLL_S = 1.0
-
-
-async def are_offered(hospital: HospitalSystem) -> bool:
-    """Whether this central knows recalls: by its own description of its interface."""
-    found: dict[str, Any] = await hospital.ask("/api/v1/openapi.json")
-    return any(path.endswith("/recalls") for path in found["paths"])
 
 
 class Recaller:

@@ -28,7 +28,6 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     peak_mb: dict[str, float]
     troubles: dict[str, int]
     last_troubles: dict[str, str]
-    has_recalls: bool
     recalls_ordered: int
     recalls_lifted: int
     unverified: str = ""
@@ -61,8 +60,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     replica_mismatches: int
     facts_invented: int
     misplaced: int
-    recalls_ordered: int | None
-    """None: this central has no recalls."""
+    recalls_ordered: int
     recalls_lifted: int
     recalls_not_held: int
     converged_s: float
@@ -117,7 +115,7 @@ def report(
         replica_mismatches=len(finding.replicas),
         facts_invented=len(finding.invented),
         misplaced=len(finding.places),
-        recalls_ordered=course.recalls_ordered if course.has_recalls else None,
+        recalls_ordered=course.recalls_ordered,
         recalls_lifted=course.recalls_lifted,
         recalls_not_held=len(finding.recalls),
         converged_s=round(course.converged_s, 2),

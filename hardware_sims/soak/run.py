@@ -111,7 +111,6 @@ async def _play(soak: Soak, plan: Plan, crew: Crew, site: Site, tell: Callable[[
         peak_mb=crew.memory.peak_mb,
         troubles={each.agent: each.troubles for each in hands},
         last_troubles={each.agent: each.last_trouble for each in hands},
-        has_recalls=crew.has_recalls,
         recalls_ordered=len(recaller.ordered),
         recalls_lifted=len(recaller.lifted),
     )
@@ -141,8 +140,7 @@ async def _delivering(crew: Crew, site: Site, recaller: Recaller) -> AsyncIterat
     """Notes and orders come inside."""
     supplies = [asyncio.create_task(each.run(crew.hospital)) for each in site.boxes]
     supplies += [asyncio.create_task(each.run(crew.hospital)) for each in site.pieces]
-    if crew.has_recalls:
-        supplies.append(asyncio.create_task(recaller.run()))
+    supplies.append(asyncio.create_task(recaller.run()))
     try:
         yield
     finally:

@@ -36,6 +36,10 @@ class AskingBack:
                 by_holder.setdefault(device, []).append(code)
         return [SendRelease(device=device, codes=tuple(codes)) for device, codes in by_holder.items()]
 
+    def answered(self, code: str) -> None:
+        """It is given back: whoever gets it next may be asked at once."""
+        self._asked.pop(code, None)
+
     def tick(self, holders: Mapping[str, str], now_us: int) -> list[SendWithheld]:
         """Who has waited for long enough is told who has it."""
         self._asked = {code: us for code, us in self._asked.items() if now_us - us < AGAIN_US}

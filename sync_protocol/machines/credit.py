@@ -5,7 +5,8 @@ when little room is left everybody gets little: facts wait at their agents, on d
 """
 
 BATCH_FACTS = 500
-WINDOW = 4
+WINDOW = 8
+"""Batches of one agent in flight: enough that central has work while the agent reads acks and rows."""
 MOST = WINDOW * BATCH_FACTS
 """Facts of one agent in flight, when there is room for all."""
 LEAST = 50

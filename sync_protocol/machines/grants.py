@@ -25,6 +25,7 @@ from sync_protocol.machines.lease_book import LeaseBook
 from sync_protocol.machines.sharing import Sharing
 from sync_protocol.machines.thaw import Thaw
 from sync_protocol.messages import Holder
+from sync_protocol.subcode import box_of
 
 _LASTING = frozenset({on.Standing.DOUBT, on.Standing.FENCED})
 
@@ -139,7 +140,7 @@ class Grants:
             return freed
         self._renew(lease, event.now_us)
         lease.number += 1
-        whole = self._grant(lease, tuple(sorted(lease.codes)), holds.number, holds.sent_us, event.now_us)
+        whole = self._grant(lease, lease.granted, holds.number, holds.sent_us, event.now_us)
         return [msgspec.structs.replace(whole, is_whole=True), *freed]
 
     def _reissue(self, lease: on.Lease, event: on.Stated) -> None:
@@ -158,14 +159,14 @@ class Grants:
         lease.heads = {position.session: position.through for position in holds.heads}
         claimed = set(holds.codes)
         for code, number in list(lease.codes.items()):
-            if code not in claimed and (is_all or number <= holds.seen):
-                del lease.codes[code]
-                lease.given_up.add(code)
-                self.changed_codes.add(code)
+            is_claimed = code in claimed or box_of(code) in claimed  # who has the box may open it
+            if not is_claimed and (is_all or number <= holds.seen):
+                self._book.give_up(lease, code)
+                self._asking.answered(code)
         # What an earlier life of the ledger granted, after the backup that this one comes from.
         if 0 < holds.incarnation < self.incarnation:
-            for code in claimed.difference(self._book.holders):
-                self._book.hold(lease, code, event.products.get(code, ""), number=0)
+            for code in sorted(claimed):
+                self._book.take_over(lease, code, event.products.get(code, ""), incarnation=self.incarnation)
 
     def _asked(self, event: on.Asked) -> list[on.Effect]:
         device, ask = event.device, event.ask
@@ -176,7 +177,7 @@ class Grants:
         if lease is None or not is_known or ask.seen > lease.number:
             return [on.SendAskHolds(device=device)]
         effects: list[on.Effect] = []
-        missing = {code for code, number in lease.codes.items() if number > ask.seen}
+        missing = {code for code in lease.granted if lease.codes[code] > ask.seen}
         wanted = [code for code in ask.codes if code not in missing]
         got = [code for code in wanted if self._may_get(lease, code, event.products)]
         effects += self._ask_others(lease, set(wanted).difference(got), event)
@@ -195,13 +196,13 @@ class Grants:
     def _may_get(self, lease: on.Lease, code: str, products: Mapping[str, str]) -> bool:
         """What it holds already, or what is free at its place, or what it gave back itself."""
         if code in lease.codes:
-            return True
+            return code not in lease.doubted
         is_free = code in lease.given_up or (code in products and not self.holder(code))
         return is_free and not self.is_frozen and len(lease.codes) < MOST_HELD
 
     def _ask_others(self, lease: on.Lease, codes: set[str], event: on.Asked) -> list[on.Effect]:
         """Ask holders for what they may give back; say of the rest who has it."""
-        held = self._recallable(codes.intersection(event.products))
+        held = self._recallable(sorted(codes.intersection(event.products)))
         self._asking.wait(lease.device, held, event.now_us)
         by = tuple(Holder(code=code, device=self.holder(code)) for code in sorted(codes.difference(held)))
         withheld = [on.SendWithheld(device=lease.device, by=by)] if by else []
@@ -241,19 +242,24 @@ class Grants:
         return effects
 
     def _spent(self, event: on.Spent) -> list[on.Effect]:
+        spender = self._leases.get(event.device)
+        claimed = spender.codes if event.is_told and spender is not None else {}
         for code in event.ended:
-            if code in event.unfit:
-                self._book.lose(event.device, code)
-            else:
+            if code in claimed:
+                continue  # it has it again since: a restored ledger hears of both once more
+            if code not in event.unfit:
                 self._book.let_go(self._book.loser(code) or event.device, code)
+            else:
+                self._book.doubt(event.device, code)
         for box, units in event.opened:
             lease = self._leases.get(self.holder(box))
-            if lease is None or box not in lease.codes:
+            if lease is None or box in lease.missing:
                 continue
-            # Opened by another, the holder does not know of the units yet, and may open the box all the same.
-            is_its_own = lease.device == event.device
-            number, product = lease.codes[box] if is_its_own else 0, lease.products[box]
-            if is_its_own:
+            # Opened by another, the holder does not know of the units yet, and may open the box all the same; it
+            # may even have done so, if it does not claim the box any more and its facts are on their way.
+            number, product = 0, lease.products[box]
+            if lease.device == event.device:
+                number = lease.codes.get(box, 0)
                 self._book.let_go(event.device, box)
             for unit in units:
                 if not self.holder(unit):

@@ -24,7 +24,8 @@ class Lease(msgspec.Struct, kw_only=True):
 
     ``codes``: each with the number of the grant that brought it. ``given_up``: codes that it held and gave back, which
     wait for the facts up to ``heads``. ``missing``: codes that a count did not find, or that it issued by a fact that
-    does not fit; nobody gets them unless a count finds them.
+    does not fit; nobody gets them unless a count finds them. ``doubted``: codes that another one issued
+    so; it may still issue them until it has heard that it does not get them again, and then they are missing.
     """
 
     device: str
@@ -40,6 +41,7 @@ class Lease(msgspec.Struct, kw_only=True):
     """The incarnation of central that it last stated itself to."""
     standing: Standing = Standing.LIVE
     codes: dict[str, int] = {}
+    doubted: set[str] = set()
     given_up: set[str] = set()
     missing: set[str] = set()
     heads: dict[bytes, int] = {}
@@ -48,6 +50,11 @@ class Lease(msgspec.Struct, kw_only=True):
 
     tally: Counter[str] = msgspec.field(default_factory=Counter)
     """How many of its codes are of each product."""
+
+    @property
+    def granted(self) -> tuple[str, ...]:
+        """All codes that it is to have."""
+        return tuple(sorted(self.codes.keys() - self.doubted))
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -102,12 +109,14 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     """A committed fact of ``device`` ended its right to ``ended``; boxes of ``opened`` are units now.
 
     ``unfit``: of the ended ones, those that the ledger could not take: it has them, or will, and the device has not.
+    ``is_told``: the device stated what it holds after this fact.
     """
 
     device: str
     ended: tuple[str, ...] = ()
     opened: tuple[tuple[str, tuple[str, ...]], ...] = ()
     unfit: frozenset[str] = frozenset()
+    is_told: bool = False
 
 
 class Needed(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,6 +44,38 @@ class LeaseBook:
         self._enter(lease, code, product)
         lease.missing.add(code)
 
+    def doubt(self, device: str, code: str) -> None:
+        """It may have left by ``device``. Another one that may still issue it keeps it until it claims it no more."""
+        lease = self.leases.get(self.holder(code))
+        if lease is None or lease.device == device or code not in lease.codes:
+            self.lose(device, code)
+        else:
+            lease.doubted.add(code)
+            self.changed_codes.add(code)
+
+    def give_up(self, lease: Lease, code: str) -> None:
+        """Its holder does not claim it any more."""
+        del lease.codes[code]
+        (lease.missing if code in lease.doubted else lease.given_up).add(code)
+        lease.doubted.discard(code)
+        self.changed_codes.add(code)
+
+    def take_over(self, lease: Lease, code: str, product: str, *, incarnation: int) -> None:
+        """The agent has it by a grant that a restored ledger has lost, whoever this one takes for its holder.
+
+        Nothing if it has it here too, or if another one has claimed it in this life of the ledger.
+        """
+        holder = self.leases.get(self.holder(code))
+        if holder is not None and code in holder.codes and (holder is lease or holder.spoken_to == incarnation):
+            return
+        is_doubted = False
+        if holder is not None:
+            product, is_doubted = holder.products[code], code in holder.missing
+            self.let_go(holder.device, code)
+        self.hold(lease, code, product, number=0)
+        if is_doubted:
+            lease.doubted.add(code)
+
     def loser(self, code: str) -> str:
         """The agent with which the code is missing; empty: it is not."""
         holder = self.holder(code)
@@ -56,6 +88,7 @@ class LeaseBook:
         lease = self.leases[device]
         lease.codes.pop(code, None)
         lease.tally[lease.products.pop(code)] -= 1
+        lease.doubted.discard(code)
         lease.given_up.discard(code)
         lease.missing.discard(code)
         del self.holders[code]

@@ -25,7 +25,9 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     """What central knows of a device besides the session in question.
 
     ``parent``: (through, hash of that fact) of the session that the new one names, None if it is unknown.
-    ``siblings``: other sessions that name the same parent; ``children``: those that name the one in question.
+    ``siblings``: other sessions that name the same parent; ``children``: those that name the one in question;
+    ``roots``: other sessions of the device that name none. ``is_held``: the journal that said HELLO last, and was
+    judged then, has this session too.
     ``heads``: what the device said it had written, by session, as last heard; ``through``: what of these is committed.
     """
 
@@ -33,6 +35,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     parent: tuple[int, bytes] | None = None
     siblings: int = 0
     children: int = 0
+    roots: int = 0
+    is_held: bool = False
     heads: Mapping[bytes, int] = {}
     through: Mapping[bytes, int] = {}
 
@@ -49,9 +53,11 @@ def judge(start: SessionStart, held: Mapping[bytes, int], past: Past) -> Judgeme
     """None if the session may follow. ``held``: how far the journal goes in sessions that it still has to send."""
     lost = _lost(start, held, past)
     if not start.parent_session:
-        # One that was told of, or that a known session follows, is no beginning anew: it is the first, and comes late.
-        is_first = start.session in past.heads or past.children
-        return Judgement(finding=Finding.LOST, lost=lost) if past.is_known and not is_first else None
+        # One that is held, or that a known session follows, is no beginning anew: it is the first, and comes late.
+        # But a journal begins once.
+        is_first = past.is_held or past.children
+        is_anew = past.roots or (past.is_known and not is_first)
+        return Judgement(finding=Finding.LOST, lost=lost) if is_anew else None
     if past.parent is not None:
         through, head = past.parent
         beyond = max(0, through - start.parent_seq)

@@ -63,22 +63,24 @@ async def _agents(bench: Bench) -> Result:
     many = [Chain(f"station-{number}") for number in range(agents)]
     with closing(Office(folder)) as central:
 
-        async def figures(chains: list[Chain], what: What) -> Figures:
+        async def figures(chains: list[Chain]) -> Figures:
+            """Out and back again: one is more to do than the other."""
             moment = central.time.moment()
             waiting = [
                 chains[place % len(chains)].letter(office.moves(what, place * FACTS, FACTS, moment))
+                for what in (What.TAKEN, What.PUT_BACK)
                 for place in range(letters)
             ]
             began_s = time.perf_counter()
-            for first in range(0, letters, COALESCED):
+            for first in range(0, len(waiting), COALESCED):
                 await central.take(waiting[first : first + COALESCED])
-            return [(time.perf_counter() - began_s) * 1e6 / (letters * FACTS)]
+            return [(time.perf_counter() - began_s) * 1e6 / (len(waiting) * FACTS)]
 
         async def of_one(_: int) -> Figures:
-            return await figures(one, What.TAKEN)
+            return await figures(one)
 
         async def of_many(_: int) -> Figures:
-            return await figures(many, What.PUT_BACK)
+            return await figures(many)
 
         rounds = await bench.alternate(raw=of_one, own=of_many, is_on_disk=True)
     return rounds.result(

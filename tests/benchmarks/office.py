@@ -10,18 +10,13 @@ from zoneinfo import ZoneInfo
 
 from central.changes import Changes
 from central.clock import HospitalTime, SystemClock
-from central.connectors.queue import enqueue_sales
+from central.consequences import establish
 from central.ledger import store
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
-from central.stock.counts import check_counts
 from central.stock.device_keys import DeviceKeys, Enrolment
-from central.stock.fulfilment import settle_orders
-from central.stock.recall_items import believe, settle_recalls
 from central.stock.recall_key import open_key
 from central.stock.recalls import Recalls
-from central.stock.receiving import settle_notes
-from central.stock.usage import settle_usages
 from central.sync.agents import Agents
 from central.sync.early import Early
 from central.sync.gate import Gate
@@ -71,8 +66,7 @@ class Office:
         self.time = HospitalTime(SystemClock(), ZoneInfo("Asia/Shanghai"))
         path = store.prepare(folder, now_us=self.time.now_us())
         self.ledger = Ledger(path, self.time, Changes(), lambda: os.urandom(16))
-        self.ledger.prepare(believe)
-        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders, enqueue_sales, check_counts)
+        establish(self.ledger)
         self.recalls = Recalls(self.ledger, open_key(folder))
         self.ledger.listen(self.recalls.committed)
         self.post = Post()

@@ -18,7 +18,7 @@ from sync_protocol.codec import decode_down
 from sync_protocol.documents import Route
 from sync_protocol.messages import Ack, Welcome
 from tests.benchmarks.office import secret_of
-from tests.benchmarks.workplace import DEVICE, Workplace
+from tests.benchmarks.workplace import Workplace
 
 _LONGEST_ACK = 500
 _PATIENCE_S = 60.0
@@ -86,7 +86,7 @@ async def central(folder: Path) -> AsyncIterator[int]:
 @asynccontextmanager
 async def syncing(here: Workplace, port: int) -> AsyncIterator[WatchedLink]:
     """The agent's sync runs; at the end it is waited for until all is settled and the replica up to date."""
-    watched = WatchedLink(MqttLink(host="127.0.0.1", port=port, device=DEVICE, random=Random(1)))
+    watched = WatchedLink(MqttLink(host="127.0.0.1", port=port, device=here.recorder.device, random=Random(1)))
     shell = SyncShell(
         link=watched,
         journal=here.journal,
@@ -98,7 +98,7 @@ async def syncing(here: Workplace, port: int) -> AsyncIterator[WatchedLink]:
         stock=here.stock,
         share=Share(location="ward", route=Route.CABINET, want=0),
         recalls=here.recorder.recalls,
-        identity=secret_of(DEVICE),
+        identity=secret_of(here.recorder.device),
     )
     recorder_tells = True
 

@@ -6,13 +6,14 @@ import pytest
 
 from drivers.abilities import Device, LockBoard
 from drivers.errors import DeviceGoneError, DeviceRefusedError, DriverConfigError
-from drivers.readings import DoorState
+from drivers.readings import DoorState, LinkState
 from drivers.wire.lock_board import OPEN
 from hardware_sims.devices.lock_board import SimLockBoard
 from hardware_sims.serve import PtyPort, TcpPort
 
 Bench = tuple[LockBoard, SimLockBoard, PtyPort | TcpPort]
 UntilReady = Callable[[Device], Awaitable[None]]
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
 async def open_doors(board: LockBoard) -> set[int]:
@@ -78,14 +79,24 @@ async def test_a_lock_that_does_not_exist_is_refused_before_the_board_hears_of_i
 
 
 async def test_an_unplugged_board_is_gone_and_back_within_three_seconds(
-    lock_board_bench: Bench, until_ready: UntilReady
+    lock_board_bench: Bench, until_ready: UntilReady, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     board, sim, port = lock_board_bench
-    opening = asyncio.create_task(board.open(1))
-    await asyncio.sleep(0.01)
-    await port.unplug()
-    with pytest.raises(DeviceGoneError):
-        await opening
+    heard = asyncio.Event()
+
+    async def hear(*_: object) -> None:
+        """And be gone before it answers."""
+        heard.set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sim, "_obey", hear)
+        opening = asyncio.create_task(board.open(1))
+        async with asyncio.timeout(60):
+            await heard.wait()
+        await port.unplug()
+        with pytest.raises(DeviceGoneError):
+            await opening
+    await until(lambda: board.health.state is LinkState.FAULTED)
     with pytest.raises(DeviceGoneError, match="bench: not connected: "):
         await board.doors()
     with pytest.raises(DeviceGoneError, match="bench: not connected: "):

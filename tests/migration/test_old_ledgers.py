@@ -39,6 +39,9 @@ async def test_a_ledger_of_revision_0003_goes_on_as_it_was(tmp_path: Path) -> No
     assert rows(path, "SELECT code, state, version FROM item ORDER BY code") == items
     assert await _lives(path, lives.keys()) == lives
 
+    backs = rows(path, "SELECT position, order_id, box, quantity FROM insurer_row WHERE is_return")
+    assert backs == [(21, "O-0", "81000010000000000001", 1)]
+
     desk = Desk(tmp_path)
     desk.record(What.COUNTED, piece(1))
     desk.close()

@@ -1,6 +1,7 @@
 """What every node shares: time, lines, the world and the truth."""
 
 import dataclasses
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from random import Random
 from typing import Protocol
@@ -14,9 +15,12 @@ from tests.simulation.world import World
 
 
 class Recorded(Protocol):
-    """Told of a fact that is on a disk. ``is_physical``: it happened whatever the screen said."""
+    """Told of a fact that is on a disk. ``is_physical``: it happened whatever the screen said.
 
-    def __call__(self, identity: FactId, fact: Fact, *, is_physical: bool) -> None: ...
+    ``in_hands``: items that somebody had taken out of the stock before, by what the screen said.
+    """
+
+    def __call__(self, identity: FactId, fact: Fact, *, is_physical: bool, in_hands: AbstractSet[str]) -> None: ...
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
+from central.stock.overtaken import doubt_overtaken
 from central.sync import inbox, ingest
 from central.sync.agents import Agents
 from central.sync.comparing import Comparing
@@ -22,6 +23,7 @@ from central.sync.safe import Safe
 from sync_protocol import envelope, topics
 from sync_protocol.codec import decode_up
 from sync_protocol.envelope import Voice
+from sync_protocol.machines.grants_events import Standing
 from sync_protocol.messages import Batch, Hello
 from tests.simulation.around import Around, session_of
 from tests.simulation.books import Books
@@ -169,6 +171,7 @@ class CentralNode:
         clock = SimClock(self.around.scheduler)
         ledger = self.books.open(clock, lambda: session_of(self._sessions), self.perils)
         self.watch.catch_up(self.books.version())  # a commit may have outlived the process that nobody heard it from
+        ledger.follow(doubt_overtaken)
         ledger.listen(self.watch.saw)
         office = RecallOffice(ledger, self.around.truth)
         ledger.listen(office.committed)
@@ -249,10 +252,15 @@ class CentralNode:
             drive(process.comparing.hold_round())
 
     def _count(self, leases: Leases) -> None:
-        """Two people go and count what a silent agent, or one with an old disk, may not issue any more."""
-        things = self.around.world.things
+        """Two people go and count what a silent agent, or one with an old disk, may not issue any more.
+
+        As the console tells them, they keep one computer first: if they do not find the other, until it has stopped.
+        """
+        things, now_us = self.around.world.things, leases._ledger.time.steady_us()
         for device, lease in list(leases.grants.leases.items()):
-            counted = leases.grants.countable(device, leases._ledger.time.steady_us())
+            if lease.standing is Standing.FENCED and now_us <= leases.grants.over_us(device):
+                continue
+            counted = leases.grants.countable(device, now_us)
             there = {code for code in counted if code in things and things[code].place == shelf(lease.location)}
             if there and self._chance.random() < COUNTED:
                 leases.end(device, tuple(sorted(there)))

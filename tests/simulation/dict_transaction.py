@@ -1,10 +1,12 @@
 """The shipped ``Transaction`` on tables that are dictionaries."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, takewhile
 from typing import Any, cast
 
 from central.errors import ConservationError
 from central.ledger import statements
+from central.ledger.reading import flaw
 from central.ledger.staging import Staging
 from central.ledger.transaction import Transaction
 from central.stock import recall_rows
@@ -12,12 +14,14 @@ from sync_protocol.chain import SessionStart
 from sync_protocol.conservation import imbalance
 from sync_protocol.facts import Moment
 from sync_protocol.items import Kind
+from sync_protocol.lifecycle import Reason
 from sync_protocol.machines.ingest import SessionState
 from sync_protocol.recalls import InForce
 from tests.simulation.dict_leases import LEASE_WRITES
 from tests.simulation.dict_tables import DictStaging, Row, Tables, in_order
 from tests.simulation.disk import GONE, Write
 
+_DOUBTS = {Reason.RECALLED, Reason.OVERTAKEN}
 _OF_RECALLS = {recall_rows._WRITE, recall_rows._SETTLE, recall_rows.WRITE_SET}
 
 
@@ -44,6 +48,7 @@ class DictTransaction(Transaction):
             statements.SAME_CONFLICT: self._same_conflict,
             statements.SIBLING_SESSIONS: self._sibling_sessions,
             statements.CHILD_SESSIONS: self._child_sessions,
+            statements.OTHER_ROOTS: self._other_roots,
             statements.OTHER_SESSION: self._other_session,
             statements.HASH_OF: self._hash_of,
             statements.UNMET_PRODUCTS: list,
@@ -58,7 +63,7 @@ class DictTransaction(Transaction):
                 row = self._tables.items.get(code)
                 self.originals[code] = row[0] if row else None
                 if row:
-                    self.stock[code] = row[0]
+                    self.stock[code], self.versions[code] = row[0], row[1]
 
     def session(self, session: bytes) -> SessionState | None:
         return self._sessions.get(session) or self._tables.sessions.get(session)
@@ -66,6 +71,19 @@ class DictTransaction(Transaction):
     def select(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
         """The statements that central asks a transaction, by name; a new one needs its answer here."""
         return self._selects[statement](*values)
+
+    def lives(self, codes: Iterable[str], *, after: int) -> Iterator[Row]:
+        about = set(codes)
+        misfits = [*self._tables.misfits.values(), *self.staged.misfits]
+        refused = {(misfit.code, misfit.position) for misfit, _ in misfits if misfit.reason not in _DOUBTS}
+        entries = chain(reversed(self.staged.facts), reversed(self._tables.facts.values()))
+        for entry in takewhile(lambda entry: about and entry.version > after, entries):
+            fact, _ = flaw(entry.sealed.body)
+            if fact is None:
+                continue
+            for code in about.intersection(fact.codes):
+                if (code, entry.position) not in refused:
+                    yield code, entry.position, entry.sealed.id.device, fact.what
 
     def execute(self, statement: str, values: Iterable[Row]) -> None:
         """Facts that wait for older ones come and go, and so do leases; recalls are said."""
@@ -124,6 +142,10 @@ class DictTransaction(Transaction):
     def _child_sessions(self, parent: bytes, first: int, last: int) -> list[Row]:
         starts = self._starts()
         return [(one.session,) for one in starts if one.parent_session == parent and first <= one.parent_seq < last]
+
+    def _other_roots(self, device: str, session: bytes, no_parent: bytes) -> list[Row]:
+        roots = [start for start in self._starts() if start.device == device and start.parent_session == no_parent]
+        return [(sum(start.session != session for start in roots),)]
 
     def _other_session(self, device: str, session: bytes) -> list[Row]:
         is_known = any(start.device == device and start.session != session for start in self._starts())

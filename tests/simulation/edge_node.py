@@ -22,7 +22,8 @@ from sync_protocol import topics
 from sync_protocol.codec import encode_fact
 from sync_protocol.documents import Route
 from sync_protocol.facts import Fact, FactId, Moment
-from sync_protocol.items import Item
+from sync_protocol.items import Item, State
+from sync_protocol.leases import spent
 from sync_protocol.machines import uplink
 from sync_protocol.machines.bootstrap import Fetched
 from sync_protocol.machines.comparing import Place
@@ -77,6 +78,10 @@ class Process:
         return min(due) if due else None
 
 
+MISREAD = "?"
+"""What the lot of a row ends in that has drifted."""
+
+
 class Believed:
     """What the agent believes, for the part of the shell that asks for many items."""
 
@@ -123,6 +128,7 @@ class EdgeNode:
         self.around = around
         self._attempts: list[FactId] = []
         self._forced: set[FactId] = set()
+        self._in_hands: set[str] = set()
         """Those of the attempts that happened whatever the screen said."""
         self._sessions = around.random(f"sessions/{name}")
         self._disk = around.random(f"disk/{name}")
@@ -207,7 +213,7 @@ class EdgeNode:
         if not is_physical:
             if not self._has_right(process, facts):
                 return False
-            self._check_recalls(facts)
+            self._check_recalls(process, facts)
         try:
             self._commit(process, checked, bodies, is_physical=is_physical)
             process.shell.committed()
@@ -217,11 +223,11 @@ class EdgeNode:
         self._set_timer()
         return True
 
-    def _check_recalls(self, facts: Sequence[Fact]) -> None:
+    def _check_recalls(self, process: Process, facts: Sequence[Fact]) -> None:
         """I5: what it is permitted to do is nothing that a recall on its disk forbids. Raises Violation."""
         for fact in facts:
-            is_drifted = self.drifted.intersection(fact.codes)
-            recall_id = "" if is_drifted else forbidden(fact, self.recalls.words, self.around.world.lots)
+            is_misread = any(code in self.drifted or _is_misread(process, code) for code in fact.codes)
+            recall_id = "" if is_misread else forbidden(fact, self.recalls.words, self.around.world.lots)
             if recall_id:
                 raise Violation("I5", f"{self.name} holds recall {recall_id}, and lets {fact.codes} be {fact.what}")
 
@@ -272,8 +278,10 @@ class EdgeNode:
         identities = scanning.attempt(truth, process.stores, checked, bodies, is_readable=is_readable)
         self._attempts = identities
         self._forced = set(identities) if is_physical else set()
-        process.stores.journal.commit(bodies, checked.touched.values(), process.rights.change_by(checked.facts))
-        process.rights.used(checked.facts)
+        self._in_hands = {code for fact in checked.facts for code in fact.codes if _is_taken(process, code)}
+        spending = [spent(fact) for fact in checked.facts]
+        process.stores.journal.commit(bodies, checked.touched.values(), process.rights.change_by(spending))
+        process.rights.used(spending)
         self._confirm(len(identities))
 
     def _confirm(self, count: int) -> None:
@@ -286,7 +294,7 @@ class EdgeNode:
             self.around.scheduler.note(f"{self.name} records {spoken(identity)} {known.fact and known.fact.what}")
             if known.fact is not None:
                 for tell in self.around.on_recorded:
-                    tell(identity, known.fact, is_physical=identity in self._forced)
+                    tell(identity, known.fact, is_physical=identity in self._forced, in_hands=self._in_hands)
                 self.around.world.happened(known.fact, self.location)
         for identity in self._attempts[count:]:
             truth.deny(identity)
@@ -483,6 +491,18 @@ class EdgeNode:
         if self._timer_us is None or when_us < self._timer_us:
             self._timer_us = when_us
             scheduler.at(when_us, self, "tick", when_us)
+
+
+def _is_misread(process: Process, code: str) -> bool:
+    """Its lot is what a row said that had drifted: units of such a box have it from there, and keep it until their
+    own fact has come back."""
+    item = process.stores.item(code)
+    return item is not None and item.lot.endswith(MISREAD)
+
+
+def _is_taken(process: Process, code: str) -> bool:
+    item = process.stores.item(code)
+    return item is not None and item.state is State.TAKEN
 
 
 def _remember(shell: SyncShell, line: Line) -> None:

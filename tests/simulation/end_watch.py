@@ -2,12 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from central.ledger.write import Ledger
 from central.sync import lineage
 from edge_agent.store.outgoing import unsent_lines
 from sync_protocol.items import Item, State
+from sync_protocol.machines.ingest import SessionState
+from sync_protocol.machines.lineage import Finding
 from tests.simulation import world
 from tests.simulation.around import Around, spoken
 from tests.simulation.books import Books
@@ -142,6 +144,7 @@ class EndWatch:
             raise Violation("I7", f"{sorted(innocent)} are blamed for a copied disk, and have only one")
         children: dict[bytes, int] = {}
         sessions = self._books.sessions()
+        self._check_beginnings(sessions.values())
         for session, state in sessions.items():
             parent = state.start.parent_session
             if parent and state.through:
@@ -154,6 +157,14 @@ class EndWatch:
             older = sessions.get(start.parent_session)
             if older is not None and older.through > start.parent_seq and start.device not in blamed:
                 raise Violation("I7", f"{session.hex()[:6]} follows an old disk, and nobody was told")
+
+    def _check_beginnings(self, sessions: Iterable[SessionState]) -> None:
+        """A journal begins once: each further beginning of a device is a disk that is gone (fault 14)."""
+        begun = Counter(state.start.device for state in sessions if not state.start.parent_session)
+        gone = Counter(one.device for one in self._ledger.life.misfits if one.reason == Finding.LOST)
+        for device, beginnings in begun.items():
+            if beginnings - 1 > gone[device] and device not in self._around.truth.resumed:
+                raise Violation("I7", f"{device} began {beginnings} times, and {gone[device]} lost disks are reported")
 
     def _check_drifts(self) -> None:
         """REQ-06: replicas are compared at one and the same version, so that none is blamed that is right."""

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from central import backup as backups
 from central.changes import Changes
 from central.clock import HospitalTime
+from central.connectors.queue import enqueue_sales
 from central.ledger import rows, statements, store
 from central.ledger.write import Ledger
 from central.sync.comparing import Comparing
@@ -56,6 +57,7 @@ class FileBooks:
     def open(self, clock: SimClock, new_session: Callable[[], bytes], perils: Perils) -> Ledger:
         time = HospitalTime(clock, _ZONE)
         ledger = Ledger(self._folders.current / store.FILE, time, Changes(), new_session)
+        ledger.follow(enqueue_sales)  # rows that the check of a backup expects
         ledger.follow(lambda _transaction: perils.point("ledger.write"))
         ledger.follow(lambda _transaction: perils.point("ledger.sync"))
         self._ledger = ledger

@@ -24,7 +24,7 @@ from edge_agent.store.leased import NO_CHANGE, LeaseChange
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
 from edge_agent.store.witness import Witness
-from sync_protocol.facts import FactId
+from sync_protocol.facts import FactId, Paper
 from sync_protocol.items import Item
 from sync_protocol.messages import Bucket, Delta
 from tests.simulation.clocks import SUMMER_2026_US
@@ -43,10 +43,14 @@ class PerilousJournal(Journal):
     perils: Perils
 
     def commit(
-        self, bodies: Sequence[bytes], touched: Iterable[Touched], lease: LeaseChange = NO_CHANGE
+        self,
+        bodies: Sequence[bytes],
+        touched: Iterable[Touched],
+        lease: LeaseChange = NO_CHANGE,
+        papers: Sequence[tuple[int, Paper]] = (),
     ) -> tuple[FactId, ...]:
         self.perils.point("journal.write")
-        identities = super().commit(bodies, touched, lease)
+        identities = super().commit(bodies, touched, lease, papers)
         self.perils.point("journal.sync")
         self.perils.point("journal.synced")
         return identities

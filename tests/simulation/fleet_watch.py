@@ -37,6 +37,7 @@ class FleetWatch:
         node = self._nodes[self._turn % len(self._nodes)]
         if node.process is not None:
             self.check_replica(node, node.process)
+        self._check_rights()
         self._check_bounds()
 
     def check_replica(self, node: EdgeNode, process: Process) -> None:
@@ -89,6 +90,20 @@ class FleetWatch:
                 raise Violation(
                     "REQ-02", f"{node.name} believes {line.safe} facts of {session.hex()[:6]} safe, {safe} are"
                 )
+
+    def _check_rights(self) -> None:
+        """REQ-08: at any moment one device at most may issue an item without asking.
+
+        Two computers that are one device to central have each what the other gives back, until one is found out.
+        """
+        holders: dict[str, str] = {}
+        for node in self._nodes:
+            if node.process is None or node.client_id in self._around.truth.cloned:
+                continue
+            holding, now_us = node.process.rights.holding, node.process.clock.mono_us()
+            for code in sorted(holding.codes):
+                if holding.may_issue(code, now_us) and holders.setdefault(code, node.client_id) != node.client_id:
+                    raise Violation("REQ-08", f"{code} may be issued by {holders[code]} and by {node.name}")
 
     def _check_own(self, node: EdgeNode, process: Process) -> None:
         """I3: what this device did to an item is never hidden from it by an older state."""

@@ -3,63 +3,110 @@
 By the simulator's own account of who recorded what, in the order in which it happened.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
 from sync_protocol.facts import Fact, FactId, What
 from tests.simulation.around import spoken
 from tests.simulation.ledger_watch import Violation
-from tests.simulation.truth import Truth
+from tests.simulation.truth import Known, Truth
 
 _ISSUES = frozenset({What.DISPENSED, What.LENT})
 _ENDS = frozenset({What.RETURNED, What.GIVEN_BACK, What.PUT_BACK, What.TAKEN, What.TRANSFERRED_IN})
+_Act = tuple[FactId, Fact]
+"""What was recorded, and as what: a machine that was woken from a snapshot gives the same identity to another fact."""
 
 
 class Issue(msgspec.Struct, frozen=True):
-    identity: FactId
-    is_provisional: bool
+    """``is_from_hands``: of what was out of the stock already, which no lease is about."""
+
+    act: _Act
+    is_from_hands: bool
+
+    @property
+    def identity(self) -> FactId:
+        return self.act[0]
+
+    @property
+    def is_provisional(self) -> bool:
+        return self.act[1].is_provisional
+
+
+class Doubled(msgspec.Struct, frozen=True):
+    """An item that was issued twice. ``is_unavoidable``: nobody could know better, so a person must be told."""
+
+    code: str
+    earlier: Issue
+    later: Issue
+    is_unavoidable: bool
 
 
 class LeaseWatch:
-    """``doubled``: items issued twice, each with the two issues."""
+    """``blamed``: says which devices are known to be copied."""
 
-    def __init__(self, truth: Truth) -> None:
-        self.doubled: list[tuple[str, Issue, Issue]] = []
+    def __init__(self, truth: Truth, blamed: Callable[[], set[str]]) -> None:
+        self._doubled: list[Doubled] = []
         self._truth = truth
+        self._blamed = blamed
         self._out: dict[str, Issue] = {}
-        self._ends: dict[str, list[FactId]] = {}
-        """By item, the facts that brought it back."""
+        self._ends: dict[str, list[_Act]] = {}
+        """By item, what brought it back."""
 
-    def recorded(self, identity: FactId, fact: Fact, *, is_physical: bool) -> None:
+    def recorded(self, identity: FactId, fact: Fact, *, is_physical: bool, in_hands: AbstractSet[str]) -> None:
         if fact.what in _ENDS:
             for code in fact.codes:
-                self._ends.setdefault(code, []).append(identity)
+                self._ends.setdefault(code, []).append((identity, fact))
                 self._out.pop(code, None)
         if fact.what not in _ISSUES or is_physical:
             return
-        issue = Issue(identity, fact.is_provisional)
         for code in fact.codes:
+            issue = Issue((identity, fact), code in in_hands)
             earlier = self._out.get(code)
             self._out[code] = issue
             if earlier is not None:
-                self.doubled.append((code, earlier, issue))
+                self._doubled.append(Doubled(code, earlier, issue, self._is_unavoidable(earlier, issue)))
 
-    def look(self, excepted: set[str], ledger: Iterable[FactId]) -> None:
-        """I3, in the end: only an emergency issues what is out, both issues stand, and a person is told.
+    def _is_unavoidable(self, earlier: Issue, later: Issue) -> bool:
+        """In an emergency; by an old belief that somebody has it in hands; and by the copy of a computer.
+
+        Which looks like that computer after a restart, as long as the original is cut off and issues on.
+        """
+        if earlier.is_provisional or later.is_provisional or later.is_from_hands:
+            return True
+        devices = {earlier.identity.device, later.identity.device}
+        copied = devices & self._truth.cloned
+        return bool(copied if len(devices) == 1 else copied - self._blamed())
+
+    def look(self, excepted: set[str], ledger: Mapping[FactId, Known]) -> None:
+        """I3, in the end: nothing is issued that is out; where that is unavoidable both stand, and a person is told.
 
         But where in the ledger the item is back from the first before the second one stands there, all fits: a
-        return that was recorded long ago, or in error, may come late. Raises Violation.
+        return that was recorded long ago, or in error, may come late. ``ledger``: in its order. Raises Violation.
         """
-        places = {identity: place for place, identity in enumerate(ledger)}
-        for code, earlier, later in self.doubled:
-            issues = (earlier.identity, later.identity)
-            stand = sorted(places[identity] for identity in issues if identity in places)
+        places = {(identity, known.fact): place for place, (identity, known) in enumerate(ledger.items())}
+        for doubled in self._doubled:
+            code, issues = doubled.code, (doubled.earlier, doubled.later)
+            stand = sorted(places[issue.act] for issue in issues if issue.act in places)
             is_whole = len(stand) == len(issues)
             if is_whole and any(stand[0] < places.get(end, stand[0]) < stand[1] for end in self._ends.get(code, ())):
                 continue
-            if earlier.is_provisional or later.is_provisional:
+            if doubled.is_unavoidable:
                 if is_whole and code not in excepted:
-                    raise Violation("I3", f"{code} was issued twice in an emergency, and nobody was told")
-            elif earlier.identity not in self._truth.lost:
-                raise Violation("I3", f"{code} was issued by {spoken(issues[0])} and by {spoken(issues[1])}")
+                    raise Violation("I3", f"{code} was issued twice, as nobody knew better, and nobody was told")
+                self._check_ousted(code, [issue for issue in issues if issue.act not in places], ledger)
+            elif doubled.earlier.identity not in self._truth.lost:
+                first, second = (spoken(issue.identity) for issue in issues)
+                raise Violation("I3", f"{code} was issued by {first} and by {second}")
+
+    def _check_ousted(self, code: str, issues: list[Issue], ledger: Mapping[FactId, Known]) -> None:
+        """An issue in whose place another life of its machine stands is in no ledger: its device is on the work list.
+
+        But for a disk that was replaced before it could say anything.
+        """
+        told = self._blamed() | self._truth.wiped
+        for issue in issues:
+            if issue.identity in ledger and issue.identity.device not in told:
+                said = f"{code} was issued by {spoken(issue.identity)}, in whose place another fact stands"
+                raise Violation("I3", f"{said}, and nobody was told")

@@ -7,12 +7,18 @@ from sync_protocol.chain import SessionStart
 from sync_protocol.codec import decode_fact
 from sync_protocol.facts import Fact, FactId, What
 from sync_protocol.items import Item, Kind, State
+from sync_protocol.lifecycle import Reason
 from tests.simulation.around import spoken
 from tests.simulation.books import Books, Entry
 from tests.simulation.life import Chain, Life, Lives
 from tests.simulation.truth import Known, Truth
 
 UNREADABLE = "unreadable"
+_LED_AWAY = {
+    What.TAKEN: {What.TAKEN, What.DISPENSED, What.TRANSFERRED_OUT},
+    What.PUT_BACK: {What.DISPENSED, What.TRANSFERRED_OUT},
+}
+"""Steps that are not missed when what follows on them is heard, and what leads an item away from where they find it."""
 
 
 class Violation(Exception):  # noqa: N818 -- the finding, not a failure of the simulator
@@ -85,7 +91,8 @@ class LedgerWatch:
             if {reason for _, reason in found} != {UNREADABLE}:
                 raise Violation("I9", f"{spoken(identity)} cannot be read and is filed as {found or 'nothing'}")
             return
-        self._check_verdict(entry, known, known.fact, {code for code, _ in found})
+        doubted = {code for code, reason in found if reason == Reason.OVERTAKEN}
+        self._check_verdict(entry, known, known.fact, {code for code, _ in found} - doubted, doubted)
 
     def _check_chain(self, entry: Entry) -> None:
         """I2, I7: each seq once and in order, each hash from the one before, by a hash made here."""
@@ -123,14 +130,15 @@ class LedgerWatch:
             raise Violation("I7" if is_invented else "I2", f"{spoken(identity)} is in the ledger and {said}")
         return known
 
-    def _check_verdict(self, entry: Entry, known: Known, fact: Fact, found: set[str]) -> None:
-        """I3, I4, I9: what did not fit is an exception and nothing else is; and it has a cause."""
+    def _check_verdict(self, entry: Entry, known: Known, fact: Fact, found: set[str], doubted: set[str]) -> None:
+        """I3, I4, I9: what did not fit or was overtaken is an exception, and nothing else is; and it has a cause."""
         identity = entry.sealed.id
         expected = self.life.oracle.fold(fact)
         if found != expected:
             raise Violation(
                 "I3", f"{spoken(identity)} {fact.what}: exceptions {sorted(found)}, by the oracle {sorted(expected)}"
             )
+        self._check_doubts(identity, fact, set(fact.codes) - found, doubted)
         self.life.unsure |= known.unfit
         if identity.device == DEVICE and fact.what is What.LOCKED:
             self._check_allocation(fact)
@@ -143,6 +151,24 @@ class LedgerWatch:
                         "order", f"{spoken(identity)} {fact.what} {code}: an exception, and nobody else touched it"
                     )
             self.life.by_code.setdefault(code, []).append((entry.version, identity))
+
+    def _check_doubts(self, identity: FactId, fact: Fact, fits: set[str], found: set[str]) -> None:
+        """I4: a step that nobody misses is doubted, if others led the item away after its device had looked."""
+        expected = {code for code in fits if self._is_overtaken(identity, fact, code)}
+        if found != expected:
+            raise Violation(
+                "I4", f"{spoken(identity)} {fact.what}: doubted {sorted(found)}, overtaken {sorted(expected)}"
+            )
+        self.life.excepted |= found
+
+    def _is_overtaken(self, identity: FactId, fact: Fact, code: str) -> bool:
+        for version, other in self.life.by_code.get(code, ()):
+            is_news = version > fact.checked_at > 0 and other.device != identity.device
+            if is_news and (other, code) not in self.life.refused:
+                led = self.life.held[other].fact
+                if led is not None and led.what in _LED_AWAY.get(fact.what, ()):
+                    return True
+        return False
 
     def _has_cause(self, entry: Entry, known: Known, code: str) -> bool:
         """Somebody else's fact came between belief and ledger, or the belief was wrong before, or was not asked."""

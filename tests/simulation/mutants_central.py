@@ -13,12 +13,13 @@ from central.sync.greeting import Greeting, read_position
 from central.sync.inbox import Letter
 from central.sync.ingest import Ingest
 from sync_protocol import envelope, lifecycle
-from sync_protocol.chain import Stretch, stretch
+from sync_protocol.chain import SessionStart, Stretch, stretch
 from sync_protocol.codec import decode_up
 from sync_protocol.facts import Fact, What
 from sync_protocol.items import Item, State
 from sync_protocol.lifecycle import MOVES, Outcome, fold, units_of
 from sync_protocol.machines.ingest import Admission, SessionState, admit, begin
+from sync_protocol.machines.lineage import Judgement, Past, judge
 from sync_protocol.messages import Ack, Batch, Position
 from tests.simulation import dict_transaction
 from tests.simulation.dict_ledger import DictLedger
@@ -118,6 +119,10 @@ def _hoped_positions(greeting: Greeting, sessions: Iterable[bytes]) -> Iterable[
         yield msgspec.structs.replace(position, through=told.get(position.session, position.through))
 
 
+def _believe_beginning(start: SessionStart, held: Mapping[bytes, int], past: Past) -> Judgement | None:
+    return judge(start, held, msgspec.structs.replace(past, is_held=start.session in past.heads, roots=0))
+
+
 def _all_or_nothing(fact: Fact, stock: Mapping[str, Item]) -> Outcome:
     outcome = fold(fact, stock)
     return Outcome(items=(), refusals=outcome.refusals) if outcome.refusals else outcome
@@ -193,6 +198,11 @@ CENTRAL = (
         patches=((lineage, "judge", lambda _start, _held, _past: None),),
     ),
     Mutant(
+        name="beginning_believed",
+        wrong="a journal that told of itself before it was judged is the one that was known",
+        patches=((lineage, "judge", _believe_beginning),),
+    ),
+    Mutant(
         name="signature_unread",
         wrong="whoever writes to the broker is believed",
         patches=((envelope.SUITES, SUITE, lambda _key, _signature, _content: True),),
@@ -262,6 +272,11 @@ CENTRAL = (
         name="misfit_unsaid",
         wrong="what does not fit is not put on the work list",
         patches=((commits, "fold", _without_verdict),),
+    ),
+    Mutant(
+        name="overtaken_unsaid",
+        wrong="a late step that fits by chance is not put on the work list",
+        patches=((Transaction, "doubt", lambda _transaction, _folded, _refusal: None),),
     ),
     Mutant(
         name="unreadable_dropped",

@@ -17,7 +17,6 @@ from tests.simulation.clocks import SimClock
 from tests.simulation.edge_node import EdgeNode, Process
 from tests.simulation.mutant import Mutant
 
-FOR_EVER_US = 10**18
 _free_given_up = Grants._free_given_up
 _fenced = Grants._fenced
 _reissue = Grants._reissue
@@ -29,11 +28,11 @@ _take = holding.Holding._take
 
 def _fence_frees(grants: Grants, device: str) -> list[on.Effect]:
     lease = grants.leases.get(device)
-    effects = _fenced(grants, device)
+    _fenced(grants, device)
     codes = tuple(lease.kept) if lease is not None else ()
     for code in codes:
         grants._book.let_go(device, code)
-    return [*effects, on.Freed(codes=codes)]
+    return [on.Freed(codes=codes)]
 
 
 def _without_facts(grants: Grants, lease: on.Lease, _committed: Mapping[bytes, int]) -> list[on.Effect]:
@@ -105,13 +104,6 @@ def _wall_us(leasing: Leasing) -> int:
     return leasing._clock.wall_us()
 
 
-class _Unfenced(holding.Holding):
-    """Goes on with what its disk says, whoever wrote that."""
-
-    def __init__(self, session: bytes, codes: Any = (), **more: Any) -> None:
-        super().__init__(session, codes, **(more | {"deadline_us": FOR_EVER_US}))
-
-
 def _released_and_kept(machine: holding.Holding, event: holding.Released) -> list[holding.Effect]:
     kept = machine._codes.intersection(event.codes)
     effects = _released(machine, event)
@@ -130,7 +122,7 @@ def _never_over(machine: holding.Holding, _now_us: int) -> bool:
 
 
 LEASES = (
-    Mutant(name="lease_fence_frees", wrong="what a copied or set back computer may still issue is free at once",
+    Mutant(name="lease_fence_frees", wrong="what a copied computer may still issue is free at once, and it is not told",
            patches=((Grants, "_fenced", _fence_frees),)),
     Mutant(name="lease_regrant_without_facts", wrong="what is given back is free before the facts are in",
            patches=((Grants, "_free_given_up", _without_facts),)),
@@ -148,8 +140,6 @@ LEASES = (
            patches=((EdgeNode, "record", _unmarked),)),
     Mutant(name="lease_by_wall_clock", wrong="the time of a lease is that of the wall clock",
            patches=((edge_node, "Rights", _rights_by_wall), (Leasing, "_now_us", _wall_us))),
-    Mutant(name="lease_of_old_disk", wrong="a new process goes on with the lease on its disk",
-           patches=((edge_node, "Holding", _Unfenced),)),
     Mutant(name="lease_kept_on", wrong="an agent goes on issuing what it gave back",
            patches=((holding.Holding, "_released", _released_and_kept), (holding.Holding, "_take", _take_besides))),
     Mutant(name="lease_never_over", wrong="an agent issues when its time is over",

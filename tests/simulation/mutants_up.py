@@ -7,7 +7,7 @@ import msgspec
 
 from edge_agent.store.replica import Replica
 from edge_agent.sync import shell
-from edge_agent.sync.settling import Settling
+from edge_agent.sync.settling import SLICE, Settling
 from sync_protocol import envelope
 from sync_protocol.codec import decode_up
 from sync_protocol.items import Item
@@ -155,15 +155,18 @@ class ForgetsFlight(Uplink):
 class LetsGoOnAck(Settling):
     """Drops the overlay as soon as central has the fact, whatever the replica shows."""
 
-    async def _let_go(self, replica: Replica) -> None:  # noqa: ARG002
+    async def _let_go(self, replica: Replica) -> bool:  # noqa: ARG002
         for session, steps in list(self._hidden.items()):
-            await self._forget(session, steps[-1][0])
-        self._hidden.clear()
+            if self._journal.forget_settled(session, steps[-1][0], SLICE) >= SLICE:
+                return True
+            del self._hidden[session]
+        return False
 
 
 class NeverLetsGo(Settling):
-    async def _let_go(self, replica: Replica) -> None:
+    async def _let_go(self, replica: Replica) -> bool:  # noqa: ARG002
         """The overlay hides the replica for ever."""
+        return False
 
 
 def _believe_puback(simulation: Simulation) -> None:

@@ -10,7 +10,7 @@ from sync_protocol.messages import AskRecalls
 from tests.simulation.around import Around
 from tests.simulation.centrals import Centrals
 from tests.simulation.clocks import SUMMER_2026_US
-from tests.simulation.edge_node import EdgeNode
+from tests.simulation.edge_node import MISREAD, EdgeNode
 from tests.simulation.media import Medium
 from tests.simulation.plan import Decision
 from tests.simulation.recall_words import Held
@@ -140,7 +140,7 @@ class Nemesis:
             return
         code = codes[int(decision.pick * len(codes))]
         item = stores.shown()[code]
-        stores.drift(code, None if decision.more > 0.7 else msgspec.structs.replace(item, lot=f"{item.lot}?"))
+        stores.drift(code, None if decision.more > 0.7 else msgspec.structs.replace(item, lot=item.lot + MISREAD))
         node.drifted.add(code)
         self._truth.drifted.add(node.client_id)
 
@@ -187,4 +187,5 @@ class Nemesis:
     def _clone(self, node: EdgeNode, decision: Decision) -> None:
         folder = self._around.folder / f"clone-{node.name}-{decision.at_us}"
         self._truth.copied.add(node.client_id)
+        self._truth.cloned.add(node.client_id)
         self._add(node, node.medium.image(folder), list(node.written))

@@ -82,6 +82,20 @@ _OFFICE_SECONDS = 9.0
 _BACKLOG = 0.15
 _WITH_LOSSES = 0.4
 _WITH_RECALLS = 0.5
+_TROUBLES = (
+    ("partition", ""),
+    ("partition", "kill_edge"),
+    ("pause", ""),
+    ("restore", ""),
+    ("restore", "partition"),
+    ("clone", ""),
+    ("clone", "partition"),
+)
+_TROUBLE_S = {"partition": (120, 300), "pause": (40, 200), "restore": (5, 20), "clone": (40, 200)}
+_ECHOED = 0.5
+_LATEST = 0.99
+_WHOLLY = 0.99
+"""A pick: both ways of a line, or a death between two steps."""
 
 
 OPEN = (
@@ -237,10 +251,14 @@ def _old_disk(what: str) -> _Nemesis:
 
 
 def _rush(random: Random, edges: int, end_us: int) -> list[Decision]:
-    """All reach for the same few things, while one of them is cut off, stands still, is set back or copied."""
+    """All reach for the same few things, while one of them is cut off, stands still, is set back or copied.
+
+    One that is set back or copied may be cut off besides, and one that is cut off may die: nobody can tell it then
+    that what it believes to hold is another's.
+    """
     who, start_us = random.randrange(edges), random.randrange(end_us)
-    trouble = random.choice(("partition", "pause", "restore", "clone"))
-    long_s = random.randint(5, 20) if trouble == "restore" else random.randint(40, 200)
+    trouble, besides = random.choice(_TROUBLES)
+    long_s = random.randint(*_TROUBLE_S[trouble])
     reaches = [
         Decision(
             start_us + int(random.random() * (long_s + 90) * SECOND_US),
@@ -255,9 +273,23 @@ def _rush(random: Random, edges: int, end_us: int) -> list[Decision]:
     return [
         Decision(start_us, "image", who),
         Decision(start_us + random.randint(0, 20) * SECOND_US, trouble, who, random.random(), 0.0, long_s * SECOND_US),
-        Decision(start_us + random.randint(0, 20) * SECOND_US, "clock", who, random.random(), random.random()),
+        Decision(start_us + random.randint(0, 20) * SECOND_US, "clock", who, random.random() / 2, random.random()),
+        *(_besides(random, besides, who, start_us) if besides else ()),
         *reaches,
+        *(_echo(reach, who) for reach in reaches if reach.who != who and random.random() < _ECHOED),
     ]
+
+
+def _echo(reach: Decision, who: int) -> Decision:
+    """The one in trouble scans what another has just issued."""
+    return Decision(reach.at_us + SECOND_US // 2, "again", who, _LATEST, 0.5)
+
+
+def _besides(random: Random, what: str, who: int, start_us: int) -> Iterator[Decision]:
+    """The whole line of one is dead, or its process dies, soon after ``start_us``."""
+    long_s = random.randint(90, 240) if what == "partition" else random.randint(1, 10)
+    at_us = start_us + random.randint(0, 40) * SECOND_US
+    yield Decision(at_us, what, who, _WHOLLY, random.random(), long_s * SECOND_US)
 
 
 NEMESES: dict[str, _Nemesis] = {

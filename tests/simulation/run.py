@@ -1,12 +1,15 @@
 """Runs the simulation: many seeds, one seed with its trace, one that is made small, or the hunt for mutants."""
 
 import argparse
+import hashlib
 import multiprocessing
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
@@ -82,6 +85,7 @@ def run_many(tasks: Sequence[Task], jobs: int) -> int:
         "virtual_hours": round(virtual_s / 3600, 1),
         "times_real": round(virtual_s / took_s),
         "jobs": jobs,
+        "trace": _trace(reports),
     }
     say(" ".join(f"{name}={figure}" for name, figure in figures.items()))
     if failures:
@@ -90,6 +94,12 @@ def run_many(tasks: Sequence[Task], jobs: int) -> int:
     rate = events / took_s * 60
     say(f"seeds={len(reports)} events={events} failures={len(failures)} events_per_min={rate:.0f}")
     return len(failures)
+
+
+def _trace(reports: Sequence[Report]) -> str:
+    """One hash of all that happened in all of them: the same for the same seeds on any machine."""
+    traces = "".join(one.trace_hash for one in sorted(reports, key=lambda one: one.seed))
+    return hashlib.sha256(traces.encode()).hexdigest()[:16]
 
 
 def hunt_all(names: Sequence[str], first: int, most: int, jobs: int) -> int:
@@ -142,8 +152,15 @@ def _spread(work: Callable[[_In], _Out], tasks: Sequence[_In], jobs: int) -> Ite
     if jobs == 1:
         yield from map(work, tasks)
         return
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        yield from pool.imap_unordered(work, tasks)
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
+        waiting = {pool.submit(work, task): task for task in tasks}
+        for done in as_completed(waiting):
+            try:
+                yield done.result()
+            except BrokenProcessPool:
+                lost = [str(waiting[one]) for one in waiting if not one.done() or one.exception() is not None]
+                say(f"FAILED: a process died in the midst of its work, one of: {', '.join(lost[: 2 * jobs])}")
+                raise SystemExit(1) from None
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -33,6 +33,7 @@ from tests.simulation.media import Medium
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.network import CENTRAL, Network
 from tests.simulation.office import Office
+from tests.simulation.perils import Killed
 from tests.simulation.plan import Bounds, Decision, Plan
 from tests.simulation.recalling import Recalling
 from tests.simulation.scheduler import MINUTE_US, SECOND_US, Scheduler
@@ -100,7 +101,7 @@ class Simulation:
             self._add(f"edge-{n}", f"edge-{n}", locations[n % len(locations)], self._medium(n))
         self._fleet_watch = FleetWatch(self.around, self.nodes, self.centrals, lives)
         self._end_watch = EndWatch(self.around, self.nodes, self.centrals, self._fleet_watch)
-        self.lease_watch = LeaseWatch(self.around.truth)
+        self.lease_watch = LeaseWatch(self.around.truth, self._end_watch.blamed)
         self.around.on_recorded.append(self.lease_watch.recorded)
         self._workplaces = Workplaces(self.nodes, locations, self.around.world)
         self._office = Office(self.centrals, locations, self.around.world)
@@ -124,7 +125,7 @@ class Simulation:
             raise Violation("liveness", f"{HEAL_US // MINUTE_US} minutes after everything healed {missing}")
         self._end_watch.look()
         life = self.centrals.main.watch.life
-        self.lease_watch.look(life.excepted, life.where)
+        self.lease_watch.look(life.excepted, life.held)
 
     def close(self) -> None:
         for node in self.nodes:
@@ -242,6 +243,8 @@ def run_plan(
             simulation.run()
         except Violation as violation:
             rule, detail = violation.rule, str(violation)
+        except Killed as death:
+            rule, detail = "Killed", f"a process died at {death} outside its node's turn, so that no node could go down"
         except Exception as error:  # noqa: BLE001 - task boundary: whatever the code under test raises is a finding
             rule, detail = f"{type(error).__name__}", _where(error)
         finally:

@@ -33,6 +33,8 @@ class Truth:
         self.lost: set[FactId] = set()
         self.copied: set[str] = set()
         """Devices whose disk was restored from an image, resumed or cloned."""
+        self.cloned: set[str] = set()
+        """Those of them that are two computers."""
         self.drifted: set[str] = set()
         """Devices whose replica was changed behind their back."""
         self.other_lives: dict[FactId, list[Known]] = {}

@@ -2,14 +2,14 @@
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from tests.sweeps import apsw_log, disk_log
 from tests.sweeps.cases import Case, Told
-from tests.sweeps.crash import states
+from tests.sweeps.crash import State, states
 from tests.sweeps.disk_log import Operation
 from tests.sweeps.points import check_point, fresh, prepared, run_point
 
@@ -52,14 +52,19 @@ def explore(
     most: int | None = None,
     is_hunt: bool = False,
 ) -> Explored:
-    """``each``: states by chance after every operation; ``most``: no more states than these in all.
+    """``each``: states by chance after every operation; ``most``: no more than these, evenly from first to last.
 
-    ``is_hunt``: one violation is enough.
+    ``is_hunt``: one violation is enough, and it is sooner found from the end, when much was promised.
     """
     began, folder = time.monotonic(), before.with_suffix(".left")
     violations, openings = list[str](), list[float]()
-    for number, state in enumerate(states(before, operations, seed=seed, each=each)):
-        if number == most or (is_hunt and violations):
+    found: Iterable[State] = states(before, operations, seed=seed, each=each)
+    if is_hunt:
+        found = reversed(list(found))
+    elif most is not None:
+        found = _evenly(list(found), most)
+    for state in found:
+        if is_hunt and violations:
             break
         state.put(folder)
         try:
@@ -75,3 +80,10 @@ def explore(
         openings=tuple(openings),
         seconds=time.monotonic() - began,
     )
+
+
+def _evenly(found: list[State], most: int) -> list[State]:
+    """The first, the last, and the same way between one and the next."""
+    if len(found) <= most:
+        return found
+    return [found[number * (len(found) - 1) // (most - 1)] for number in range(most)]

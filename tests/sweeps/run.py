@@ -3,7 +3,6 @@
 import argparse
 import multiprocessing
 import os
-import random
 import statistics
 import sys
 import time
@@ -17,20 +16,31 @@ import msgspec
 
 from tests.sweeps.mutants import MUTANTS
 from tests.sweeps.power import Explored, explore, recorded
-from tests.sweeps.sweep import SIDES, Task, faults, run_task, scratch, silence, warm_folder, work_within
+from tests.sweeps.sweep import (
+    SIDES,
+    Sample,
+    Swept,
+    Task,
+    run_sample,
+    run_task,
+    scratch,
+    silence,
+    warm_folder,
+    work_within,
+)
+from tests.sweeps.sweep import faults as kinds
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
-BOUND_S = 60.0
-"""A machine that is busy with other things does less of what is only a part anyway."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """``opening_p99_ms``: of the restarts, from the files to a store that serves."""
+    """``faults`` that happened; ``opening_p99_ms``: of the restarts, from the files to a store that serves."""
 
     name: str
     what: str
     count: int
+    faults: frozenset[str] = frozenset()
     violations: tuple[str, ...]
     opening_p50_ms: float
     opening_p99_ms: float
@@ -52,51 +62,49 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     most: int | None = None
 
 
-def sweep_all(side: str, *, share: float, is_all: bool, seed: int, jobs: int, enough: int | None = None) -> Summary:
-    """Every fault of one side; ``enough``: stop after so many points, in an order by chance."""
-    began, points, violations, openings = time.monotonic(), 0, list[str](), list[float]()
+def sweep_all(side: str, *, share: float, is_all: bool, seed: int, jobs: int) -> Summary:
+    """Every fault of one side, at every point or at a share of them."""
     tasks = [
         Task(side=side, case=case, fault=fault, share=share, seed=seed)
         for case in SIDES[side]
-        for fault in faults(is_all=is_all)
+        for fault in kinds(is_all=is_all)
     ]
-    chance = random.Random(seed)
-    turns = {case: chance.random() for case in SIDES[side]}
-    tasks.sort(key=lambda task: (turns[task.case], chance.random()))  # case by case: getting ready is what takes long
-    for swept in _spread(run_task, tasks, jobs=jobs):
-        points += swept.points
-        violations += swept.violations
-        openings += swept.openings
-        if enough is not None and (points >= enough or time.monotonic() - began > BOUND_S):
-            break
+    return _swept(side, _spread(run_task, tasks, jobs=jobs))
+
+
+def sweep_some(side: str, *, each: int, seed: int, jobs: int) -> Summary:
+    """``each`` points of every case of one side, with faults of every kind."""
+    return _swept(
+        side,
+        _spread(run_sample, [Sample(side=side, case=case, count=each, seed=seed) for case in SIDES[side]], jobs=jobs),
+    )
+
+
+def _swept(side: str, work: Iterator[Swept]) -> Summary:
+    began = time.monotonic()
+    found = list(work)
     return _summary(
         f"{side} faults",
-        points,
+        sum(swept.points for swept in found),
         what="points",
-        violations=violations,
-        openings=openings,
+        faults=frozenset[str]().union(*(swept.faults for swept in found)),
+        violations=[violation for swept in found for violation in swept.violations],
+        openings=[opening for swept in found for opening in swept.openings],
         seconds=time.monotonic() - began,
     )
 
 
-def explore_all(
-    side: str, *, each: int, seed: str, jobs: int, most: int | None = None, enough: int | None = None
-) -> Summary:
-    """Power failures of every case of one side, ``most`` of each; ``enough``: stop after so many."""
-    began, count, violations, openings = time.monotonic(), 0, list[str](), list[float]()
+def explore_all(side: str, *, each: int, seed: str, jobs: int, most: int | None = None) -> Summary:
+    """Power failures of every case of one side, ``most`` of each."""
+    began = time.monotonic()
     failures = [Failure(side=side, case=case, each=each, seed=seed, most=most) for case in SIDES[side]]
-    for explored in _spread(explore_one, failures, jobs=jobs):
-        count += explored.states
-        violations += explored.violations
-        openings += explored.openings
-        if enough is not None and (count >= enough or time.monotonic() - began > BOUND_S):
-            break
+    found = list(_spread(explore_one, failures, jobs=jobs))
     return _summary(
         f"{side} power failures",
-        count,
+        sum(explored.states for explored in found),
         what="states",
-        violations=violations,
-        openings=openings,
+        violations=[violation for explored in found for violation in explored.violations],
+        openings=[opening for explored in found for opening in explored.openings],
         seconds=time.monotonic() - began,
     )
 
@@ -128,13 +136,21 @@ def _spread(work: Callable[[_In], _Out], tasks: Iterable[_In], *, jobs: int) -> 
 
 
 def _summary(
-    name: str, count: int, *, what: str, violations: list[str], openings: list[float], seconds: float
+    name: str,
+    count: int,
+    *,
+    what: str,
+    faults: frozenset[str] = frozenset(),
+    violations: list[str],
+    openings: list[float],
+    seconds: float,
 ) -> Summary:
     times = sorted(openings) or [0.0]
     return Summary(
         name=name,
         what=what,
         count=count,
+        faults=faults,
         violations=tuple(violations),
         opening_p50_ms=statistics.median(times) * 1000,
         opening_p99_ms=times[min(len(times) - 1, len(times) * 99 // 100)] * 1000,

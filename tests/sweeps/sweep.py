@@ -1,6 +1,7 @@
 """Faults the first call of a kind, the second, and so on until none is left: every case, every call, every fault."""
 
 import functools
+import itertools
 import random
 import tempfile
 import traceback
@@ -37,10 +38,19 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
 
 
-class Swept(msgspec.Struct, frozen=True, kw_only=True):
-    """``violations``: of a promise, with the point; ``openings``: seconds that each restart took."""
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """Some points of one case, each with another fault as far as there are so many."""
 
-    task: Task
+    side: str
+    case: str
+    count: int
+    seed: int = 0
+
+
+class Swept(msgspec.Struct, frozen=True, kw_only=True):
+    """``faults`` that happened; ``violations``: of a promise, with the point; ``openings``: seconds of each restart."""
+
+    faults: frozenset[str]
     points: int
     violations: tuple[str, ...]
     openings: tuple[float, ...]
@@ -70,27 +80,65 @@ def calls_of(case: Case, scratch: Path) -> Counter[str]:
     return Counter(name for line in lines if (name := line.split(maxsplit=1)[1].partition("(")[0]).isidentifier())
 
 
+class Sweep:
+    """Points of one case, one after the other."""
+
+    def __init__(self, case: Case, scratch: Path) -> None:
+        self._case = case
+        self._template = prepared(case, scratch)
+        self._scratch = scratch
+        self._points = 0
+        self._faults: set[str] = set()
+        self._violations: list[str] = []
+        self._openings: list[float] = []
+
+    def try_point(self, fault: Fault, point: int) -> bool:
+        """Whether the fault happened: the call was made so often."""
+        case, folder, trace = self._case, self._scratch / f"{self._case.name}.run", self._scratch / "point.trace"
+        fresh(self._template, folder)
+        try:
+            is_lasting, is_read = fault.is_lasting, fault.call in READS
+            ended = run_point(case, folder, fault.injection(point), trace, is_lasting=is_lasting, is_read=is_read)
+            if not ended.is_reached:
+                return False
+            self._points += 1
+            self._faults.add(str(fault))
+            self._openings.append(check_point(case, folder, ended.told))
+        except Exception as error:  # noqa: BLE001 -- whatever stops a restart is what is looked for
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            self._violations.append(f"{case.name} {fault} at {point}: {type(error).__name__} {error} ({where.name})")
+        return True
+
+    def found(self) -> Swept:
+        return Swept(
+            faults=frozenset(self._faults),
+            points=self._points,
+            violations=tuple(self._violations),
+            openings=tuple(self._openings),
+        )
+
+
 def sweep(case: Case, task: Task, scratch: Path) -> Swept:
     """Every point, or some, until the call is made no more."""
-    template, chance = prepared(case, scratch), random.Random(f"{task.seed} {task.case} {task.fault}")
-    points, violations, openings = 0, list[str](), list[float]()
+    swept, chance = Sweep(case, scratch), random.Random(f"{task.seed} {task.case} {task.fault}")
     for point in range(1, MOST_POINTS):
         if chance.random() > task.share and point > 1:
             continue
-        folder = fresh(template, scratch / f"{case.name}.run")
-        try:
-            injection, is_lasting = task.fault.injection(point), task.fault.is_lasting
-            is_read = task.fault.call in READS
-            trace = scratch / "point.trace"
-            ended = run_point(case, folder, injection, trace, is_lasting=is_lasting, is_read=is_read)
-            if not ended.is_reached:
-                return Swept(task=task, points=points, violations=tuple(violations), openings=tuple(openings))
-            points += 1
-            openings.append(check_point(case, folder, ended.told))
-        except Exception as error:  # noqa: BLE001 -- whatever stops a restart is what is looked for
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            violations.append(f"{task.case} {task.fault} at {point}: {type(error).__name__} {error} ({where.name})")
+        if not swept.try_point(task.fault, point):
+            return swept.found()
     raise AssertionError(f"{task.case} {task.fault}: the sweep never came to an end")
+
+
+def run_sample(sample: Sample) -> Swept:
+    """In a process that keeps what it has prepared for the next one."""
+    silence()
+    case, calls = SIDES[sample.side][sample.case], _calls(sample.side, sample.case)
+    swept, chance = Sweep(case, warm_folder()), random.Random(f"{sample.seed} {sample.case}")
+    made = [fault for fault in faults(is_all=False) if calls[fault.call]]
+    chance.shuffle(made)
+    for fault in itertools.islice(itertools.cycle(made), sample.count):
+        swept.try_point(fault, chance.randint(1, calls[fault.call]))
+    return swept.found()
 
 
 def run_task(task: Task) -> Swept:
@@ -98,7 +146,7 @@ def run_task(task: Task) -> Swept:
     silence()
     scratch, case = warm_folder(), SIDES[task.side][task.case]
     if not _calls(task.side, task.case)[task.fault.call]:
-        return Swept(task=task, points=0, violations=(), openings=())
+        return Sweep(case, scratch).found()
     return sweep(case, task, scratch)
 
 

@@ -26,6 +26,7 @@ document.addEventListener("change", (event) => {
   for (const box of document.querySelectorAll(`input[type=checkbox][name="${name}"]`)) box.checked = event.target.checked;
 });
 
+// An address names only the filters that were chosen.
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.matches("form.filters")) {
@@ -33,11 +34,12 @@ document.addEventListener("submit", (event) => {
       if (field.name && field.value === "") field.disabled = true;
     }
   }
-});
-// Back from the next page: the browser shows the form as it was left.
-window.addEventListener("pageshow", () => {
+}, true);
+function enable() {
   for (const field of document.querySelectorAll("form.filters :disabled")) field.disabled = false;
-});
+}
+document.addEventListener("htmx:afterRequest", enable);
+window.addEventListener("pageshow", enable); // back from the next page: the browser shows the form as it was left
 
 document.addEventListener("change", (event) => {
   const form = event.target.closest("form.filters:not(.range)");

@@ -24,7 +24,10 @@ def upgrade(path: pathlib.Path) -> None:
     """Raises LedgerNewerError for a ledger that a newer software wrote, or sqlite3.Error."""
     settings = config(path)
     current = _revision(path)
-    known = {script.revision for script in ScriptDirectory.from_config(settings).walk_revisions()}
+    scripts = ScriptDirectory.from_config(settings)
+    if current == scripts.get_current_head():
+        return
+    known = {script.revision for script in scripts.walk_revisions()}
     if current and current not in known:
         raise LedgerNewerError(
             f"ledger {path}: found revision {current}, expected one of {', '.join(sorted(known))}.\n"

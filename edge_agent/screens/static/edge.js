@@ -45,7 +45,9 @@
   }
 
   addEventListener("htmx:afterRequest", (event) => {
-    if (event.target.matches("form[data-scan]")) htmx.trigger(document.body, "refresh");
+    if (event.target.matches("form[data-scan], form[data-typed]")) htmx.trigger(document.body, "refresh");
+    if (event.target.matches("form[data-typed]")) event.target.reset();
+    if (event.target.id === "picture") event.target.reset(); // or the same picture could not be chosen again
   });
 
   // 2. Verdicts are heard and felt. Three different shapes of sound: rising for done, a tick for counted, two low
@@ -106,25 +108,30 @@
 
   // 4. What is open stays open when a panel is renewed.
   const open = new Set();
-  addEventListener("toggle", (event) => {
-    if (event.target.id) open[event.target.open ? "add" : "delete"](event.target.id);
-  }, true);
-
-  addEventListener("htmx:afterSettle", () => {
+  addEventListener("htmx:beforeSwap", (event) => {
+    for (const details of event.target.querySelectorAll("details[id]")) {
+      open[details.open ? "add" : "delete"](details.id);
+    }
+  });
+  addEventListener("htmx:afterSwap", () => {
     for (const id of open) {
       const details = document.getElementById(id);
       if (details) details.open = true;
     }
-    listen(false);
   });
+  addEventListener("htmx:afterSettle", () => listen(false));
 
   // 5. While a second person is signing, or a number is set, the panel is not renewed under their fingers.
   addEventListener("htmx:beforeSwap", (event) => {
-    const filling = event.target.id === "side" && event.target.querySelector(".witness, .pick");
-    if (!filling) return;
-    const typed = [...filling.querySelectorAll("input:not([type=hidden])")];
-    const isTouched = (input) => input.value !== input.defaultValue || input === document.activeElement;
-    if (typed.some(isTouched)) event.detail.shouldSwap = false;
+    const panel = event.target;
+    if (panel.id !== "side" && panel.id !== "verdict") return;
+    // A new verdict is shown whatever anybody is typing.
+    const told = /data-number="(\d+)"/.exec(event.detail.serverResponse);
+    const shown = panel.querySelector("[data-number]");
+    if ((told ? told[1] : "") !== (shown ? shown.dataset.number : "")) return;
+    const typed = [...panel.querySelectorAll(":is(.witness, .pick) :is(input:not([type=hidden]), select)")];
+    const isSet = (field) => field.options ? field.selectedIndex > 0 : field.value !== field.defaultValue;
+    if (typed.some((field) => isSet(field) || field === document.activeElement)) event.detail.shouldSwap = false;
   });
 
   // 6. A number that a finger sets.
@@ -145,6 +152,54 @@
     target.value = key.dataset.key === "delete" ? target.value.slice(0, -1) : target.value + key.dataset.key;
     target.focus();
   });
+
+  // 8. A document camera: what it sees is sent as if a PDA had taken a picture of it.
+  const CAMERA = { video: { width: { ideal: 3840 }, height: { ideal: 2160 } }, audio: false };
+
+  const pictures = () => document.querySelector("#picture input[type=file]");
+
+  async function open_camera(dialog) {
+    const video = dialog.querySelector("video");
+    const trouble = dialog.querySelector("[role=alert]");
+    dialog.showModal();
+    try {
+      video.srcObject = await navigator.mediaDevices.getUserMedia(CAMERA);
+      trouble.hidden = true;
+    } catch {
+      trouble.hidden = false;
+    }
+  }
+
+  function read_camera(dialog) {
+    const video = dialog.querySelector("video");
+    const input = pictures();
+    if (!video.videoWidth) return;
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    canvas.toBlob((blob) => {
+      const files = new DataTransfer();
+      files.items.add(new File([blob], "camera.jpg", { type: "image/jpeg" }));
+      input.files = files.files;
+      dialog.close();
+      htmx.trigger(input.form, "change");
+    }, "image/jpeg", 0.92);
+  }
+
+  addEventListener("click", (event) => {
+    const button = event.target.closest("[data-camera]");
+    const dialog = document.getElementById("camera");
+    if (!button) return;
+    const acts = { choose: () => pictures().click(), open: open_camera, read: read_camera, close: () => dialog.close() };
+    acts[button.dataset.camera](dialog);
+  });
+
+  addEventListener("close", (event) => {
+    const video = event.target.id === "camera" && event.target.querySelector("video");
+    if (!video || !video.srcObject) return;
+    for (const track of video.srcObject.getTracks()) track.stop();
+    video.srcObject = null;
+  }, true);
 
   addEventListener("DOMContentLoaded", () => listen(true));
 })();

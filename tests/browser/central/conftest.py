@@ -3,31 +3,12 @@
 import pathlib
 from collections.abc import AsyncIterator
 
-import pytest
-from playwright.async_api import Browser, async_playwright
+import pytest_asyncio
 
 from tests.integration.central_faces.hospital import Hospital
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def hospital(tmp_path: pathlib.Path) -> AsyncIterator[Hospital]:
     house = Hospital(tmp_path)
     try:

@@ -44,8 +44,8 @@ async def open_page(chromium: Browser, address: str, language: str) -> tuple[Pag
     return page, complaints
 
 
-async def sign_in(page: Page) -> None:
-    await page.fill("input[name=person]", "n01")
+async def sign_in(page: Page, person: str = "n01") -> None:
+    await page.fill("input[name=person]", person)
     await page.fill("input[name=pin]", PIN)
     await page.click("form.sign-in button")
     await page.wait_for_url("**/pool")

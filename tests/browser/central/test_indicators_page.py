@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from central.clock import SystemClock
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.browser
 DAYS = 14
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def busy(tmp_path: pathlib.Path) -> AsyncIterator[Hospital]:
     """Two weeks before the code pool was of use and two weeks with it, up to today."""
     clock = WardClock(SystemClock().wall_us())
@@ -74,9 +75,12 @@ async def test_two_periods_are_compared(chromium: Browser, busy: Hospital, langu
 
 @pytest.mark.covers("A24", "A23")
 async def test_the_page_says_what_the_facts_say(chromium: Browser, busy: Hospital) -> None:
-    fold = Fold(facts_of(busy))
     connection = busy.ledger.connection
-    states = {(p, b): state for p, b, state in connection.execute("SELECT position, box, state FROM insurer_row")}
+    fold = Fold(facts_of(busy), dict(connection.execute("SELECT id, product FROM orders").fetchall()))
+    states = {
+        (p, b): state
+        for p, b, state in connection.execute("SELECT position, box, state FROM insurer_row WHERE NOT is_return")
+    }
     last = busy.time.today() - dt.timedelta(days=1)
     b = last - dt.timedelta(days=DAYS - 1)
     accepted, billed = folding.upload(fold, states, b, last)

@@ -91,9 +91,9 @@ async def morning(hospital: Hospital, step: Step) -> None:
     await hand_out(hospital, "YZ-LAST", SPLIT.id, 1)
 
 
-async def units(page: Page) -> dict[str, int]:
+async def units(page: Page, kind: str = "sales") -> dict[str, int]:
     """What the tiles say."""
-    tiles = page.locator(".counts li")
+    tiles = page.locator(f"#{kind} li")
     texts = [(await tile.inner_text()).split("\n") for tile in await tiles.all()]
     return {state.strip(): int(n) for n, state in texts}
 
@@ -116,7 +116,7 @@ async def test_the_board_looks_right(chromium: Browser, hospital: Hospital, lang
         for name, url in (("board", "/insurer"), ("board-refused", "/insurer?state=refused")):
             await page.goto(url)
             if name == "board-refused":
-                await page.locator("td form button").first.click()
+                await page.locator("td:last-child form button").first.click()
                 await page.goto("/insurer?state=waiting")
             await page.screenshot(path=SCREENSHOTS / f"console-{name}-{language}.png")
             assert await page.evaluate(CUT_OFF) == []
@@ -133,7 +133,7 @@ async def test_every_unit_is_on_the_board_and_gaps_are_repaired(chromium: Browse
         page, _ = await open_page(chromium, address, "en")
         await sign_in(page)
         await page.click("nav a[href='/insurer']")
-        handed_out = sum(sold[-1] for sold in Fold(facts_of(hospital)).sold)
+        handed_out = sum(sold[-1] for sold in Fold(facts_of(hospital), {}).sold)
         shown = {"accepted": 9, "waiting to be sent": 1, "no answer, being asked": 4, "refused": 2}
         assert await units(page) == shown | {"not for an insurer": 2}
         assert sum(shown.values()) + 2 == handed_out
@@ -159,7 +159,7 @@ async def test_every_unit_is_on_the_board_and_gaps_are_repaired(chromium: Browse
         assert all(cause.startswith("not sent: med_list_codg") for _, _, cause in repairs)
 
         await page.goto("/insurer?state=unknown")
-        await page.click("td button")
+        await page.click("td:last-child button")
         await expect(page.locator("tbody tr")).to_contain_text("asked by 李敏")
         assert await step()  # it asks, and the platform has it
         while await step():
@@ -170,6 +170,77 @@ async def test_every_unit_is_on_the_board_and_gaps_are_repaired(chromium: Browse
         serials = [row.serial for row in platform.counter.accepted.values()]
         assert len(serials) == len(set(serials)) == 7
         assert platform.counter.refused == []
+
+
+async def test_what_came_back_is_on_the_board_with_what_it_waits_for(chromium: Browser, hospital: Hospital) -> None:
+    async with insured(hospital) as (step, platform), serving(hospital) as address:
+        await morning(hospital, step)
+        for key, count in (("YZ-0", 2), ("YZ-W0", 1), ("YZ-SELF", 1)):
+            codes = hospital.services.orders.get(key).codes[:count]
+            hospital.record("station-1", hospital.fact(What.RETURNED, *codes, order=key, operator="n01"))
+        page, complaints = await open_page(chromium, address, "en")
+        await sign_in(page)
+        await page.goto("/insurer")
+        before = await units(page)
+        assert await units(page, "returns") == {"waiting to be sent": 3, "not for an insurer": 1}
+        await page.select_option("select[name=kind]", label="return")
+        await expect(page.locator("tbody tr")).to_have_count(3)
+        stuck = page.locator("tbody tr", has_text="YZ-W0")
+        await expect(stuck).to_contain_text("its sale was refused")
+        await expect(stuck).to_contain_text("Correct its sale and send that again; the return follows by itself.")
+        assert [row[1] for row in await table(page)] == ["What", *["return"] * 3]
+        for language in ("zh-CN", "en"):
+            await page.click(f"a[lang={language}]")
+            await page.goto("/insurer")
+            await page.screenshot(path=SCREENSHOTS / f"console-board-returns-{language}.png")
+            assert await page.evaluate(CUT_OFF) == []
+            assert await page.evaluate("document.documentElement.scrollWidth") <= SIZE["width"]
+
+        while await step():
+            pass
+        await page.goto("/insurer")
+        assert await units(page, "returns") == {"accepted": 2, "waiting to be sent": 1, "not for an insurer": 1}
+        assert sum((await units(page)).values()) == sum(before.values())  # the upload rate is of what was handed out
+        await hospital.services.masterdata.put_products([msgspec.structs.replace(WHOLE, insurance_code="XJ02")])
+        await page.click("text=Show its sale")
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await page.click("td:last-child button")
+        while await step():
+            pass
+        await page.goto("/insurer?kind=return&state=accepted")
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        assert platform.counter.refused == []
+        assert complaints == []
+
+
+async def test_what_was_reported_by_hand_is_accepted_in_the_name_of_a_person(
+    chromium: Browser, hospital: Hospital
+) -> None:
+    async with insured(hospital) as (step, platform), serving(hospital) as address:
+        await morning(hospital, step)
+        page, complaints = await open_page(chromium, address, "en")
+        await sign_in(page)
+        await page.goto("/insurer?state=refused")
+        row = page.locator("tbody tr", has_text="YZ-W0")
+        await row.locator("summary").click()
+        for language in ("zh-CN", "en"):
+            await page.click(f"a[lang={language}]")
+            await page.goto("/insurer?state=refused")
+            await row.locator("summary").click()
+            await page.screenshot(path=SCREENSHOTS / f"console-board-by-hand-{language}.png")
+            assert await page.evaluate(CUT_OFF) == []
+        await row.get_by_role("button", name="The insurer has it").click()
+        await expect(row).to_have_count(1)  # the field is required: nothing was sent
+        await row.locator("input[name=where]").fill("form 7731")
+        await row.get_by_role("button", name="The insurer has it").click()
+        await expect(row).to_have_count(0)
+        await page.goto("/insurer?state=accepted")
+        await expect(row).to_contain_text("reported by hand by 李敏")
+        await expect(row).to_contain_text("form 7731")
+        while await step():
+            pass
+        assert len(platform.counter.accepted) == 5, "it was not sent as well"
+        assert complaints == []
 
 
 @pytest.mark.covers("X05")

@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from central.clock import SystemClock
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.browser
 DAYS = 10
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def busy(tmp_path: pathlib.Path) -> AsyncIterator[Hospital]:
     clock = WardClock(SystemClock().wall_us())
     house = Hospital(tmp_path, clock)

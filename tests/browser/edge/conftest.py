@@ -4,29 +4,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser
 
 from tests.unit.edge_work.ward import CABINET, Ward
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(ARGUMENTS))
-        yield browser
-        await browser.close()
+def browser(chromium: Browser) -> Browser:
+    return chromium
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def ward(tmp_path: Path) -> AsyncIterator[Ward]:
     ward = Ward(tmp_path)
     await ward.load(**Ward.catalogue())
@@ -34,7 +23,7 @@ async def ward(tmp_path: Path) -> AsyncIterator[Ward]:
     ward.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def cabinet_ward(tmp_path: Path) -> AsyncIterator[Ward]:
     ward = Ward(tmp_path, location=CABINET, device="cabinet-1")
     await ward.load(**Ward.catalogue())

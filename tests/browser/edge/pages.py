@@ -1,6 +1,8 @@
 """What the browser tests share: a page at a size in a language, pictures of it, and what must hold for each picture."""
 
+import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from tests.unit.edge_work.ward import PIN
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 SIZES = {"desktop": (1280, 800), "pda": (480, 800), "cabinet": (1280, 800)}
 LANGUAGES = ("zh-CN", "en")
+KEY_EACH_S = 0.002
 # A stream or a request that the network cut: the browser and htmx print it, the page says it in its own words.
 _CUT = re.compile(r"ERR_|status of|^htmx:(afterRequest|sendError|sseError), |^(\[object )?Event\]?$")
 # Product texts, names, codes, units of spec and device names are the hospital's own in every language.
@@ -23,6 +26,8 @@ _OVERFLOWS = """() => [...document.querySelectorAll('body *')].filter(e => {
     && !['INPUT'].includes(e.tagName);
   return r.right > innerWidth + 1 || (clips && e.scrollWidth > e.clientWidth + 1);
 }).map(e => e.outerHTML.slice(0, 120))"""
+_DRAWN = """() => document.fonts.ready.then(() =>
+  new Promise(then => requestAnimationFrame(() => requestAnimationFrame(then))))"""
 _SMALL = """(least) => [...document.querySelectorAll('button, summary, input:not([type=hidden])')].filter(e => {
   const r = e.getBoundingClientRect(); return r.width && (r.height < least - 0.5 || r.width < least - 0.5);
 }).map(e => e.outerHTML.slice(0, 120))"""
@@ -46,7 +51,6 @@ async def opened(browser: Browser, url: str, *, size: str, lang: str) -> AsyncIt
             errors.append(message.text) if message.type == "error" and not _CUT.search(message.text) else None
         ),
     )
-    page.set_default_timeout(10_000)
     await page.goto(f"{url}{'/pda' if size == 'pda' else '/'}?lang={lang}")
     yield page
     assert errors == [], f"the page says: {errors}"
@@ -58,12 +62,30 @@ async def sign_in(page: Page, person: str = "P001") -> None:
     await page.fill("input[name=pin]", PIN)
     await page.click("#sign-in button.main")
     await page.wait_for_selector("#sign-in", state="detached")
+    await page.wait_for_load_state()
+
+
+async def pull_trigger(page: Page, code: str) -> None:
+    """What a scanner that acts as a keyboard types: the code and Enter, a key each 2 ms, however busy we are."""
+    # A key before the scripts of a page are there is nobody's.
+    await page.wait_for_load_state()
+    browser = await page.context.new_cdp_session(page)
+    first = time.time()
+    keys = [{"key": letter, "text": letter} for letter in code] + [{"key": "Enter", "text": "\r"}]
+    await asyncio.gather(
+        *(
+            browser.send("Input.dispatchKeyEvent", {**key, "type": stroke, "timestamp": first + number * KEY_EACH_S})
+            for number, key in enumerate(keys)
+            for stroke in ("keyDown", "keyUp")
+        )
+    )
+    await browser.detach()
 
 
 async def picture(page: Page, name: str, *, lang: str, least: int = 44) -> None:
     """Take a picture, and check what can be checked without eyes."""
     SCREENSHOTS.mkdir(exist_ok=True)
-    await page.wait_for_timeout(150)
+    await page.evaluate(_DRAWN)
     await page.screenshot(path=SCREENSHOTS / f"edge-{name}-{lang}.png", full_page=True, animations="disabled")
     clipped = await page.evaluate(_OVERFLOWS)
     assert clipped == [], f"{name} is clipped: {clipped}"

@@ -29,7 +29,7 @@ async def test_what_another_place_did_first_is_named_until_it_is_seen(
             for number in (1, 2)
         ]
         sync.judged(tuple(refusals))
-        await expect(page.locator(".late li")).to_have_count(2, timeout=8_000)
+        await expect(page.locator(".late li")).to_have_count(2)
         await picture(page, f"late-refusals-{size}", lang=language)
         await page.locator(".late button").click()
         await expect(page.locator(".late")).to_have_count(0)

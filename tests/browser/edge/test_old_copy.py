@@ -31,7 +31,7 @@ async def test_after_a_day_a_colleague_confirms_what_is_handed_out(
         await step(page, "hand_out")
         await expect(page.locator(".degraded")).to_have_count(0)
         ward.clock.now_us += 2 * DAY_US
-        await expect(page.locator(".degraded li")).to_have_count(3, timeout=8_000)
+        await expect(page.locator(".degraded li")).to_have_count(3)
         await sign_in(page)
         await step(page, "hand_out")
         await page.locator(".ticket button").first.click()

@@ -41,7 +41,7 @@ async def test_a_recalled_box_is_refused_under_a_banner(browser: Browser, ward: 
         await expect(page.locator(".recall")).to_have_count(0)
         put_in_force(ward, recall_of(ward, 1), Recall(id="R2", version=1, product=CEFTRIAXONE.id, reason="标签错误"))
         ward.clock.now_us += 6_000_000
-        await expect(page.locator(".recall li")).to_have_count(2, timeout=8_000)
+        await expect(page.locator(".recall li")).to_have_count(2)
         await step(page, "prescan")
         await shoot(page, box_code(AMOXICILLIN, 1))
         await expect(page.locator(".verdict.refused h1")).to_contain_text(

@@ -28,10 +28,10 @@ async def test_a_part_that_fails_is_named_and_scans_go_on(
         await sign_in(page)
         cause = "DecodeError: MessagePack data is malformed: invalid opcode '\\xc1'"
         mode.failing["sync"] = Failing(part="sync", cause=cause, times=3)
-        await expect(page.locator(".recall.trouble li b")).to_have_text("sync", timeout=8_000)
+        await expect(page.locator(".recall.trouble li b")).to_have_text("sync")
         await step(page, "prescan")
         await shoot(page, box_code(AMOXICILLIN, 1))
         await expect(page.locator(".verdict.done")).to_be_visible()
         await picture(page, f"safe-mode-{size}", lang=language)
         mode.failing.clear()
-        await expect(page.locator(".recall.trouble")).to_have_count(0, timeout=8_000)
+        await expect(page.locator(".recall.trouble")).to_have_count(0)

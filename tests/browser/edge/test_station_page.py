@@ -9,7 +9,7 @@ from edge_agent.sync.state import SyncState
 from edge_agent.workflows.station import Station
 from sync_protocol.documents import OrderKind, OrderState
 from sync_protocol.items import Item, State
-from tests.browser.edge.pages import LANGUAGES, opened, picture, sign_in
+from tests.browser.edge.pages import LANGUAGES, opened, picture, pull_trigger, sign_in
 from tests.unit.edge_work.site import Gun, serve
 from tests.unit.edge_work.ward import (
     AMOXICILLIN,
@@ -64,8 +64,7 @@ async def step(page: Page, name: str) -> None:
 async def shoot(page: Page, code: str) -> None:
     """Pull the trigger of a scanner that acts as a keyboard, with no field in focus."""
     number = await page.locator("#verdict .verdict").get_attribute("data-number")
-    for key in (*code, "Enter"):
-        await page.keyboard.press(key)
+    await pull_trigger(page, code)
     await page.wait_for_function(
         "before => (document.querySelector('#verdict .verdict').dataset.number ?? null) !== before", arg=number
     )

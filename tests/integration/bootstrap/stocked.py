@@ -36,11 +36,8 @@ class Stocked(House):
                 except TimeoutError:
                     continue
 
-    def version(self) -> int:
-        return int(self.central.rows("SELECT value FROM meta WHERE key = 'version'")[0][0])
-
     def is_copied(self, agent: Agent) -> bool:
-        return agent.replica.version == self.version() and items_of(agent) == NOTES * BOXES
+        return agent.replica.version == self.version and items_of(agent) == NOTES * BOXES
 
 
 def items_of(agent: Agent) -> int:

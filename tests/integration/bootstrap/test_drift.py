@@ -41,7 +41,7 @@ async def test_what_drifted_is_put_right_row_by_row(comparing: Stocked, tmp_path
         async with agent.online():
             await agent.receive(house, *(box(number) for number in range(FEW)))
             await agent.recorder.record(agent.fact(What.LENT, box(1)))
-            await until(lambda: agent.waiting == 0 and agent.replica.version == house.version())
+            await until(lambda: agent.waiting == 0 and agent.replica.version == house.version)
             right, facts = content(agent), facts_of(tmp_path)
             with behind_its_back(tmp_path) as replica:
                 replica.execute("UPDATE item SET body = (SELECT body FROM item WHERE code = ?)", (box(9),))
@@ -58,7 +58,7 @@ async def test_a_few_rows_are_counted_and_said(comparing: Stocked, tmp_path: Pat
         async with agent.online():
             await agent.receive(house, *(box(number) for number in range(FEW)))
             await agent.recorder.record(agent.fact(What.LENT, box(1)))
-            await until(lambda: agent.waiting == 0 and agent.replica.version == house.version())
+            await until(lambda: agent.waiting == 0 and agent.replica.version == house.version)
             right, facts = content(agent), facts_of(tmp_path)
             with behind_its_back(tmp_path) as replica:
                 (body,) = replica.execute("SELECT body FROM item WHERE code = ?", (box(9),)).fetchone()
@@ -83,6 +83,6 @@ async def test_work_that_goes_on_meanwhile_is_no_drift(comparing: Stocked, tmp_p
             await agent.receive(house, *(box(number) for number in range(FEW)))
             for number in range(FEW):
                 await agent.recorder.record(agent.fact(What.LENT, box(number)))
-            await until(lambda: agent.waiting == 0 and agent.replica.version == house.version())
+            await until(lambda: agent.waiting == 0 and agent.replica.version == house.version)
             assert agent.shell.state.drift is None
     assert house.central.rows("SELECT * FROM drift") == []

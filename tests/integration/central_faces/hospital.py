@@ -19,31 +19,33 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from central.auth import Client, Scope
 from central.changes import Changes
 from central.clock import Clock, HospitalTime, SystemClock
-from central.connectors.platform_queue import enqueue_platform_tasks
-from central.connectors.queue import SalesQueue, enqueue_sales
+from central.connectors.queue import SalesQueue
+from central.consequences import establish
 from central.errors import StartError
 from central.indicators.scans import Shifts
 from central.ledger import store
 from central.ledger.pool_counts import PoolCounts
 from central.ledger.read import open_reader
+from central.ledger.read_base_stock import Uses
 from central.ledger.write import Ledger
 from central.site import SiteSettings, build_site
-from central.stock.counts import check_counts
+from central.stock.base_stock import BaseStock
 from central.stock.device_keys import DeviceKeys, Enrolment
 from central.stock.exceptions import Exceptions
-from central.stock.fulfilment import settle_orders
-from central.stock.handouts import follow_hand_outs
 from central.stock.loans import Loans
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
+from central.stock.places import Places
 from central.stock.quarantine import Quarantine
-from central.stock.recall_items import believe, settle_recalls
 from central.stock.recall_key import open_key
 from central.stock.recalls import Recalls
-from central.stock.receiving import Receiving, settle_notes
+from central.stock.receiving import Receiving
+from central.stock.requisitions import Requisitions
+from central.stock.roles import Roles
 from central.stock.services import Condition, Life, Services
-from central.stock.usage import Usages, settle_usages
+from central.stock.stocktake import Stocktakes
+from central.stock.usage import Usages
 from central.sync.agents import Agents
 from central.sync.early import Early
 from central.sync.lease_desk import LeaseDesk
@@ -122,9 +124,7 @@ class Hospital:
         self.changes = Changes()
         self._sessions = 0
         self.ledger = Ledger(self.path, self.time, self.changes, self._new_session)
-        self.ledger.prepare(believe, follow_hand_outs)
-        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders)
-        self.ledger.follow(enqueue_sales, check_counts, enqueue_platform_tasks)
+        establish(self.ledger)
         self.recalls = Recalls(self.ledger, open_key(folder))
         self.ledger.listen(self.recalls.committed)
         self.read: AsyncEngine = open_reader(self.path)
@@ -144,10 +144,16 @@ class Hospital:
             usage=Usages(self.ledger),
             masterdata=MasterData(self.ledger, people),
             people=people,
+            roles=Roles(self.ledger, people),
             exceptions=Exceptions(self.ledger),
             recalls=self.recalls,
+            places=Places(self.ledger),
+            requisitions=Requisitions(self.ledger),
             quarantine=Quarantine(self.ledger),
             loans=Loans(self.ledger),
+            stocktakes=Stocktakes(self.ledger),
+            base_stock=BaseStock(self.ledger),
+            uses=Uses(self.read),
             device_keys=self.device_keys,
             sales=SalesQueue(self.ledger),
             changes=self.changes,
@@ -158,6 +164,7 @@ class Hospital:
             life=lambda: self.life,
             end_refill=self._end_refill,
             leases=desk.views,
+            deciding_leases=desk.deciding,
             end_lease=desk.end,
             shifts=Shifts(),
         )

@@ -12,7 +12,7 @@ import msgspec
 
 from sync_protocol.documents import Order, OrderKind, OrderState, Route
 from sync_protocol.epc import encode_piece
-from sync_protocol.facts import Fact, How, Moment, What
+from sync_protocol.facts import UNDONE, Fact, How, Moment, What
 from sync_protocol.items import Kind
 from tests.integration.central_faces.hospital import PEOPLE, PIECE, SPLIT, WHOLE, Hospital, box
 
@@ -37,7 +37,7 @@ class WardClock:
 
 
 class Months:
-    """``mistakes``: of a hundred hand-outs, how many are followed by one that is wrong."""
+    """``mistakes``: of a hundred hand-outs, how many are followed by one that is wrong; ``undone``: how many are."""
 
     def __init__(self, hospital: Hospital, clock: WardClock, seed: int) -> None:
         self.hospital = hospital
@@ -51,10 +51,18 @@ class Months:
         self.held: dict[str, list[Fact]] = {name: [] for name in self.offsets}
 
     async def play(
-        self, first: dt.date, days: int, *, orders: int, mistakes: int, accepted: float, slips: int = 0
+        self,
+        first: dt.date,
+        days: int,
+        *,
+        orders: int,
+        mistakes: int,
+        accepted: float,
+        slips: int = 0,
+        undone: int = 0,
     ) -> None:
         for n in range(days):
-            await self.day(first + dt.timedelta(days=n), orders, mistakes)
+            await self.day(first + dt.timedelta(days=n), orders, mistakes, undone)
             for _ in range(orders):
                 if self.chance.randrange(100) < slips:
                     self.slip()
@@ -68,16 +76,17 @@ class Months:
         await self.hospital.services.masterdata.put_people(PEOPLE)
         await self.hospital.deliver("HC-1", PIECE, list(PIECES), kind=Kind.PIECE, location="cath-lab")
 
-    async def day(self, day: dt.date, orders: int, mistakes: int) -> None:
+    async def day(self, day: dt.date, orders: int, mistakes: int, undone: int) -> None:
         start_us = self.hospital.time.midnight_us(day)
         self.clock.us = max(self.clock.us, start_us)
         await self.restock(day)
         moments = sorted(self.chance.randrange(int(1.5 * HOUR_US), 22 * HOUR_US) for _ in range(orders))
         for moment in moments:
             self.clock.us = max(self.clock.us, start_us + moment)
-            await self.serve(mistakes)
+            await self.serve(mistakes, undone)
         if day.weekday() == 6:
             self.count()
+            self.count_by_hand()
 
     async def restock(self, day: dt.date) -> None:
         for product, number, amount in ((SPLIT, 1, 6), (WHOLE, 2, 6)):
@@ -89,7 +98,7 @@ class Months:
                 self.say("station-1", What.PRESCANNED, code, units=SPLIT.units)
         self.boxes += 6
 
-    async def serve(self, mistakes: int) -> None:
+    async def serve(self, mistakes: int, undone: int) -> None:
         """One order: placed, and after a while handed out, in one go or two."""
         self.orders += 1
         kind = self.chance.choice(list(OrderKind))
@@ -105,11 +114,24 @@ class Months:
             self.say(device, What.DISPENSED, *part, order=order.id, product=product.id, how=how)
             self.given += [(code, order.id) for code in part]
             self.clock.us += self.chance.randrange(MINUTE_US)
+        is_undone = bool(undone and codes) and self.chance.randrange(100) < undone
+        if is_undone:
+            self.undo(device, order, parts[-1], how)
         if self.chance.randrange(100) < mistakes:
             self.blunder(device)
-        if self.chance.random() < 0.05 and codes:
+        if self.chance.random() < 0.05 and codes and not is_undone:
             self.tell(device)
             self.say(device, What.RETURNED, codes[0], location="pharmacy")
+
+    def undo(self, device: str, order: Order, codes: tuple[str, ...], how: How) -> None:
+        """The last hand-out of an order; most are handed out after all."""
+        self.say(device, What.RETURNED, *codes, order=order.id, reason=UNDONE, location="pharmacy")
+        self.tell(device)
+        self.clock.us += self.chance.randrange(8 * MINUTE_US)
+        locked = "SELECT code FROM item WHERE order_id = ? AND state = 'locked' ORDER BY code"
+        again = [code for (code,) in self.hospital.ledger.connection.execute(locked, (order.id,))]
+        if again and self.chance.random() < 0.8:
+            self.say(device, What.DISPENSED, *again, order=order.id, product=order.product, how=how)
 
     def blunder(self, device: str) -> None:
         """Something is handed out that must not be, or that nobody knows."""
@@ -143,6 +165,17 @@ class Months:
             self.hospital.fact(What.PUT_BACK, *taken, operator="n02", location="cath-lab", how=How.RFID),
         ]
         self.hospital.record("cabinet-1", *facts)
+
+    def count_by_hand(self) -> None:
+        """The pharmacy, by two people: some codes are not found, some objects not counted, some boxes too much."""
+        query = "SELECT code FROM item WHERE product = ? AND kind = ? AND state IN ('in_stock', 'locked')"
+        for product, kind, number in ((SPLIT, Kind.UNIT, 0), (WHOLE, Kind.BOX, 1)):
+            found = [code for (code,) in self.hospital.ledger.connection.execute(query, (product.id, kind))]
+            seen = [code for code in found if self.chance.random() > 0.02]
+            seen += [box(9_000_000 + n, 2) for n in range(self.chance.choice((0, 0, 1)) * number)]
+            objects = len(seen) + self.chance.choice((0, 0, 1))
+            fields = {"product": product.id, "kind": kind, "units": objects, "location": "pharmacy"}
+            self.hospital.record("pda-1", self.hospital.fact(What.COUNTED, *seen, operator=f"n0{1 + number}", **fields))
 
     def say(self, device: str, what: What, *codes: str, **fields: Any) -> None:
         """Recorded at the device, by its own clock; told at once or, where the net is away, with what comes later."""

@@ -319,8 +319,8 @@ async def test_capability_statement_tells_the_truth(hospital: Hospital, stranger
     async with stranger.get("/fhir/metadata") as response:
         assert response.status == 200
         statement = CapabilityStatement.model_validate(await response.json(content_type=None))
-    interactions = statement.model_dump()["rest"][0]["resource"][0]["interaction"]
-    promised = {interaction["code"] for interaction in interactions}
+    rest = statement.model_dump()["rest"][0]
+    promised = {interaction["code"] for interaction in (*rest["resource"][0]["interaction"], *rest["interaction"])}
     app = build_site(hospital.services, SiteSettings())
     served = {
         (route.method, route.resource.canonical)
@@ -328,6 +328,7 @@ async def test_capability_statement_tells_the_truth(hospital: Hospital, stranger
         if route.resource is not None and route.resource.canonical.startswith("/fhir") and route.method != "HEAD"
     }
     means = {
+        "batch": ("POST", "/fhir"),
         "create": ("POST", URL),
         "read": ("GET", URL + "/{id}"),
         "update": ("PUT", URL + "/{id}"),

@@ -6,6 +6,7 @@ Run as a process: ``python scans.py DATA COUNT AT_ONCE`` or ``python scans.py DA
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
@@ -25,21 +26,25 @@ async def prepare(path: Path, *, facts: int = 3) -> None:
     shelf.close()
 
 
-async def scan(path: Path, count: int, *, at_once: int) -> None:
+def _say(text: str) -> None:
+    os.write(1, f"{text}\n".encode())
+
+
+async def scan(path: Path, count: int, *, at_once: int, say: Callable[[str], None] = _say) -> None:
     shelf = Shelf(path)
-    _say("READY")
+    say("READY")
     waiting = [number for number in range(10, PREPARED) if shelf.stock.item(code(number)) == piece(number)][:count]
     for first in range(0, count, at_once):
         calls = [shelf.recorder.record(taken(number)) for number in waiting[first : first + at_once]]
         for outcome in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(outcome, StoreError):
-                _say(f"REFUSED {outcome}")
+                say(f"REFUSED {outcome}")
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:
-                _say(f"OK {outcome.ids[0].seq} {outcome.items[0].code}")
+                say(f"OK {outcome.ids[0].seq} {outcome.items[0].code}")
     shelf.close()
-    _say("END")
+    say("END")
 
 
 async def fill(path: Path) -> None:
@@ -63,10 +68,6 @@ async def fill(path: Path) -> None:
     assert len(restarted.facts()) == recorded, "what was said to be recorded is recorded, and nothing else"
     restarted.close()
     _say("END")
-
-
-def _say(text: str) -> None:
-    os.write(1, f"{text}\n".encode())
 
 
 if __name__ == "__main__":

@@ -169,6 +169,35 @@ async def test_the_second_person_of_a_controlled_drug_signs_at_the_order(ward: W
     assert ward.facts()[0].witness == "P002"
 
 
+@pytest.mark.covers("A11")
+async def test_a_box_that_cannot_be_read_needs_a_reason_and_the_pin_of_another_person(ward: Ward) -> None:
+    item = box(CEFTRIAXONE, 1, State.LOCKED, order="RX00002")
+    arriving = [box(CEFTRIAXONE, 2, State.EXPECTED)]
+    await ward.load(
+        items=(item, *arriving), orders=(order(2, CEFTRIAXONE, 1, OrderState.LOCKED),), notes=(note("DN-1", arriving),)
+    )
+    signed = {"reason": "label torn", "witness": "P002", "witness_pin": PIN}
+    async with serve(ward, station_of(ward)) as url, client(url) as session:
+        await sign_in(session)
+        for path, what in (
+            ("/hand-out", {"order": "RX00002", "code": item.code}),
+            ("/receive", {"note": "DN-1", "code": arriving[0].code}),
+        ):
+            for wrong, reason in (
+                ({"witness": ""}, "two_people"),
+                ({"witness": "P001"}, "two_people"),
+                ({"witness_pin": "1"}, "wrong_person_or_pin"),
+                ({"reason": ""}, "why_missing"),
+            ):
+                status, verdict = await post(session, path, **what, **(signed | wrong))
+                assert (status, verdict["reason"]) == (409, reason)
+            assert (await post(session, path, **what, **signed))[1]["result"] == "done"
+    assert [(fact.codes, fact.witness, fact.reason) for fact in ward.facts()] == [
+        ((item.code,), "P002", "label torn"),
+        ((arriving[0].code,), "P002", "label torn"),
+    ]
+
+
 async def test_a_page_of_another_site_cannot_act_here(ward: Ward) -> None:
     async with serve(ward, station_of(ward)) as url, client(url) as session:
         await sign_in(session)

@@ -67,6 +67,12 @@ class House:
     def key_text(self) -> str:
         return base64.b64encode(self.key).decode()
 
+    @property
+    def version(self) -> int:
+        """Of the ledger."""
+        ((version,),) = self.central.rows("SELECT value FROM meta WHERE key = 'version'")
+        return int(version)
+
     async def open(self) -> None:
         await self.central.start()
         await self.call("PUT", "/products", {"products": [PRODUCT, SPLIT]})
@@ -104,7 +110,15 @@ class House:
 class Agent:
     """Opened twice on one folder it is a restart. ``seen``: the version of the recall set at every delta applied."""
 
-    def __init__(self, folder: Path, port: int, *keys: bytes, device: str = "station-1", site: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *keys: bytes,
+        device: str = "station-1",
+        site: str = "",
+        location: str = PLACE,
+    ) -> None:
         clock = SystemClock()
         self.watch = Watch(clock, ZoneInfo("Asia/Shanghai"))
         self._data = DataFolder.hold(folder / device)
@@ -121,7 +135,7 @@ class Agent:
             watch=self.watch,
             data=self._data,
             rights=rights,
-            location=PLACE,
+            location=location,
             device=device,
         )
         self.seen: list[int] = []
@@ -134,7 +148,7 @@ class Agent:
             software="test",
             rights=rights,
             stock=self.stock,
-            share=Share(location=PLACE, route=Route.STATION, want=100),
+            share=Share(location=location, route=Route.STATION, want=100),
             recalls=self.recorder.recalls,
             recall_keys=keys,
             identity=open_identity(path),
@@ -167,9 +181,10 @@ class Agent:
         finally:
             running.cancel()
             await asyncio.wait({running})
+            assert running.cancelled(), f"the synchronisation of this agent ended: {running.exception()!r}"
 
     def fact(self, what: What, *codes: str, **fields: Any) -> Fact:
-        known = {"operator": "N1", "location": PLACE, "how": How.SCAN}
+        known = {"operator": "N1", "location": self.recorder.location, "how": How.SCAN}
         return Fact(what=what, codes=codes, at=self.recorder.moment(), **(known | fields))
 
     async def receive(self, house: House, *codes: str, **line: Any) -> None:
@@ -184,7 +199,7 @@ class Agent:
             self.seen.append(self.version)
 
 
-async def until(is_so: Callable[[], bool], *, within_s: float = 20.0) -> None:
+async def until(is_so: Callable[[], bool], *, within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not is_so():  # noqa: ASYNC110 -- it is asked of stores and another process, which tell nobody
             await asyncio.sleep(0.005)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.central_core.desk import Desk
+from tests.unit.central_core.desk import Desk, lay_ledger
 
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    desk = Desk(tmp_path / "data")
+    desk = Desk(lay_ledger(tmp_path / "data"))
     await desk.catalogue()
     yield desk
     desk.close()

@@ -1,9 +1,13 @@
 """A ledger in a folder with everything that follows from its commits, and agents made by hand that send it facts."""
 
+import atexit
 import datetime as dt
+import functools
 import hashlib
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,22 +17,17 @@ import argon2
 
 from central.changes import Changes
 from central.clock import HospitalTime
-from central.connectors.platform_queue import enqueue_platform_tasks
-from central.connectors.queue import enqueue_sales
+from central.consequences import establish
 from central.ledger import store
 from central.ledger.write import Ledger
-from central.stock.counts import check_counts
 from central.stock.device_keys import DeviceKeys, Enrolment
-from central.stock.fulfilment import settle_orders
-from central.stock.handouts import follow_hand_outs
 from central.stock.masterdata import MasterData
 from central.stock.orders import Orders
 from central.stock.people import People
-from central.stock.recall_items import believe, settle_recalls
 from central.stock.recall_key import open_key
 from central.stock.recalls import Recalls
-from central.stock.receiving import Receiving, settle_notes
-from central.stock.usage import Usages, settle_usages
+from central.stock.receiving import Receiving
+from central.stock.usage import Usages
 from central.sync.agents import Agents
 from central.sync.early import Early
 from central.sync.gate import Gate
@@ -162,6 +161,23 @@ class HandAgent:
         return Letter(device=self.device, data=self.voice.say(message, topics.up(self.device)))
 
 
+@functools.cache
+def _migrated() -> Path:
+    """A ledger as the migrations make it, made once."""
+    folder = Path(tempfile.mkdtemp(prefix="codepool-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return store.prepare(folder, now_us=NOON_US)
+
+
+def lay_ledger(folder: Path) -> Path:
+    """The folder, with a new ledger in it that has an identity of its own: what the first start of central makes."""
+    folder.mkdir(parents=True)
+    path = folder / store.FILE
+    shutil.copyfile(_migrated(), path)
+    store._sign(path, NOON_US)
+    return folder
+
+
 class Desk:
     def __init__(self, folder: Path) -> None:
         self.clock = HandClock()
@@ -170,9 +186,7 @@ class Desk:
         self.path = store.prepare(folder, now_us=self.clock.us)
         self.changes = Changes()
         self.ledger = Ledger(self.path, self.time, self.changes, lambda: os.urandom(16))
-        self.ledger.prepare(believe, follow_hand_outs)
-        self.ledger.follow(settle_usages, settle_notes, settle_recalls, settle_orders)
-        self.ledger.follow(enqueue_sales, check_counts, enqueue_platform_tasks)
+        establish(self.ledger)
         self.recalls = Recalls(self.ledger, open_key(folder))
         self.ledger.listen(self.recalls.committed)
         self.post = Pigeonhole()

@@ -186,6 +186,15 @@ async def test_central_locks_nothing_that_a_silent_agent_may_be_issuing(stocked:
     assert again.take(stocked) == set(BOXES), "what is locked for its workplace is its own again"
 
 
+async def test_a_wall_clock_that_is_set_makes_no_agent_silent(stocked: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    station = Workplace("station-1")
+    await station.meet(stocked)
+    wall_us = stocked.clock.wall_us()
+    monkeypatch.setattr(stocked.clock, "wall_us", lambda: wall_us + 86_400_000_000)
+    stocked.agents._mark_silent(is_link_up=True)
+    assert stocked.agents.is_connected("station-1")
+
+
 @pytest.mark.fault(12, 13)
 async def test_a_journal_that_was_set_back_ends_the_lease(stocked: Desk) -> None:
     station = Workplace("station-1")

@@ -403,6 +403,28 @@ class TestJournals:
             )
         ]
 
+    @pytest.mark.fault(14)
+    @pytest.mark.parametrize("is_known", [True, False], ids=["met", "never met"])
+    async def test_a_new_disk_whose_first_word_follows_a_restart_of_central_is_found(
+        self, desk: Desk, tmp_path: Path, *, is_known: bool
+    ) -> None:
+        """It tells of itself before it is judged, and central has forgotten whom it heard last."""
+        await with_pieces(desk)
+        first = HandAgent("cabinet-1")
+        first.batch(*(desk.fact(What.TAKEN, piece(number)) for number in range(4)))
+        await desk.send(first, hello(first, desk if is_known else None))
+        desk.agents.write()
+        desk.close()
+        again = Desk(tmp_path / "data")
+        fresh = HandAgent("cabinet-1")
+        fresh.batch(desk.fact(What.TAKEN, piece(5)))
+        await again.send(fresh, hello(fresh))
+        await again.send(fresh, hello(fresh, again))
+        ((reason, found),) = again.rows("SELECT reason, found FROM exception")
+        assert reason == "journal_lost"
+        assert found.startswith("facts that it told of and that are lost: 4, ")
+        again.close()
+
     async def test_restarts_leave_no_trace_on_the_work_list(self, desk: Desk) -> None:
         """Sessions with and without facts, whose HELLO came or did not."""
         await with_pieces(desk)

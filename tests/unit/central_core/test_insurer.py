@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from central.connectors import envelope
-from central.connectors.envelope import Institution, gap, msgid_of, read_answer, sign
+from central.connectors.envelope import Institution, msgid_of, read_answer, sign
 from central.connectors.insurer import Insurer
 from central.connectors.queue import RowState, SalesQueue
 from central.connectors.remote import NoAnswerError, NotTakenError
+from central.connectors.sale_rows import gap, row_of
 from sync_protocol.facts import How, What
 from tests.unit.central_core.desk import NOON_US, SPLIT, WHOLE, Desk, an_order, box
 
@@ -40,7 +40,7 @@ class Platform:
         message = await request.json()
         self.requests.append(message)
         self.transport = request.transport
-        if self.script and message["infno"] == "3505A":
+        if self.script and message["infno"] != "3590":
             return await self.script.pop(0)(message)
         return self.take(message)
 
@@ -88,8 +88,9 @@ async def worker(desk: Desk, platform: Platform) -> AsyncIterator[Callable[[], A
         yield step
 
 
-def an_insurer(desk: Desk, url: str, institution: Institution = HOSPITAL) -> Insurer:
-    return Insurer(SalesQueue(desk.ledger), institution, url=url, time=desk.time, changes=desk.changes, timeout_s=0.5)
+def an_insurer(desk: Desk, url: str, institution: Institution = HOSPITAL, *, timeout_s: float = 0.5) -> Insurer:
+    queue = SalesQueue(desk.ledger)
+    return Insurer(queue, institution, url=url, time=desk.time, changes=desk.changes, timeout_s=timeout_s)
 
 
 async def dispensed(desk: Desk, *orders: tuple[str, int]) -> None:
@@ -416,11 +417,10 @@ async def test_numbers_are_decimal_text_of_the_fields_lengths(desk: Desk) -> Non
     codes = (await desk.orders.place(an_order("O-1", product, 2))).codes
     desk.record(What.DISPENSED, *codes, order="O-1", how=How.AUTOMATIC)
     (sale,) = SalesQueue(desk.ledger).due(RowState.WAITING)
-    row = envelope.sale_row(HOSPITAL, sale, serial="s", at=desk.time.local(NOON_US))
+    row = row_of(HOSPITAL, sale, at=desk.time.local(NOON_US))
+    assert row is not None
     assert (row["finl_trns_pric"], row["sel_retn_cnt"]) == ("3.333333", "2")
     assert gap(sale, row) == ""
     assert gap(sale, None).startswith("product: ")
     long = msgspec.structs.replace(sale, visit="V" * 31)
-    assert "mdtrt_sn: found 31 characters" in gap(
-        long, envelope.sale_row(HOSPITAL, long, serial="s", at=desk.time.local(1))
-    )
+    assert "mdtrt_sn: found 31 characters" in gap(long, row_of(HOSPITAL, long, at=desk.time.local(1)))

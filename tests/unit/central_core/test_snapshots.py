@@ -144,19 +144,31 @@ async def test_a_disk_that_is_full_is_said_and_deltas_go_on(
     assert (await offered(shelf)).version == desk.ledger.version
 
 
+class Waits(threading.Event):
+    """Asked between the parts of a snapshot, it holds the making up until somebody has committed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_reading, self.has_committed = threading.Event(), threading.Event()
+
+    def is_set(self) -> bool:
+        self.is_reading.set()
+        assert self.has_committed.wait(timeout=30)
+        return super().is_set()
+
+
 async def test_commits_go_on_while_it_is_made(desk: Desk, tmp_path: Path) -> None:
     await stocked(desk)
-    before = desk.ledger.version
-    arguments = (desk.ledger.path, tmp_path)
-    making = asyncio.create_task(asyncio.to_thread(snapshot.make, *arguments, now_us=0, is_stopped=threading.Event()))
+    before, waits = desk.ledger.version, Waits()
+    making = asyncio.create_task(
+        asyncio.to_thread(snapshot.make, desk.ledger.path, tmp_path, now_us=0, is_stopped=waits)
+    )
+    assert await asyncio.to_thread(waits.is_reading.wait, 30)
     cabinet = HandAgent("cabinet-2")
-    number = 10
-    while not making.done():
-        await desk.send(cabinet, cabinet.batch(desk.fact(What.TAKEN, piece(number % PIECES))))
-        number += 1
-        await asyncio.sleep(0)
-    made = await making
-    assert before <= made.version < desk.ledger.version
+    await desk.send(cabinet, cabinet.batch(desk.fact(What.TAKEN, piece(10))))
+    assert desk.ledger.version > before
+    waits.has_committed.set()
+    assert (await making).version == before
 
 
 async def a_round(desk: Desk) -> tuple[Comparing, Compare]:

@@ -9,7 +9,7 @@ from central.errors import ConflictError, InvalidError, NotFoundError
 from central.stock.exceptions import Exceptions
 from central.stock.usage import Usage
 from sync_protocol.documents import NoteState, OrderKind, OrderState, Person
-from sync_protocol.facts import How, What
+from sync_protocol.facts import UNDONE, How, What
 from sync_protocol.items import Kind, State
 from tests.unit.central_core.desk import (
     EXPIRY,
@@ -25,6 +25,7 @@ from tests.unit.central_core.desk import (
     box,
     piece,
 )
+from tests.unit.central_core.test_verify import check
 
 # -- delivery notes ------------------------------------------------------------------------------------------------
 
@@ -180,6 +181,78 @@ async def test_an_order_is_dispensed_when_all_of_it_is_and_a_return_does_not_ope
     order = desk.orders.get("O-1")
     assert (order.state, order.codes) == (OrderState.DISPENSED, codes[1:])
     assert desk.state(codes[0]) is State.IN_STOCK
+
+
+async def test_a_hand_out_that_was_undone_waits_again_and_is_locked_in_the_same_commit(desk: Desk) -> None:
+    await desk.units(1)
+    codes = (await desk.orders.place(an_order("O-1"))).codes
+    desk.record(What.DISPENSED, *codes, order="O-1", how=How.AUTOMATIC)
+    desk.record(What.RETURNED, *codes, order="O-1", reason=UNDONE)
+    order = desk.orders.get("O-1")
+    assert (order.state, order.codes) == (OrderState.LOCKED, codes), "first expiry first, they are preferred"
+    assert desk.rows("SELECT dispensed_us FROM orders") == [(0,)]
+    desk.clock.us += 60_000_000
+    desk.record(What.DISPENSED, *codes, order="O-1", how=How.AUTOMATIC)
+    assert desk.orders.get("O-1").state is OrderState.DISPENSED
+    assert desk.rows("SELECT dispensed_us FROM orders") == [(NOON_US + 60_000_000,)]
+    desk.record(What.RETURNED, codes[0], order="O-1")
+    assert desk.orders.get("O-1").state is OrderState.DISPENSED, "what a patient brings back opens nothing"
+    assert desk.rows("SELECT order_id, quantity, is_return, state FROM insurer_row ORDER BY position") == [
+        ("O-1", 3, 0, "waiting"),
+        ("O-1", 3, 1, "waiting"),
+        ("O-1", 3, 0, "waiting"),
+        ("O-1", 1, 1, "waiting"),
+    ]
+    assert check(desk.path).is_whole
+
+
+async def test_what_was_undone_waits_for_its_turn_among_the_orders(desk: Desk) -> None:
+    await desk.units(1)
+    codes = (await desk.orders.place(an_order("O-1", quantity=10))).codes
+    desk.record(What.DISPENSED, *codes, order="O-1", how=How.AUTOMATIC)
+    await desk.orders.place(an_order("O-STAT", quantity=8, kind=OrderKind.STAT, ordered_us=NOON_US + 9))
+    desk.record(What.RETURNED, *codes, order="O-1", reason=UNDONE)
+    assert desk.orders.get("O-STAT").state is OrderState.LOCKED
+    assert (desk.orders.get("O-1").state, len(desk.orders.get("O-1").codes)) == (OrderState.PART_LOCKED, 2)
+    assert check(desk.path).is_whole
+
+
+async def test_only_an_undoing_that_fits_opens_an_order_and_never_a_cancelled_one(desk: Desk) -> None:
+    await desk.units(1)
+    for key in ("O-1", "O-2", "O-3"):
+        codes = (await desk.orders.place(an_order(key))).codes
+        desk.record(What.DISPENSED, *codes, order=key, how=How.AUTOMATIC)
+        if key == "O-3":
+            await desk.orders.cancel(key)
+            desk.record(What.RETURNED, *codes, order=key, reason=UNDONE)
+        elif key == "O-2":
+            desk.record(What.RETURNED, *codes, order="O-1", reason=UNDONE)
+    assert [desk.orders.get(key).state for key in ("O-1", "O-2", "O-3")] == [
+        OrderState.DISPENSED,
+        OrderState.DISPENSED,
+        OrderState.CANCELLED,
+    ]
+    assert desk.states() == {State.OPENED: 1, State.DISPENSED: 6, State.IN_STOCK: 4}
+    assert check(desk.path).is_whole
+
+
+async def test_out_undone_and_out_again_in_one_message_of_a_workplace(desk: Desk) -> None:
+    """What a station without a connection did."""
+    await desk.units(1)
+    codes = (await desk.orders.place(an_order("O-1"))).codes
+    other = tuple(f"{box(SPLIT, 1)}#{n:03d}" for n in (7, 8, 9))
+    agent = HandAgent("station-1")
+    out = desk.fact(What.DISPENSED, *codes, order="O-1", how=How.AUTOMATIC)
+    undone = desk.fact(What.RETURNED, *codes, order="O-1", reason=UNDONE)
+    late = desk.fact(What.DISPENSED, *other, order="O-1", how=LATE)
+    (ack,) = await desk.send(agent, agent.batch(out, undone, late))
+    assert ack.exceptions == ()
+    order = desk.orders.get("O-1")
+    assert (order.state, order.codes) == (OrderState.DISPENSED, other)
+    (ack,) = await desk.send(agent, agent.batch(desk.fact(What.RETURNED, *other, order="O-1", reason=UNDONE)))
+    assert ack.exceptions == ()
+    assert (desk.orders.get("O-1").state, desk.orders.get("O-1").codes) == (OrderState.LOCKED, codes)
+    assert check(desk.path).is_whole
 
 
 async def test_double_return_and_return_of_what_was_never_issued_are_exceptions(desk: Desk) -> None:

@@ -1,8 +1,10 @@
 """The words of the console: each value of the ledger has a name, each message a Chinese one, no catalogue is stale."""
 
+import ast
 import io
 import pathlib
 import re
+from collections.abc import Iterator
 
 import pytest
 from babel.messages.catalog import Catalog, Message
@@ -12,6 +14,7 @@ from babel.messages.pofile import read_po
 
 import central.console
 from central.console import words
+from central.console.flaws import FLAWS, pattern_of
 from central.console.language import languages
 from central.ledger.read_console import INSURER_STATES
 from sync_protocol.allocation import Rule
@@ -21,6 +24,7 @@ from sync_protocol.items import Kind, State
 from sync_protocol.lifecycle import Reason
 
 CONSOLE = pathlib.Path(central.console.__file__).parent
+CENTRAL = CONSOLE.parent
 CATALOGUE = CONSOLE / "locales" / "zh_CN" / "LC_MESSAGES" / "central.po"
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "message": None, "say": None, "count": (1, 2)}
 METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
@@ -50,6 +54,36 @@ def first(entry: Message) -> str:
 def texts_of(entry: Message) -> list[str]:
     """The translation; of a plural all of them."""
     return [entry.string] if isinstance(entry.string, str) else list(entry.string or ("",))
+
+
+def said() -> Iterator[ast.expr]:
+    """What errors of services say is found, expected and advised."""
+    kinds = {"InvalidError", "ConflictError", "NotFoundError", "ForbiddenError"}
+    for path in CENTRAL.rglob("*.py"):
+        if {"api", "fhir"}.isdisjoint(path.parts):  # these speak to programs only
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
+                    yield from node.args[1:]
+
+
+def filled(text: ast.JoinedStr) -> str:
+    """An f-string with a number in each of its holes."""
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "7" for part in text.values)
+
+
+def test_what_services_say_is_known_to_the_pages() -> None:
+    plain = {str(text.value) for text in said() if isinstance(text, ast.Constant)}
+    assert "a person of this hospital who may sign in" in plain, "no error was found: the look at the code is wrong"
+    assert plain - spoken() == set()
+    assert plain - set(FLAWS) - {text for text in plain if pattern_of(text)} == set()
+
+
+def test_what_services_say_with_values_in_it_follows_a_pattern() -> None:
+    built = {filled(text) for text in said() if isinstance(text, ast.JoinedStr)}
+    assert "7 codes" in built
+    in_words = {text for text in built if re.search("[a-z]", text)}
+    known = {text for text in in_words if pattern_of(text) or text in FLAWS}
+    assert in_words - known == set()
 
 
 def test_no_message_is_untranslated_and_none_is_left_over() -> None:

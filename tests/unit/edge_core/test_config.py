@@ -103,6 +103,7 @@ def test_a_class_follows_what_is_written_for_it_and_the_others_the_default(tmp_p
             "[degraded.drug]\nmark_after_h = -1\n[station]\n",
             ["degraded.drug.mark_after_h", "found -1", "0 to 8760 hours"],
         ),
+        ("[station]\n", "[station]\nmachines = { adc-1 = 'short' }\n", ["station.machines", "16 characters"]),
         ("[agent]\n", "degraded = 3\n[agent]\n", ["degraded", "found 3", "[degraded.drug]"]),
     ],
 )

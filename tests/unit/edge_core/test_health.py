@@ -52,6 +52,18 @@ async def test_the_sentence_follows_what_waits_and_why(shelf: Shelf) -> None:
     assert _report(shelf, welcome).sentence_key is Sentence.ALL_IN_LEDGER
 
 
+async def test_own_facts_are_shown_until_the_replica_shows_them(shelf: Shelf) -> None:
+    sync = SyncState(is_connected=True, is_welcome=True)
+    assert not _report(shelf, sync).shows_own_facts
+    await shelf.recorder.record(taken(1))
+    session = shelf.journal.start.session
+    shelf.journal.settle(session, 1, 2)
+    report = _report(shelf, sync)
+    assert (report.facts_waiting, report.shows_own_facts) == (0, True)
+    shelf.journal.forget_settled(session, 1, 10)
+    assert not _report(shelf, sync).shows_own_facts
+
+
 async def test_what_a_person_must_look_at_comes_before_everything_else(shelf: Shelf) -> None:
     alarm = SyncState(is_connected=True, is_welcome=True, cause="", alarm="central refused; call the administrator")
     report = _report(shelf, alarm)

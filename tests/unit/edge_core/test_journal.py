@@ -68,6 +68,10 @@ def test_only_sessions_with_unacked_facts_are_to_be_sent_oldest_first(tmp_path: 
     assert [(line.head, line.acked) for line in unsent_lines(journal)] == [(2, 0), (3, 0), (1, 0)]
     assert waiting(journal).facts == 6
     assert waiting(journal).since_us == NOON_US
+    heard = {sessions[0]: 2, sessions[2]: 1}
+    assert waiting(journal, heard).facts == 3, "acks that are heard and not written down yet count"
+    assert waiting(journal, dict.fromkeys(sessions, 9)) == waiting(journal, heard | {sessions[2]: 3, sessions[3]: 1})
+    assert waiting(journal, dict.fromkeys(sessions, 9)).since_us is None
     journal.settle(sessions[0], 2, 7, 1)
     assert [line.session for line in unsent_lines(journal)] == [sessions[2], sessions[3]]
     assert settled_lines(journal) == [Position(session=sessions[0], through=2, safe=1)]
@@ -176,7 +180,7 @@ def test_a_journal_of_newer_software_is_not_touched(tmp_path: Path) -> None:
         raw.execute("PRAGMA user_version = 99")
     raw.close()
     before = (tmp_path / JOURNAL).read_bytes()
-    with pytest.raises(JournalNewerError, match="found schema version 99, expected at most 5") as stopped:
+    with pytest.raises(JournalNewerError, match="found schema version 99, expected at most 6") as stopped:
         _open(tmp_path)
     assert stopped.value.exit_status is Exit.NEWER
     assert (tmp_path / JOURNAL).read_bytes() == before

@@ -184,7 +184,8 @@ def test_a_journal_of_the_first_version_is_brought_up_to_this_one(tmp_path: Path
         for column in ("safe", "base", "base_hash"):
             raw.execute(f"ALTER TABLE session DROP COLUMN {column}")
         raw.execute("DROP TABLE recall_set")
-        raw.execute("DROP TABLE leased")
+        for table in ("leased", "sheet", "sheet_line"):
+            raw.execute(f"DROP TABLE {table}")
         raw.executescript(_OLD_OVERLAY)
         raw.execute("DELETE FROM _sqlite_migrations WHERE name NOT LIKE '%tables'")
         raw.execute("PRAGMA user_version = 1")

@@ -4,20 +4,27 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import aiohttp
 from aiohttp import web
 
 from drivers.abilities import Device
 from drivers.readings import DeviceHealth, LinkState, Scan
+from edge_agent.check import Stock
+from edge_agent.clock import Clock
 from edge_agent.health import Health
+from edge_agent.people import People
+from edge_agent.recorder import Recorder
 from edge_agent.safe_mode import SafeMode
 from edge_agent.screens.routes import Parts, build
+from edge_agent.store.journal import Journal
 from edge_agent.sync.state import SyncState
+from edge_agent.workflows.bench import Bench
 from edge_agent.workflows.cabinet import Cabinet
 from edge_agent.workflows.packaging import Packaging
 from edge_agent.workflows.station import Station
-from tests.unit.edge_work.ward import PIN, Ward
+from tests.unit.edge_work.ward import PIN
 
 JSON = {"Accept": "application/json"}
 
@@ -47,9 +54,26 @@ class Gun:
         self._scans.put_nowait(Scan(source=self.name, data=text if isinstance(text, bytes) else text.encode()))
 
 
+class Place(Protocol):
+    """What a workplace works with."""
+
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def stock(self) -> Stock: ...
+    @property
+    def recorder(self) -> Recorder: ...
+    @property
+    def bench(self) -> Bench: ...
+    @property
+    def people(self) -> People: ...
+    @property
+    def clock(self) -> Clock: ...
+
+
 @asynccontextmanager
 async def serve(
-    ward: Ward,
+    ward: Place,
     work: Station | Cabinet | Packaging,
     *,
     devices: Sequence[Device] = (),

@@ -94,6 +94,7 @@ def report(key: Sentence, waiting: int, oldest_s: float | None) -> HealthReport:
         replica_latest=1,
         replica_age_s=0.0,
         is_connected=False,
+        shows_own_facts=False,
         cause="",
         devices=(DeviceHealth(name="scanner-1", driver="scanner-serial", state=LinkState.READY),),
         recent_refusals=(),

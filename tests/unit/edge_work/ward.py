@@ -17,8 +17,8 @@ from edge_agent.store.journal import Journal
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
 from edge_agent.workflows.bench import Bench
-from edge_agent.workflows.desk import Desk, Steps
-from edge_agent.workflows.station import steps_of
+from edge_agent.workflows.desk import Desk
+from edge_agent.workflows.steps import Steps, steps_of
 from sync_protocol.codec import decode_fact
 from sync_protocol.documents import (
     DeliveryNote,

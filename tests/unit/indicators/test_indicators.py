@@ -26,7 +26,7 @@ async def a_month(folder: pathlib.Path, seed: int) -> Hospital:
     hospital = Hospital(folder, clock)
     months = Months(hospital, clock, seed)
     await months.begin(FIRST)
-    await months.play(FIRST, DAYS, orders=6, mistakes=12, accepted=0.8)
+    await months.play(FIRST, DAYS, orders=6, mistakes=12, accepted=0.8, undone=15)
     return hospital
 
 
@@ -43,9 +43,12 @@ async def test_every_indicator_equals_an_independent_fold_over_the_facts(
     monkeypatch.setattr(read_figures, "_SET_BACK_US", seed - 1)
     hospital = await a_month(tmp_path, seed)
     try:
-        fold = Fold(facts_of(hospital))
         connection = hospital.ledger.connection
-        states = {(p, b): state for p, b, state in connection.execute("SELECT position, box, state FROM insurer_row")}
+        fold = Fold(facts_of(hospital), dict(connection.execute("SELECT id, product FROM orders").fetchall()))
+        states = {
+            (p, b): state
+            for p, b, state in connection.execute("SELECT position, box, state FROM insurer_row WHERE NOT is_return")
+        }
         query = "SELECT id, kind, quantity, placed_us FROM orders"
         orders = {key: (kind, quantity, us) for key, kind, quantity, us in connection.execute(query)}
         assert {(position, box) for _, position, box, _, _ in fold.sold} == states.keys()
@@ -63,6 +66,8 @@ async def test_every_indicator_equals_an_independent_fold_over_the_facts(
                 assert base(found[Indicator.UPLOAD]) == found[Indicator.UPLOAD].whole.base
                 assert found[Indicator.UPLOAD].whole.base > 20
         assert fold.errors
+        assert fold.uncoded
+        assert any(units == 0 for *_, units in fold.sold), "none was undone"
         assert any(differ for _, differ, _ in fold.counts)
     finally:
         await hospital.close()

@@ -9,9 +9,10 @@ import pytest
 
 from central.indicators.scans import Shifts, Slip, events, lines
 from central.ledger.read_scans import told
-from tests.integration.central_faces.hospital import Hospital
+from sync_protocol.facts import UNDONE, How, What
+from tests.integration.central_faces.hospital import Hospital, box
 from tests.integration.central_faces.months import DAY_US, Months, WardClock, facts_of
-from tests.unit.indicators.folding import CODES, HOW, OPERATOR, REASON, WHAT, WITNESS, Fold
+from tests.unit.indicators.folding import CODES, HOW, OPERATOR, ORDER, REASON, WHAT, WITNESS, Fold
 
 ZONE = ZoneInfo("Asia/Shanghai")
 FIRST = dt.date(2026, 9, 7)
@@ -51,14 +52,15 @@ async def test_every_slip_is_counted_once_for_its_person_and_shift(tmp_path: pat
         found = await told(hospital.read, since_us=since_us, until_us=until_us)
         shifts = Shifts()
         expected: Counter[tuple[str, int, str]] = Counter()
-        fold = Fold([])
+        orders: set[tuple[str, dt.date, int, str]] = set()
+        fold = Fold([], {})
         for position, received_us, fact in facts_of(hospital):
             wall_us, _, offset_us, *_ = fact[2]
             us = min(wall_us + (offset_us or 0), received_us)
-            hour = dt.datetime.fromtimestamp(us / 1e6, tz=ZONE).hour
+            moment = dt.datetime.fromtimestamp(us / 1e6, tz=ZONE)
             if since_us <= us < until_us and fact[WHAT] == "dispensed":
-                key = (fact[OPERATOR], hour // 8)
-                expected[*key, "handed_out"] += 1
+                key = (fact[OPERATOR], moment.hour // 8)
+                orders.add((fact[OPERATOR], moment.date(), moment.hour // 8, fact[ORDER]))
                 boxes = {code.partition("#")[0] for code in fact[CODES]}
                 lost = [code for code in fact[CODES] if fold.state.get(code, "") in {"", "in_stock"}]
                 is_late = fact[HOW] == "late_scan"
@@ -70,6 +72,7 @@ async def test_every_slip_is_counted_once_for_its_person_and_shift(tmp_path: pat
                 fold.state.update(dict.fromkeys(fact[CODES], "dispensed"))
             else:
                 fold.take(position, us, fact)
+        expected.update((person, shift, "handed_out") for person, _, shift, _ in orders)
         lines_found = lines(found, shifts, hospital.time.local)
         got: Counter[tuple[str, int, str]] = Counter()
         for line in lines_found:
@@ -79,5 +82,23 @@ async def test_every_slip_is_counted_once_for_its_person_and_shift(tmp_path: pat
         assert {slip for _, _, slip in +got} == {"handed_out", *Slip}
         by_day = lines(found, shifts, hospital.time.local, is_by_day=True)
         assert sum(line.all for line in by_day) == sum(line.all for line in lines_found) == len(events(found))
+    finally:
+        await hospital.close()
+
+
+async def test_an_undoing_before_two_people_is_no_forced_step(tmp_path: pathlib.Path) -> None:
+    clock = WardClock(0)
+    hospital = Hospital(tmp_path, clock)
+    try:
+        months = Months(hospital, clock, 1)
+        await months.begin(FIRST)
+        await months.restock(FIRST)
+        code = box(0, 2)
+        fields = {"operator": "n01", "witness": "n02", "order": "O-1"}
+        hospital.record("station-1", hospital.fact(What.DISPENSED, code, how=How.LATE_SCAN, **fields))
+        hospital.record("station-1", hospital.fact(What.RETURNED, code, reason=UNDONE, **fields))
+        found = await told(hospital.read, since_us=0, until_us=clock.us + DAY_US)
+        assert [(one.what, one.is_forced) for one in found if one.order] == [("dispensed", False), ("returned", False)]
+        assert [event.slip for event in events(found)] == [Slip.LATE]
     finally:
         await hospital.close()

@@ -134,7 +134,7 @@ class TestUplink:
 
     def test_a_backlog_fills_the_window_and_no_more(self) -> None:
         machine = welcomed()
-        [send] = machine.handle(uplink.Committed(session=NOW, through=2_000, now_us=0))
+        [send] = machine.handle(uplink.Committed(session=NOW, through=uplink.WINDOW * 500, now_us=0))
         sent = 0
         for _ in range(uplink.WINDOW):
             assert send == SendBatch(session=NOW, after=sent, limit=500)
@@ -148,7 +148,7 @@ class TestUplink:
         assert machine.handle(uplink.Committed(session=NOW, through=10_000, now_us=0)) == [OpenSession()]
         assert machine.handle(uplink.Opened(session=NEXT, now_us=0)) == [SendBatch(session=NOW, after=0, limit=500)]
         answer: list[object] = [None]
-        for sent in (500, 1_000, 1_500):
+        for sent in range(500, uplink.WINDOW * 500, 500):
             answer = list(machine.handle(uplink.Sent(session=NOW, through=sent, now_us=0)))
         assert answer == [], "one place of the window is for what happens now"
         [live] = machine.handle(uplink.Committed(session=NEXT, through=2, now_us=0))
@@ -578,6 +578,17 @@ class TestLineage:
         past = Past(is_known=True, heads={OLD: 12, b"p" * 16: 4}, through={OLD: 9, b"p" * 16: 4})
         found = judge(SessionStart(device="d", session=NOW), {}, past)
         assert found == Judgement(finding=Finding.LOST, lost=3)
+
+    def test_the_first_session_of_a_journal_may_come_late(self) -> None:
+        start = SessionStart(device="d", session=NOW)
+        assert judge(start, {}, Past(is_known=True, is_held=True)) is None, "as the journal that was judged holds it"
+        assert judge(start, {}, Past(is_known=True, children=1)) is None, "as a session follows it that is known"
+
+    @pytest.mark.fault(14)
+    def test_a_journal_begins_once(self) -> None:
+        past = Past(is_known=True, is_held=True, children=1, roots=1)
+        found = judge(SessionStart(device="d", session=NOW), {}, past)
+        assert found == Judgement(finding=Finding.LOST)
 
     def test_what_the_journal_still_holds_is_not_lost(self) -> None:
         past = Past(is_known=True, parent=(9, b"h"), siblings=1, heads={OLD: 12}, through={OLD: 9})

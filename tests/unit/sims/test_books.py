@@ -178,6 +178,18 @@ def test_finds_what_the_insurer_has_too_little_or_too_much(
     assert not books.is_balanced
 
 
+def test_what_the_insurer_was_told_is_back_is_taken_off(balanced: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(balanced, tmp_path / "copy")
+    path = folder / "insurer.json"
+    sales = msgspec.json.decode(path.read_bytes(), type=list[SaleRow])
+    once_more = msgspec.structs.replace(sales[1], serial="R3")
+    back = msgspec.structs.replace(sales[1], serial="T1", is_return=True)
+    path.write_bytes(msgspec.json.encode([*sales, back, once_more]))
+    assert check(folder).is_balanced
+    path.write_bytes(msgspec.json.encode([*sales, back]))
+    assert check(folder).insurer_mismatches == 1
+
+
 def test_finds_a_truth_that_the_ledger_does_not_know(balanced: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(balanced, tmp_path / "copy")
     truth = Truth.load(folder / "truth.json")

@@ -61,6 +61,21 @@ def sale(*rows: dict[str, Any], sequence: int = 1, **changes: object) -> dict[st
     } | changes
 
 
+def back(serial: str = "T1", **changes: object) -> dict[str, Any]:
+    names = ("prsc_dr_name", "hi_feesetl_type", "rtal_docno", "mdtrt_setl_type")
+    return {name: value for name, value in row(serial).items() if name not in names} | changes
+
+
+def giving_back(*rows: dict[str, Any], sequence: int = 1) -> dict[str, Any]:
+    return sale(*rows, sequence=sequence, infno="3506A")
+
+
+def cause_of(answer: dict[str, Any]) -> str:
+    """Empty: taken."""
+    result = answer["output"]["result"]
+    return "" if result["retRslt"] == "1" else str(result["msgRslt"])
+
+
 class Client:
     def __init__(self, url: str, insurer: Insurer, http: aiohttp.ClientSession) -> None:
         self.insurer = insurer
@@ -180,6 +195,73 @@ async def test_the_same_serial_or_message_again_is_a_duplicate(client: Client) -
     assert "重复上传" in serial["output"]["result"]["msgRslt"]
     message = await client.post(sale(row("R2")))
     assert (message["infcode"], "重复" in message["err_msg"]) == (-1, True)
+
+
+async def test_what_comes_back_is_taken_off_and_may_be_sold_again(client: Client) -> None:
+    await client.post(sale(row("R1", sel_retn_cnt="10")))
+    assert (
+        cause_of(await client.post(giving_back(back("T1", sel_retn_cnt="4", medins_prod_sel_no="R1"), sequence=2)))
+        == ""
+    )
+    assert "超过包装数量10" in cause_of(await client.post(sale(row("R2", sel_retn_cnt="5"), sequence=3)))
+    assert cause_of(await client.post(sale(row("R3", sel_retn_cnt="4"), sequence=4))) == ""
+    assert sum(each.share for each in client.insurer.counter.accepted.values()) == 10
+    assert client.insurer.warnings == []
+    query = sale(sequence=5, infno="3590", input={"data": {"fixmedins_bchno": "T1"}})
+    found = await client.post(query)
+    assert [one["fixmedins_bchno"] for one in found["output"]["selinfoDetail"]] == ["T1"]
+
+
+async def test_a_whole_box_comes_back_once_and_goes_out_again(client: Client) -> None:
+    whole = {"trdn_flag": "0", "sel_retn_cnt": "1"}
+    await client.post(sale(row("R1", **whole)))
+    assert cause_of(await client.post(giving_back(back("T1", **whole), sequence=2))) == ""
+    assert "没有可退" in cause_of(await client.post(giving_back(back("T2", **whole), sequence=3)))
+    assert cause_of(await client.post(sale(row("R2", **whole), sequence=4))) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"med_list_codg": ""}, "med_list_codg"),
+        ({"mdtrt_sn": ""}, "mdtrt_sn"),
+        ({"manu_date": "2026-1-5"}, "manu_date"),
+        ({"sel_retn_cnt": "0"}, "sel_retn_cnt"),
+        ({"sel_retn_opter_name": ""}, "sel_retn_opter_name"),
+        ({"drugtracinfo": []}, "drugtracinfo"),
+        ({"sel_retn_cnt": "5"}, "sel_retn_cnt"),
+        ({"mdtrt_sn": "ZY0002"}, "drug_trac_codg"),
+        ({"drugtracinfo": [{"drug_trac_codg": "81001010000000000002"}]}, "drug_trac_codg"),
+        ({"trdn_flag": "0", "sel_retn_cnt": "1"}, "drug_trac_codg"),
+        ({"medins_prod_sel_no": "R9"}, "medins_prod_sel_no"),
+        ({"medins_prod_sel_no": "R1", "med_list_codg": "X0"}, "medins_prod_sel_no"),
+        ({"fixmedins_bchno": "R1"}, "fixmedins_bchno"),
+    ],
+)
+async def test_refuses_a_return_by_name(client: Client, change: dict[str, Any], named: str) -> None:
+    await client.post(sale(row("R1")))
+    cause = cause_of(await client.post(giving_back(back(**change), sequence=2)))
+    assert cause.startswith(named)
+    assert list(client.insurer.counter.accepted) == ["R1"]
+
+
+async def test_no_more_comes_back_than_was_sold_by_the_sale_that_is_named(client: Client) -> None:
+    await client.post(sale(row("R1"), row("R2")))
+    first = await client.post(giving_back(back("T1", sel_retn_cnt="3", medins_prod_sel_no="R1"), sequence=2))
+    assert cause_of(first) == ""
+    again = await client.post(giving_back(back("T2", sel_retn_cnt="2", medins_prod_sel_no="R1"), sequence=3))
+    assert "未退1" in cause_of(again)
+    assert "重复上传" in cause_of(await client.post(giving_back(back("T1", sel_retn_cnt="1"), sequence=4)))
+
+
+async def test_a_return_meets_troubles_too() -> None:
+    troubles = {2: Trouble.SYSTEM_ERROR}
+    insurer = Insurer(institution=INSTITUTION, contents={DRUG: 10}, now=lambda: NOW, troubles=troubles)
+    async with served(insurer.application()) as url, aiohttp.ClientSession() as http:
+        client = Client(url, insurer, http)
+        await client.post(sale(row("R1")))
+        assert (await client.post(giving_back(back("T1"), sequence=2)))["infcode"] == -1
+        assert insurer.has_met_all
 
 
 async def test_takes_the_batch_and_never_answers(insurer: Insurer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,65 @@
+"""Steps that fit by chance: their device did not know that others had the item out meanwhile, and back.
+
+Nobody misses a step on the way. What is taken from a cabinet that is cut off may be handed out at a station and come
+back, and each of these facts fits the item that the ledger still has in stock. So does the taking when it is heard at
+last, and the ledger then has in somebody's hands what lies on its shelf. Whether it was taken before or after all that
+no fact can tell, for clocks are evidence and no order: a person looks.
+"""
+
+from collections.abc import Mapping
+
+from central.ledger.transaction import Folded, Transaction
+from sync_protocol.facts import What
+from sync_protocol.items import State
+from sync_protocol.lifecycle import MOVES, Reason, Refusal
+
+_ON_THE_WAY = frozenset({What.TAKEN, What.PUT_BACK, What.LENT, What.GIVEN_BACK})
+_OUT = frozenset({State.TAKEN, State.LENT, State.DISPENSED, State.IN_TRANSIT})
+
+
+def doubt_overtaken(transaction: Transaction) -> None:
+    """Consequence: a step stands, and is on the work list, if others led the item away after its check."""
+    movers: dict[str, str] = {}
+    versions = transaction.versions
+    for folded in list(transaction.folded):
+        fact, device = folded.fact, folded.facts.start.device
+        if len(fact.codes) == 1:  # as most are, and nobody else had any to do with it
+            code = fact.codes[0]
+            if movers.setdefault(code, device) == device and versions.get(code, 0) <= fact.checked_at:
+                continue
+        suspects = _suspects(transaction, folded, movers)
+        if not suspects or fact.what not in _ON_THE_WAY or not fact.checked_at:
+            continue
+        for code, found in sorted(_overtakers(transaction, folded, suspects).items()):
+            state = transaction.stock[code].state
+            refusal = Refusal(code=code, what=fact.what, reason=Reason.OVERTAKEN, state=state, found=found)
+            transaction.doubt(folded, refusal)
+
+
+def _suspects(transaction: Transaction, folded: Folded, movers: dict[str, str]) -> set[str]:
+    """Those of its codes that anybody changed since its device last knew of them: all others need no look.
+
+    ``movers``: the one device whose facts of this commit were about a code so far; empty: several.
+    """
+    versions, device, seen = transaction.versions, folded.device, folded.fact.checked_at
+    suspects = set()
+    for code in folded.fact.codes:
+        if movers.setdefault(code, device) != device:
+            movers[code] = ""
+            suspects.add(code)
+        elif versions.get(code, 0) > seen:
+            suspects.add(code)
+    return suspects
+
+
+def _overtakers(transaction: Transaction, folded: Folded, suspects: set[str]) -> Mapping[str, str]:
+    """By code, what another device did last that led the item away, and which one."""
+    fact = folded.fact
+    fits = suspects - {refusal.code for refusal in folded.outcome.refusals}
+    away = _OUT - MOVES[fact.what].source
+    found = sorted(
+        (position, code, f"{what}, {device}")
+        for code, position, device, what in transaction.lives(fits, after=fact.checked_at)
+        if position < folded.position and device != folded.device and MOVES[What(what)].to in away
+    )
+    return {code: by for _, code, by in found}
