@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +35,7 @@ def _events(disk: _Disk) -> Iterator[object]:
 
 @pytest.mark.parametrize(("package", "set_up"), [("central", "set_up"), ("edge_agent", "configure")])
 def test_a_full_disk_under_the_log_stops_nobody(package: str, set_up: str) -> None:
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         ran = subprocess.run(
             [sys.executable, "-c", _SAY.format(package, set_up)], stdout=subprocess.PIPE, stderr=full, timeout=60
         )
