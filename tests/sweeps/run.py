@@ -30,6 +30,8 @@ from tests.sweeps.sweep import (
 )
 from tests.sweeps.sweep import faults as kinds
 
+PARTS = 4
+"""Tasks of each fault of a case when every point is tried: the greatest cases would keep one process long after all."""
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -64,12 +66,14 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 def sweep_all(side: str, *, share: float, is_all: bool, seed: int, jobs: int) -> Summary:
     """Every fault of one side, at every point or at a share of them."""
+    parts = PARTS if share == 1 else 1
     tasks = [
-        Task(side=side, case=case, fault=fault, share=share, seed=seed)
+        Task(side=side, case=case, fault=fault, share=share, seed=seed, first=first, step=parts)
         for case in SIDES[side]
         for fault in kinds(is_all=is_all)
+        for first in range(1, parts + 1)
     ]
-    return _swept(side, _spread(run_task, tasks, jobs=jobs))
+    return _swept(side, _told(f"{side} faults", _spread(run_task, tasks, jobs=jobs), len(tasks)))
 
 
 def sweep_some(side: str, *, each: int, seed: int, jobs: int) -> Summary:
@@ -98,7 +102,7 @@ def explore_all(side: str, *, each: int, seed: str, jobs: int, most: int | None 
     """Power failures of every case of one side, ``most`` of each."""
     began = time.monotonic()
     failures = [Failure(side=side, case=case, each=each, seed=seed, most=most) for case in SIDES[side]]
-    found = list(_spread(explore_one, failures, jobs=jobs))
+    found = list(_told(f"{side} power failures", _spread(explore_one, failures, jobs=jobs), len(failures)))
     return _summary(
         f"{side} power failures",
         sum(explored.states for explored in found),
@@ -133,6 +137,15 @@ def _spread(work: Callable[[_In], _Out], tasks: Iterable[_In], *, jobs: int) -> 
     spawn = multiprocessing.get_context("spawn")
     with scratch() as folder, spawn.Pool(jobs, initializer=work_within, initargs=(folder,)) as pool:
         yield from pool.imap_unordered(work, tasks)
+
+
+def _told(what: str, work: Iterator[_Out], total: int) -> Iterator[_Out]:
+    """The same, told on standard error: after each piece on a terminal, after each twentieth elsewhere."""
+    every = 1 if sys.stderr.isatty() else max(1, total // 20)
+    for done, found in enumerate(work, start=1):
+        if done % every == 0 or done == total:
+            sys.stderr.write(f"{what}: {done} of {total} parts\n")
+        yield found
 
 
 def _summary(

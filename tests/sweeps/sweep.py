@@ -29,13 +29,15 @@ _EVERYTHING = ("-e", "trace=all")
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault of one case, at every point or, ``share`` below 1, at some that ``seed`` chooses."""
+    """One fault of one case, at every ``step``th point or, ``share`` below 1, at some of them that ``seed`` chooses."""
 
     side: str
     case: str
     fault: Fault
     share: float = 1.0
     seed: int = 0
+    first: int = 1
+    step: int = 1
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +123,7 @@ class Sweep:
 def sweep(case: Case, task: Task, scratch: Path) -> Swept:
     """Every point, or some, until the call is made no more."""
     swept, chance = Sweep(case, scratch), random.Random(f"{task.seed} {task.case} {task.fault}")
-    for point in range(1, MOST_POINTS):
+    for point in range(task.first, MOST_POINTS, task.step):
         if chance.random() > task.share and point > 1:
             continue
         if not swept.try_point(task.fault, point):
