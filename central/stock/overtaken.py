@@ -25,7 +25,8 @@ def doubt_overtaken(transaction: Transaction) -> None:
         fact, device = folded.fact, folded.facts.start.device
         if len(fact.codes) == 1:  # as most are, and nobody else had any to do with it
             code = fact.codes[0]
-            if movers.setdefault(code, device) == device and versions.get(code, 0) <= fact.checked_at:
+            is_alone = movers.setdefault(code, device) == device
+            if is_alone and not versions.get(code, 0) > fact.checked_at > 0:
                 continue
         suspects = _suspects(transaction, folded, movers)
         if not suspects or fact.what not in _ON_THE_WAY or not fact.checked_at:

@@ -15,7 +15,7 @@ from tests.benchmarks.raw_ledger import RawLedger
 from tests.benchmarks.workplace import DEVICE, Workplace
 
 GOAL = 5
-FACTS = 15_000
+FACTS = 30_000
 
 
 async def measure(bench: Bench) -> list[Result]:
