@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -50,6 +51,9 @@ if _IS_FIRST:
     tempfile.tempdir = None
 os.environ["RUNTIME_DIRECTORY"] = tempfile.mkdtemp(prefix="run-")  # as systemd gives agents one
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the processes of the tests are hundreds: compile what they run once
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; processes of tests would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A framed and coloured traceback, with the sources around each call, takes a second to draw, and nobody looks at it.
 _PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
