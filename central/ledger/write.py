@@ -80,7 +80,6 @@ class Ledger:
             self._read_counters()
             self._own = self._next_own_session()
             self.incarnation = self._read_number("incarnation")
-        self._mark = mark.MarkFile.open(path.with_name(mark.FILE))
         self._wake(path, state)
         changes.announce(self._version)
 
@@ -191,20 +190,22 @@ class Ledger:
         self._write_mark(state, signed)
 
     def _write_mark(self, state: State, signed: bytes) -> None:
+        self._standing = Mark(incarnation=self.incarnation, position=state.commits, head=signed)
         try:
-            self._mark.write(Mark(incarnation=self.incarnation, position=state.commits, head=signed))
+            self._mark.write(self._standing)
         except OSError as error:  # it only lags behind
             _log.warning("mark not written", cause=str(error))
 
     def _wake(self, path: pathlib.Path, state: bytes) -> None:
-        ledger = Mark(incarnation=self.incarnation, position=self._seal.commits, head=state)
+        """Find out which life this is. Raises DiskError: without a mark on the disk the next start is another one."""
+        self._standing = Mark(incarnation=self.incarnation, position=self._seal.commits, head=state)
         try:
-            incarnation = wake(ledger, mark.read(path.with_name(mark.FILE)), now_us=self.time.now_us())
+            self._mark = mark.MarkFile.open(path.with_name(mark.FILE))
+            incarnation = wake(self._standing, mark.read(path.with_name(mark.FILE)), now_us=self.time.now_us())
             if incarnation != self.incarnation:
                 self._renew(incarnation)
-            else:
-                self._mark.write(ledger)
-                self._mark.sync()
+            self._mark.write(self._standing)
+            self._mark.sync()
         except (BusyError, OSError) as error:
             raise DiskError(f"ledger {path}: {error}.\nMake the disk writable and start again.") from error
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from central.errors import LedgerCorruptError
+from central.errors import DiskError, LedgerCorruptError
 from central.ledger import mark
 from central.sync.agents import heads_of
 from sync_protocol.chain import SessionStart
@@ -52,6 +52,30 @@ async def restored(desk: Desk, tmp_path: Path, *agents: HandAgent) -> Desk:
     desk.close()
     put_back(older, tmp_path / "data")
     return Desk(tmp_path / "data")
+
+
+def test_a_start_without_a_mark_on_the_disk_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was told of this life would meet another one at the next start, as if the ledger had been restored."""
+
+    def full(_file: mark.MarkFile, _mark: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mark.MarkFile, "write", full)
+        with pytest.raises(DiskError, match=r"No space left.*\n.*start again"):
+            Desk(tmp_path / "data")
+    desk = Desk(tmp_path / "data")
+    incarnation = desk.ledger.incarnation
+    desk.close()
+    again = Desk(tmp_path / "data")
+    assert again.ledger.incarnation == incarnation
+    again.close()
+
+
+def test_a_mark_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data" / mark.FILE).mkdir(parents=True)
+    with pytest.raises(DiskError, match=r"ledger\.mark"):
+        Desk(tmp_path / "data")
 
 
 async def with_pieces(desk: Desk) -> None:
