@@ -39,13 +39,10 @@ def settle_orders(transaction: Transaction) -> None:
             transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order)))
 
 
-def allocate_waiting(transaction: Transaction) -> None:
-    """Fill every order that waits, from all free stock: for the moment when a refilled ledger may allocate again."""
-    ids = [key for (key,) in transaction.select(statements.UNMET_PRODUCTS)]
-    for product in find_products(transaction, ids):
-        if product.kind is Kind.BOX:
-            waiting = transaction.select(statements.UNMET_ORDERS, (product.id,))
-            _allocate_product(transaction, product, {rows.order_of(row, ()).location for row in waiting})
+def allocate_waiting(transaction: Transaction, places: set[Place] | None = None) -> None:
+    """Fill orders that wait from what is free at these places, though no fact made it so. None: at all places."""
+    unmet = set(transaction.select(statements.UNMET_PLACES))
+    _allocate_at(transaction, unmet if places is None else unmet & places)
 
 
 def read_orders(transaction: Transaction, ids: Iterable[str]) -> list[Order]:
@@ -131,6 +128,10 @@ def _allocate(transaction: Transaction, touched: set[str]) -> None:
                 state = _state(transaction, order)
                 if state is not order.state:  # it has lost some, and waits for others from now on
                     transaction.settle(msgspec.structs.replace(order, state=state))
+    _allocate_at(transaction, places)
+
+
+def _allocate_at(transaction: Transaction, places: set[Place]) -> None:
     for product in find_products(transaction, sorted({product for product, _ in places})):
         if product.kind is Kind.BOX:
             locations = {location for one, location in places if one == product.id}
