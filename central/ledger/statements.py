@@ -151,9 +151,14 @@ UNMET_ORDERS = (
 )
 UNMET_PLACES = "SELECT DISTINCT product, location FROM orders WHERE state IN ('waiting', 'part_locked')"
 FREE_STOCK = (
-    "SELECT code, box, lot, expiry FROM item WHERE product = ? AND state = 'in_stock' AND expiry >= ? "
-    "AND location = ? AND kind = ? AND kind != 'piece' ORDER BY expiry, lot, box, code"
+    "SELECT code, box, lot FROM item WHERE product = ? AND state = 'in_stock' AND location = ? AND expiry = ? "
+    "AND kind = ? AND kind != 'piece'"
 )
+FREE_EXPIRY = (
+    "SELECT min(expiry) FROM item WHERE product = ? AND state = 'in_stock' AND location = ? AND expiry > ? "
+    "AND kind != 'piece'"
+)
+"""The next day on which something expires that is free."""
 
 # documents and master data
 NOTES = f"SELECT {NOTE_COLUMNS} FROM note WHERE id IN ({{codes}})"

@@ -12,7 +12,7 @@ import msgspec
 from central.ledger import rows, statements
 from central.ledger.transaction import Holding, Transaction
 from central.stock.masterdata import find_products
-from sync_protocol.allocation import Free, allocate
+from central.stock.shelf import Shelf
 from sync_protocol.documents import Order, OrderState, Product
 from sync_protocol.facts import Fact, How, What
 from sync_protocol.items import Kind, State
@@ -152,29 +152,16 @@ def _restocked(transaction: Transaction) -> set[Place]:
 
 def _allocate_product(transaction: Transaction, product: Product, locations: set[str]) -> None:
     waiting = transaction.select(statements.UNMET_ORDERS, (product.id,))
-    free = {location: _free(transaction, product, location) for location in sorted(locations)} if waiting else {}
+    shelves = {location: Shelf(transaction, product, location) for location in sorted(locations)} if waiting else {}
     for row in waiting:
-        if not any(free.values()):
+        if all(shelf.is_empty for shelf in shelves.values()):
             return
         order = rows.order_of(row, ())
-        if free.get(order.location):
-            _fill(transaction, order, free[order.location])
+        if order.location in shelves and not shelves[order.location].is_empty:
+            _fill(transaction, order, shelves[order.location])
 
 
-def _free(transaction: Transaction, product: Product, location: str) -> dict[str, Free]:
-    kind = Kind.UNIT if product.is_split else Kind.BOX
-    today = transaction.moment().local_date()
-    found = transaction.select(statements.FREE_STOCK, (product.id, today.isoformat(), location, kind))
-    covering = transaction.recalls.covering
-    return {
-        code: Free(code=code, box=box, lot=lot, expiry=rows.date_of(expiry))
-        for code, box, lot, expiry in found
-        if transaction.held_by(code) is not Holding.AWAY
-        and covering(product=product.id, lot=lot, code=code, box=box) is None
-    }
-
-
-def _fill(transaction: Transaction, row: Order, free: dict[str, Free]) -> None:
+def _fill(transaction: Transaction, row: Order, shelf: Shelf) -> None:
     (order,) = read_orders(transaction, [row.id])
     has = _count(transaction, order, _HELD | {State.DISPENSED})
     if has >= order.quantity:
@@ -184,10 +171,8 @@ def _fill(transaction: Transaction, row: Order, free: dict[str, Free]) -> None:
         transaction.stock[code].lot for code in order.codes if transaction.stock[code].state is not State.FROZEN
     )
     held_lot = next(has_lots, "")
-    choice = allocate(order.quantity - has, free.values(), today=moment.local_date(), held_lot=held_lot)
+    choice = shelf.take(order.quantity - has, held_lot)
     codes = tuple(code for code in choice.codes if transaction.held_by(code) is Holding.FREE)
-    for code in choice.codes:
-        del free[code]
     transaction.wanted.update(set(choice.codes).difference(codes))  # locked when their holder has given them back
     if not codes:
         return
