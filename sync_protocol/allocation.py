@@ -82,7 +82,7 @@ def allocate(quantity: int, free: Iterable[Free], *, today: dt.date, held_lot: s
 def _choose_lots(quantity: int, lots: list[list[Free]], held_lot: str) -> tuple[Rule, list[list[Free]]]:
     covering = [lot for lot in lots if len(lot) >= quantity]
     for lot in covering:
-        if lot[0].lot == held_lot:
+        if held_lot and lot[0].lot == held_lot:
             return Rule.LOT_HELD, [lot]
     if covering:
         return Rule.ONE_LOT, covering[:1]

@@ -9,16 +9,38 @@ import msgspec
 from central.ledger import statements
 from central.ledger.staging import in_chunks
 from sync_protocol.leases import LEASABLE
+from sync_protocol.machines.grants import Grants
 from sync_protocol.machines.grants_events import Lease, Standing
 
 Write = Callable[[str, list[tuple[Any, ...]]], object]
 """Executes a statement for each of the rows."""
+SINCE = "leases_since_us"
+"""Under which a restored ledger keeps when it began to wait for agents to say what they hold."""
 HELD, DOUBTED, GIVEN_UP, MISSING = "held", "doubted", "given_up", "missing"
 _encode = msgspec.msgpack.Encoder().encode
 _heads = msgspec.msgpack.Decoder(dict[bytes, int])
 
 
-def read_leases(connection: sqlite3.Connection) -> list[Lease]:
+def read_grants(connection: sqlite3.Connection, *, incarnation: int, term_us: int, margin_us: int) -> Grants:
+    """All leases as they are written down, and whom a restored ledger waits for."""
+    leases = _read_leases(connection)
+    row = connection.execute(statements.READ_META, (SINCE,)).fetchone()
+    unheard: set[str] = set()
+    if row:
+        known = {device for device, _ in connection.execute(statements.LAST_HEARD)}
+        known.update(lease.device for lease in leases)
+        unheard = known.difference(device for (device,) in connection.execute(statements.REVOKED))
+    return Grants(
+        leases,
+        term_us=term_us,
+        margin_us=margin_us,
+        incarnation=incarnation,
+        unheard=unheard,
+        over_us=int(row[0]) + term_us + 2 * margin_us if row else 0,
+    )
+
+
+def _read_leases(connection: sqlite3.Connection) -> list[Lease]:
     leases: dict[str, Lease] = {}
     for (
         device,

@@ -149,11 +149,16 @@ UNMET_ORDERS = (
     f"SELECT {ORDER_COLUMNS} FROM orders WHERE product = ? AND state IN ('waiting', 'part_locked') "
     "ORDER BY kind != 'stat', ordered_us, id"
 )
-UNMET_PRODUCTS = "SELECT DISTINCT product FROM orders WHERE state IN ('waiting', 'part_locked') ORDER BY product"
+UNMET_PLACES = "SELECT DISTINCT product, location FROM orders WHERE state IN ('waiting', 'part_locked')"
 FREE_STOCK = (
-    "SELECT code, box, lot, expiry FROM item WHERE product = ? AND state = 'in_stock' AND expiry >= ? "
-    "AND location = ? AND kind = ? AND kind != 'piece' ORDER BY expiry, lot, box, code"
+    "SELECT code, box, lot FROM item WHERE product = ? AND state = 'in_stock' AND location = ? AND expiry = ? "
+    "AND kind = ? AND kind != 'piece'"
 )
+FREE_EXPIRY = (
+    "SELECT min(expiry) FROM item WHERE product = ? AND state = 'in_stock' AND location = ? AND expiry > ? "
+    "AND kind != 'piece'"
+)
+"""The next day on which something expires that is free."""
 
 # documents and master data
 NOTES = f"SELECT {NOTE_COLUMNS} FROM note WHERE id IN ({{codes}})"
@@ -265,11 +270,15 @@ DELETE_LEASE = "DELETE FROM lease WHERE device = ?"
 FREE_LEASED = "DELETE FROM leased WHERE code = ?"
 WRITE_LEASED = "INSERT INTO leased (code, device, product, number, mark) VALUES (?, ?, ?, ?, ?)"
 LEASABLE = "SELECT code, product, location, state FROM item WHERE code IN ({codes})"
-LEASABLE_AT = (
-    "SELECT item.code, item.order_id FROM item WHERE item.product = ? AND item.state = ? AND item.location = ? "
-    "AND item.kind != 'piece' "
-    "AND (item.order_id != '' OR NOT EXISTS (SELECT 1 FROM leased WHERE leased.code = item.code)) ORDER "
-    "BY item.expiry, item.lot, item.box, item.code LIMIT ?"
+# The states stand in them, or the index of what is free would not serve; for the locked it is that of products: the
+# one of locations would lead through all that the place ever had.
+FREE_AT = (
+    "SELECT code FROM item WHERE product = ? AND state = 'in_stock' AND location = ? AND kind != 'piece' "
+    "AND NOT EXISTS (SELECT 1 FROM leased WHERE leased.code = item.code) ORDER BY expiry, lot, box, code LIMIT ?"
+)
+LOCKED_AT = (
+    "SELECT code, order_id, expiry, lot, box FROM item WHERE product = ? AND state = 'locked' AND +location = ? "
+    "AND kind != 'piece'"
 )
 PLACES_IN_STOCK = (
     "SELECT DISTINCT product, location FROM item WHERE location = ? AND state IN ('in_stock', 'locked') "

@@ -12,7 +12,7 @@ import msgspec
 from central.ledger import rows, statements
 from central.ledger.transaction import Holding, Transaction
 from central.stock.masterdata import find_products
-from sync_protocol.allocation import Free, allocate
+from central.stock.shelf import Shelf
 from sync_protocol.documents import Order, OrderState, Product
 from sync_protocol.facts import Fact, How, What
 from sync_protocol.items import Kind, State
@@ -39,13 +39,10 @@ def settle_orders(transaction: Transaction) -> None:
             transaction.settle(msgspec.structs.replace(order, state=_state(transaction, order)))
 
 
-def allocate_waiting(transaction: Transaction) -> None:
-    """Fill every order that waits, from all free stock: for the moment when a refilled ledger may allocate again."""
-    ids = [key for (key,) in transaction.select(statements.UNMET_PRODUCTS)]
-    for product in find_products(transaction, ids):
-        if product.kind is Kind.BOX:
-            waiting = transaction.select(statements.UNMET_ORDERS, (product.id,))
-            _allocate_product(transaction, product, {rows.order_of(row, ()).location for row in waiting})
+def allocate_waiting(transaction: Transaction, places: set[Place] | None = None) -> None:
+    """Fill orders that wait from what is free at these places, though no fact made it so. None: at all places."""
+    unmet = set(transaction.select(statements.UNMET_PLACES))
+    _allocate_at(transaction, unmet if places is None else unmet & places)
 
 
 def read_orders(transaction: Transaction, ids: Iterable[str]) -> list[Order]:
@@ -131,6 +128,10 @@ def _allocate(transaction: Transaction, touched: set[str]) -> None:
                 state = _state(transaction, order)
                 if state is not order.state:  # it has lost some, and waits for others from now on
                     transaction.settle(msgspec.structs.replace(order, state=state))
+    _allocate_at(transaction, places)
+
+
+def _allocate_at(transaction: Transaction, places: set[Place]) -> None:
     for product in find_products(transaction, sorted({product for product, _ in places})):
         if product.kind is Kind.BOX:
             locations = {location for one, location in places if one == product.id}
@@ -151,29 +152,16 @@ def _restocked(transaction: Transaction) -> set[Place]:
 
 def _allocate_product(transaction: Transaction, product: Product, locations: set[str]) -> None:
     waiting = transaction.select(statements.UNMET_ORDERS, (product.id,))
-    free = {location: _free(transaction, product, location) for location in sorted(locations)} if waiting else {}
+    shelves = {location: Shelf(transaction, product, location) for location in sorted(locations)} if waiting else {}
     for row in waiting:
-        if not any(free.values()):
+        if all(shelf.is_empty for shelf in shelves.values()):
             return
         order = rows.order_of(row, ())
-        if free.get(order.location):
-            _fill(transaction, order, free[order.location])
+        if order.location in shelves and not shelves[order.location].is_empty:
+            _fill(transaction, order, shelves[order.location])
 
 
-def _free(transaction: Transaction, product: Product, location: str) -> dict[str, Free]:
-    kind = Kind.UNIT if product.is_split else Kind.BOX
-    today = transaction.moment().local_date()
-    found = transaction.select(statements.FREE_STOCK, (product.id, today.isoformat(), location, kind))
-    covering = transaction.recalls.covering
-    return {
-        code: Free(code=code, box=box, lot=lot, expiry=rows.date_of(expiry))
-        for code, box, lot, expiry in found
-        if transaction.held_by(code) is not Holding.AWAY
-        and covering(product=product.id, lot=lot, code=code, box=box) is None
-    }
-
-
-def _fill(transaction: Transaction, row: Order, free: dict[str, Free]) -> None:
+def _fill(transaction: Transaction, row: Order, shelf: Shelf) -> None:
     (order,) = read_orders(transaction, [row.id])
     has = _count(transaction, order, _HELD | {State.DISPENSED})
     if has >= order.quantity:
@@ -183,10 +171,8 @@ def _fill(transaction: Transaction, row: Order, free: dict[str, Free]) -> None:
         transaction.stock[code].lot for code in order.codes if transaction.stock[code].state is not State.FROZEN
     )
     held_lot = next(has_lots, "")
-    choice = allocate(order.quantity - has, free.values(), today=moment.local_date(), held_lot=held_lot)
+    choice = shelf.take(order.quantity - has, held_lot)
     codes = tuple(code for code in choice.codes if transaction.held_by(code) is Holding.FREE)
-    for code in choice.codes:
-        del free[code]
     transaction.wanted.update(set(choice.codes).difference(codes))  # locked when their holder has given them back
     if not codes:
         return

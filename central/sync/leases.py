@@ -17,9 +17,10 @@ from central.stock.services import Deciding
 from central.sync.agents import Agents
 from central.sync.early import Early
 from central.sync.greeting import read_position
+from central.sync.lease_stock import LeaseStock, Place
 from central.sync.publish import Publisher
-from sync_protocol.items import Kind, State
-from sync_protocol.leases import LEASABLE, MOST_HELD, NOTHING, OUT, spent
+from sync_protocol.items import Kind
+from sync_protocol.leases import LEASABLE, NOTHING, OUT, spent
 from sync_protocol.machines import grants_events as on
 from sync_protocol.machines.grants import Grants
 from sync_protocol.messages import Ask, AskHolds, Fence, Grant, Holds, Position, Release, Withheld
@@ -30,10 +31,7 @@ GATHER_S = 0.01
 PLACES_AT_ONCE = 16
 AGAIN_US = 1_500_000
 """How long what was asked back may be on its way."""
-SINCE = "leases_since_us"
 _log = structlog.get_logger("central.leases")
-Place = tuple[str, str]
-"""Product and location."""
 
 
 class Leases:
@@ -50,11 +48,14 @@ class Leases:
         self._doubted: list[str] = []
         self._dirty: dict[Place, None] = {}
         self._is_freed = False
+        """Every order that waits may get something now; or else those for ``_freed``."""
+        self._freed: set[Place] = set()
         self._wanted: set[str] = set()
         self._asked_back: set[str] = set()
         self._reached: frozenset[str] = frozenset()
         self._again: dict[Place | None, int] = {}
         self._wake = asyncio.Event()
+        self._stock = LeaseStock(ledger)
         self.grants = self._load()
         ledger.held_by = self.held_by
         ledger.follow(self._follow)
@@ -67,12 +68,12 @@ class Leases:
             return  # of a process that is no more
         before = self.grants.leases.get(device)
         is_new = before is None or before.session != holds.session or before.standing is not on.Standing.LIVE
-        connection = self._ledger.connection
         holds = msgspec.structs.replace(holds, heads=(*holds.heads, *self._waiting_beside(device)))
+        codes = holds.codes if self.grants.takes_over(holds) else ()
         event = on.Stated(
             device=device,
             holds=holds,
-            products=lease_rows.leasable(connection, holds.codes, holds.location),
+            products=lease_rows.leasable(self._ledger.connection, codes, holds.location),
             committed={head.session: read_position(self._ledger, head.session)[0] for head in holds.heads},
             now_us=self._ledger.time.steady_us(),
         )
@@ -110,7 +111,7 @@ class Leases:
 
     @property
     def deciding(self) -> Deciding:
-        if self._wanted or self._is_freed or any(map(self.grants.holder, self._asked_back)):
+        if self._wanted or self._is_freed or self._freed or any(map(self.grants.holder, self._asked_back)):
             return Deciding.ORDERS
         return Deciding.SHARES if self._dirty else Deciding.NOTHING
 
@@ -139,18 +140,16 @@ class Leases:
         self._reached = connected
         if was_frozen and not self.grants.is_frozen:
             self._offer_all({lease.location for lease in self.grants.leases.values()})
-        if self._is_freed and not self._ledger.is_refilling:
-            self._is_freed = False
-            self._ledger.commit(self._allocate)
+        if (self._is_freed or self._freed) and not self._ledger.is_refilling:
+            places = None if self._is_freed else self._freed
+            self._is_freed, self._freed = False, set()
+            self._ledger.commit(lambda transaction: self._allocate(transaction, places))
         wanted, self._wanted = self._wanted, set()
         if wanted:
             self._asked_back = wanted
             self._do(on.Needed(codes=tuple(sorted(wanted)), now_us=now_us))
             self._look_again(now_us, None)
-        for place in list(self._dirty)[:PLACES_AT_ONCE]:
-            if self._offer(place, connected, now_us):
-                self._look_again(now_us, place)
-            del self._dirty[place]
+        self._share(connected, now_us)
 
     def _look_again(self, now_us: int, place: Place | None) -> None:
         """Somebody is asked to give something back: the question or the answer may be lost. None: for orders."""
@@ -165,9 +164,9 @@ class Leases:
             else:
                 self._dirty[place] = None
 
-    def _allocate(self, transaction: Transaction) -> None:
+    def _allocate(self, transaction: Transaction, places: set[Place] | None) -> None:
         """Orders first: what they need is not offered to agents again."""
-        allocate_waiting(transaction)
+        allocate_waiting(transaction, places)
         self._wanted |= transaction.wanted
 
     def _follow(self, transaction: Transaction) -> None:
@@ -242,37 +241,48 @@ class Leases:
         self._is_freed = True
         self._wake.set()
 
-    def _offer(self, place: Place, connected: frozenset[str], now_us: int) -> bool:
-        """Whether somebody is asked to give something back for it."""
-        product, location = place
-        connection = self._ledger.connection
-        row = connection.execute(statements.ROUTE_OF, (product,)).fetchone()
-        route = row[0] if row else ""
-        if not any((lease.location, lease.route) == (location, route) for lease in self.grants.leases.values()):
-            return False
-        free, locked = (
-            connection.execute(statements.LEASABLE_AT, (product, state, location, MOST_HELD)).fetchall()
-            for state in (State.IN_STOCK, State.LOCKED)
-        )
-        orders: dict[str, list[str]] = defaultdict(list)
-        for code, order in locked:
-            orders[order].append(code)
-        offer = on.Offer(
-            location=location,
-            route=route,
-            product=product,
-            free=tuple(code for code, _ in free),
-            ordered=tuple(tuple(codes) for codes in orders.values()),
-        )
-        effects = self._do(on.Offered(offer=offer, connected=connected, now_us=now_us))
-        return any(isinstance(effect, on.SendRelease) for effect in effects)
+    def _share(self, connected: frozenset[str], now_us: int) -> None:
+        """Decide on some of the places, and write it down at once. Raises BusyError."""
+        places = list(self._dirty)[:PLACES_AT_ONCE]
+        decided: list[on.Effect] = []
+        for place in places:
+            offer = self._offer(place, connected)
+            if offer is None:
+                continue
+            effects = self.grants.handle(on.Offered(offer=offer, connected=connected, now_us=now_us))
+            if any(isinstance(effect, on.SendRelease) for effect in effects):
+                self._look_again(now_us, place)
+            decided += effects
+        self._finish(decided)
+        for place in places:
+            del self._dirty[place]
 
-    def _do(self, event: on.Event) -> list[on.Effect]:
-        effects = self.grants.handle(event)
+    def _offer(self, place: Place, connected: frozenset[str]) -> on.Offer | None:
+        """What is there for agents; None: nobody can get any of it."""
+        product, location = place
+        route = self._stock.route(product)
+        serving = self.grants.serving(location, route, connected)
+        if not serving:
+            return None
+        takes_free = self.grants.takes_free(serving, product)
+        orders: dict[str, list[str]] = defaultdict(list)
+        for one in self._stock.locked(place):
+            if one.order or not self.grants.holder(one.code):
+                orders[one.order].append(one.code)
+        ordered = tuple(tuple(codes) for codes in orders.values())
+        if not takes_free and all(self.grants.holder(code) for codes in ordered for code in codes):
+            return None
+        free = self._stock.free(place) if takes_free else ()
+        return on.Offer(location=location, route=route, product=product, free=free, ordered=ordered)
+
+    def _do(self, event: on.Event) -> None:
+        self._finish(self.grants.handle(event))
+
+    def _finish(self, effects: list[on.Effect]) -> None:
+        """Nobody hears of what is not written down. Raises BusyError."""
         self._write()
         for effect in effects:
             self._carry_out(effect)
-        return effects
 
     def _write(self) -> None:
         if not self.grants.changed_devices and not self.grants.changed_codes:
@@ -283,7 +293,7 @@ class Leases:
         def work(connection: sqlite3.Connection) -> None:
             lease_rows.write_leases(connection.executemany, leases, codes)
             if is_thawed:
-                connection.execute(statements.DELETE_META, (SINCE,))
+                connection.execute(statements.DELETE_META, (lease_rows.SINCE,))
 
         try:
             self._ledger.write(work)
@@ -320,30 +330,19 @@ class Leases:
                 self._free(effect.codes)
 
     def _free(self, codes: tuple[str, ...]) -> None:
-        self._is_freed = True
         self._asked_back.difference_update(codes)
         for chunk in range(0, len(codes), statements.CHUNK):
             part = codes[chunk : chunk + statements.CHUNK]
             statement = statements.marks(statements.LEASABLE, len(part))
             for _, product, location, _ in self._ledger.connection.execute(statement, part):
                 self._dirty[product, location] = None
+                self._freed.add((product, location))
         self._wake.set()
 
     def _load(self) -> Grants:
-        ledger = self._ledger
-        leases = lease_rows.read_leases(ledger.connection)
-        row = ledger.connection.execute(statements.READ_META, (SINCE,)).fetchone()
-        unheard: set[str] = set()
-        if row:
-            known = {device for device, _ in ledger.connection.execute(statements.LAST_HEARD)}
-            known.update(lease.device for lease in leases)
-            unheard = known.difference(device for (device,) in ledger.connection.execute(statements.REVOKED))
-        lasts_us = self._term_us + 2 * self._margin_us
-        return Grants(
-            leases,
+        return lease_rows.read_grants(
+            self._ledger.connection,
+            incarnation=self._ledger.incarnation,
             term_us=self._term_us,
             margin_us=self._margin_us,
-            incarnation=ledger.incarnation,
-            unheard=unheard,
-            over_us=int(row[0]) + lasts_us if row else 0,
         )

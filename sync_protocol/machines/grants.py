@@ -22,9 +22,9 @@ from sync_protocol.leases import MOST_HELD
 from sync_protocol.machines import grants_events as on
 from sync_protocol.machines.asking_back import AskingBack
 from sync_protocol.machines.lease_book import LeaseBook
-from sync_protocol.machines.sharing import Sharing
+from sync_protocol.machines.sharing import Sharing, may_fill_up, serving
 from sync_protocol.machines.thaw import Thaw
-from sync_protocol.messages import Holder
+from sync_protocol.messages import Holder, Holds
 from sync_protocol.subcode import box_of
 
 _LASTING = frozenset({on.Standing.DOUBT, on.Standing.FENCED})
@@ -72,6 +72,18 @@ class Grants:
     def holder(self, code: str) -> str:
         """The agent that keeps the code from all others; empty: nobody."""
         return self._book.holder(code)
+
+    def serving(self, location: str, route: str, connected: frozenset[str]) -> list[on.Lease]:
+        """Who may get what is offered there now."""
+        return [] if self.is_frozen else serving(self._leases.values(), location, route, connected)
+
+    def takes_free(self, leases: Iterable[on.Lease], product: str) -> bool:
+        """Whether an offer to them must name what is free: somebody waits for it, or may be filled up."""
+        return bool(self._asking.wanted(self._book.holders)) or any(may_fill_up(lease, product) for lease in leases)
+
+    def takes_over(self, holds: Holds) -> bool:
+        """Whether the statement tells of grants of an earlier life of the ledger: products of its codes are needed."""
+        return 0 < holds.incarnation < self.incarnation
 
     def over_us(self, device: str) -> int:
         """When the holder has surely stopped, whatever its clock says."""
@@ -164,7 +176,7 @@ class Grants:
                 self._book.give_up(lease, code)
                 self._asking.answered(code)
         # What an earlier life of the ledger granted, after the backup that this one comes from.
-        if 0 < holds.incarnation < self.incarnation:
+        if self.takes_over(holds):
             for code in sorted(claimed):
                 self._book.take_over(lease, code, event.products.get(code, ""), incarnation=self.incarnation)
 
@@ -217,17 +229,8 @@ class Grants:
         return lease is not None and lease.standing is on.Standing.LIVE and code not in lease.missing
 
     def _offered(self, event: on.Offered) -> list[on.Effect]:
-        if self.is_frozen:
-            return []
         offer = event.offer
-        serving = [
-            lease
-            for lease in self._leases.values()
-            if lease.standing is on.Standing.LIVE
-            and (lease.location, lease.route) == (offer.location, offer.route)
-            and lease.device in event.connected
-        ]
-        sharing = Sharing(serving, self._book.holders)
+        sharing = Sharing(self.serving(offer.location, offer.route, event.connected), self._book.holders)
         sharing.split(offer, self._asking.wanted(self._book.holders))
         effects: list[on.Effect] = [*self._asking.ask(self._recallable(sharing.surplus), event.now_us)]
         for device, codes in sharing.given.items():

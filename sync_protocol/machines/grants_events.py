@@ -65,7 +65,7 @@ class Lease(msgspec.Struct, kw_only=True):
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """Items of one product at one place that no lease names. ``ordered``: locked ones by order, each order whole.
 
-    ``free``: in stock, in the order in which they should go.
+    ``free``: in stock, in the order in which they should go; it may be left out if nobody ``takes_free``.
     """
 
     location: str
@@ -78,7 +78,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 class Stated(msgspec.Struct, frozen=True, kw_only=True):
     """An agent said what it holds. Only what the latest session of the device says comes here.
 
-    ``products``: of those codes that could be leased. ``committed``: what of ``holds.heads`` the ledger has.
+    ``products``: of those codes that could be leased, if it ``takes_over``. ``committed``: what of ``holds.heads`` the
+    ledger has.
     """
 
     device: str

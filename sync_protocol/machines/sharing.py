@@ -3,7 +3,24 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from sync_protocol.leases import MOST_HELD
-from sync_protocol.machines.grants_events import Lease, Offer
+from sync_protocol.machines.grants_events import Lease, Offer, Standing
+
+
+def serving(leases: Iterable[Lease], location: str, route: str, connected: frozenset[str]) -> list[Lease]:
+    """Those whose holders may get what is offered there."""
+    return [
+        lease
+        for lease in leases
+        if lease.standing is Standing.LIVE
+        and (lease.location, lease.route) == (location, route)
+        and lease.device in connected
+    ]
+
+
+def may_fill_up(lease: Lease, product: str) -> bool:
+    """Whether its stock is so low that ``Sharing`` fills it up if enough is free."""
+    has = lease.tally[product]
+    return has < lease.want and has * 2 <= lease.want
 
 
 class Sharing:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from central.ledger import statements
 from sync_protocol.documents import Route
-from sync_protocol.items import Item, Kind
+from sync_protocol.items import Item, Kind, State
 from sync_protocol.leases import LEASABLE
 from tests.simulation.disk import GONE, Disk, Write
 
@@ -29,16 +29,21 @@ def lease_answers(tables: Held) -> Mapping[str, Callable[..., list[Row]]]:
     """Rows of the statements, by name. Every workplace of the simulation is a station."""
     leased = tables.disk.tables["leased"]
 
-    def leasable_at(product: str, state: str, location: str, limit: int) -> list[Row]:
-        items = [
+    def lying(product: str, location: str, state: State) -> list[Item]:
+        return [
             item
             for item, _ in tables.items.values()
-            if (item.product, item.state, item.location) == (product, state, location)
-            and item.kind is not Kind.PIECE
-            and (item.order or item.code not in leased)
+            if (item.product, item.state, item.location) == (product, state, location) and item.kind is not Kind.PIECE
         ]
+
+    def free_at(product: str, location: str, limit: int) -> list[Row]:
+        items = [item for item in lying(product, location, State.IN_STOCK) if item.code not in leased]
         items.sort(key=lambda item: (item.expiry, item.lot, item.box, item.code))
-        return [(item.code, item.order) for item in items[:limit]]
+        return [(item.code,) for item in items[:limit]]
+
+    def locked_at(product: str, location: str) -> list[Row]:
+        items = lying(product, location, State.LOCKED)
+        return [(item.code, item.order, item.expiry.isoformat(), item.lot, item.box) for item in items]
 
     def places(location: str) -> list[Row]:
         found = {
@@ -51,7 +56,8 @@ def lease_answers(tables: Held) -> Mapping[str, Callable[..., list[Row]]]:
     return {
         statements.LEASES: lambda: sorted(tables.disk.tables["lease"].values()),
         statements.LEASED: lambda: sorted(leased.values()),
-        statements.LEASABLE_AT: leasable_at,
+        statements.FREE_AT: free_at,
+        statements.LOCKED_AT: locked_at,
         statements.PLACES_IN_STOCK: places,
         statements.ROUTE_OF: lambda _product: [(Route.STATION,)],
     }

@@ -51,7 +51,7 @@ class DictTransaction(Transaction):
             statements.OTHER_ROOTS: self._other_roots,
             statements.OTHER_SESSION: self._other_session,
             statements.HASH_OF: self._hash_of,
-            statements.UNMET_PRODUCTS: list,
+            statements.UNMET_PLACES: list,
             statements.EARLY_OF: self._early_of,
             statements.EARLY_HASH: self._early_hash,
             recall_rows.ALL: lambda: in_order(self._recalls()),

@@ -97,3 +97,9 @@ def test_the_same_stock_gives_the_same_choice_in_any_order(free: list[Free], qua
     assert allocate(quantity, free, today=TODAY) == allocate(
         quantity, sorted(free, key=lambda item: item.code), today=TODAY
     )
+
+
+def test_stock_without_a_lot_is_no_lot_that_an_order_has() -> None:
+    free = units("B1", 3, lot="A", days=10) + units("B2", 3, lot="", days=20)
+    choice = allocate(2, free, today=TODAY)
+    assert (choice.rule, choice.lots) == (Rule.ONE_LOT, ("A",)), "first expiry first"
