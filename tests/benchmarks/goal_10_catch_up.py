@@ -1,12 +1,14 @@
 """Goal 10: a replica that was away catches up, against the raw apply of sorted rows; scans go on meanwhile."""
 
 import asyncio
+import itertools
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Coroutine
 from contextlib import closing
 from random import Random
+from typing import Any
 
 import msgspec
 
@@ -49,25 +51,25 @@ async def measure(bench: Bench) -> list[Result]:
             await _apply(here.replica, changes)
             return [size / (time.perf_counter() - began_s)]
 
-        async def idle(number: int) -> Figures:
-            left = iter(range(bench.count(SCANS, least=20)))
-            return await _scan(here, size, number, lambda: next(left, None) is not None)
+        async def idle(seed: int) -> Figures:
+            return await _scan(here, size, seed, bench.count(SCANS, least=20))
+
+        async def beside(work: Coroutine[Any, Any, None], seed: int) -> Figures:
+            """As many scans as of an idle agent: of a tenth of them the last hundredth is one or two, and chance."""
+            working = asyncio.create_task(work)
+            spent = await idle(seed)
+            working.cancel()
+            await asyncio.wait({working})
+            return spent
 
         async def busy(number: int) -> Figures:
-            applying = asyncio.create_task(_apply(here.replica, _changes(size, number)))
-            spent = await _scan(here, size, number + 10, lambda: not applying.done())
-            await applying
-            return spent
+            changes = [_changes(size, number + turn) for turn in range(len(_STATES))]
+            return await beside(_apply_on(here.replica, changes), number + 10)
 
         catching_up = await bench.alternate(raw=raw, own=own, is_on_disk=True)
 
         async def comparing(number: int) -> Figures:
-            summing = asyncio.create_task(_sum_up(here.replica))
-            left = iter(range(bench.count(SCANS, least=20)))
-            spent = await _scan(here, size, number + 20, lambda: next(left, None) is not None)
-            summing.cancel()
-            await asyncio.wait({summing})
-            return spent
+            return await beside(_sum_up(here.replica), number + 20)
 
         scanning = await bench.alternate(raw=idle, own=busy, is_on_disk=True)
         compared = await bench.alternate(raw=idle, own=comparing, is_on_disk=True)
@@ -122,6 +124,12 @@ async def _apply(replica: Replica, changes: list[Rows]) -> None:
         )
 
 
+async def _apply_on(replica: Replica, changes: list[list[Rows]]) -> None:
+    """Catching up that never ends."""
+    for each in itertools.cycle(changes):
+        await _apply(replica, each)
+
+
 async def _sum_up(replica: Replica) -> None:
     """As ``edge_agent.sync.comparing`` does, again and again."""
     while True:
@@ -130,10 +138,10 @@ async def _sum_up(replica: Replica) -> None:
             await asyncio.sleep(PAUSE_S)
 
 
-async def _scan(here: Workplace, size: int, seed: int, goes_on: Callable[[], bool]) -> Figures:
+async def _scan(here: Workplace, size: int, seed: int, scans: int) -> Figures:
     """What scanners see that scan whenever they like, whatever the agent does."""
     chance, spent = Random(seed), []
-    while goes_on():
+    for _ in range(scans):
         fact = pool.taken(chance.randrange(size), here.recorder.moment())
         await asyncio.sleep(chance.uniform(0.0, 0.004))
         began_ns = time.perf_counter_ns()
