@@ -12,9 +12,7 @@ async def orders(request: web.Request) -> web.Response:
     """GET /orders."""
     site, desk, _ = seat_of(request)
     language = site.language(request)
-    return as_json(
-        [answers.of_ticket(ticket, scanned(desk, ticket), language) for ticket in desk.steps.orders.queue()]
-    )
+    return as_json([answers.of_ticket(ticket, scanned(desk, ticket), language) for ticket in desk.steps.orders.queue()])
 
 
 async def order(request: web.Request) -> web.Response:
