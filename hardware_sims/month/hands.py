@@ -159,10 +159,6 @@ class Hands:
                 )
             )
         await self._until(partial(self._deciding, "orders", "shares"))
-        await self.abreast()
-
-    async def abreast(self) -> None:
-        """Return once the station knows what the ledger has now."""
         await self._station_has((await self.hospital.ask("/api/v1/agents"))["version"])
 
     async def rested(self) -> None:
@@ -202,20 +198,21 @@ class Hands:
         await self._until(partial(self._deciding, "orders"))
 
     async def codes_of(self, case: Case, seat: Seat) -> list[str]:
-        """Locked to an order, as the station shows it; it is as new as the ledger before it lacks any."""
+        """Locked to an order, as the station shows it; it may show less than the ledger has: then that is asked."""
         order = case.line.id
         if order in self._sent:
             await self.sent()
         codes = await seat.locked(order)
         if len(codes) < case.line.quantity:
             await self.sent()
-            await self.abreast()
-            codes = await seat.locked(order)
+            codes = await self.codes_given(order)
         return codes
 
     async def codes_given(self, order: str) -> list[str]:
-        """Locked to an order, or handed out for it, as the ledger has it."""
-        return list((await self.hospital.ask(f"/api/v1/orders/{order}"))["codes"])
+        """Locked to an order, or handed out for it, as the ledger has it; the station knows them, too."""
+        found = await self.hospital.ask(f"/api/v1/orders/{order}")
+        await self._station_has(found["version"])
+        return list(found["codes"])
 
     async def bill(self, order: str, product: str, quantity: int, operator: str) -> None:
         """Billing says what went out without a code."""

@@ -1,9 +1,10 @@
 """Twelve weeks, event by event. Time stands still while somebody acts, and then goes to the next event.
 
-Hand-outs that end within the same third of a minute are done at the same time, at the middle of it. Returns, damage,
-loans that are bound and products that must be counted gather for a third of an hour, loans for a minute. Facts may be
-on their way when time goes on, for they carry their own moments. Whoever does what depends on what others have done
-waits until nothing is (``Hands.settled``): so one seed gives one table.
+Hand-outs are told by the minute: those that end nearest to it are done at the same time, while the hospital system
+sends what was ordered. Returns, damage, loans to be bound and products to be counted gather for a third of an hour.
+Facts may be on their way when time goes on, for they carry their own moments; orders have been filled, for theirs is
+central's. Whoever does what depends on what others have done waits until nothing is on its way (``Hands.settled``): so
+one seed gives one table.
 
 What is awaited by everybody: pharmacists who are free take the most urgent order that is ready, the oldest first.
 """
@@ -43,7 +44,6 @@ _RECALL_DAY = DAYS * 2 + 10
 _COUNTED_SHARE = 20
 _AGAIN_DAYS = 5
 _PIN = "2468"
-_ROUND_US = 20_000_000
 _GATHERED_US = 20 * MINUTE_US
 Act = Callable[[], Awaitable[None]]
 Thought = Callable[[], None]
@@ -127,10 +127,10 @@ class Course:
             next_us = min(
                 [event[0] for event in self._events[:1]] + ([_sent_us(coming)] if coming else []), default=None
             )
-            if self._round and (next_us is None or next_us // _ROUND_US > self._now_us // _ROUND_US):
+            if self._round and (next_us is None or _minute_of(next_us) > _minute_of(self._now_us)):
                 await self._play_round()
             elif coming is not None and _sent_us(coming) == next_us:
-                self._go_to(next_us)
+                await self._go_to(next_us)
                 arrived = []
                 while coming is not None and _sent_us(coming) == next_us:
                     tell(coming.number, coming.at_us)
@@ -139,7 +139,7 @@ class Course:
                 await self._arrive(arrived)
             else:
                 await self._happen()
-        self._go_to((LENGTH + _AGAIN_DAYS + 2) * DAY_US)
+        await self._go_to((LENGTH + _AGAIN_DAYS + 2) * DAY_US)
         await self.hands.settled()
 
     async def _happen(self) -> None:
@@ -150,10 +150,11 @@ class Course:
         elif act is not None:
             if self._round:
                 await self._play_round()
-            self._go_to(self._now_us)
+            await self._go_to(self._now_us)
             await act()
 
-    def _go_to(self, us: int) -> None:
+    async def _go_to(self, us: int) -> None:
+        await self.hands.sent()
         self._now_us = us
         self._time.go_to(self._play.began_us + us)
 
@@ -224,6 +225,8 @@ class Course:
     async def _arrive(self, cases: Sequence[Case]) -> None:
         """What was ordered within a minute, and what is lent before its order."""
         borrowed = [case for case in cases if case.is_loan and case.period is not Period.NO_CODES]
+        if borrowed and self._round:
+            await self._play_round()
         lent = await self._aside.lend(borrowed, self._seats) if borrowed else []
         is_lent = {case.number: is_there for case, is_there in zip(borrowed, lent, strict=True)}
         for case in cases:
@@ -265,8 +268,9 @@ class Course:
 
     async def _play_round(self) -> None:
         ended, self._round = self._round, []
-        us = ended[0][0] // _ROUND_US * _ROUND_US + _ROUND_US // 2
-        self._time.go_to(self._play.began_us + us)
+        minute_us = _minute_of(ended[0][0]) * MINUTE_US
+        if self._time.now_us < self._play.began_us + minute_us:
+            await self._go_to(minute_us)
         hand_outs = [(case, next(self._seats)) for _, case in ended]
         for (us, case), outcome in zip(ended, await self._dispensing.together(hand_outs), strict=True):
             if outcome is Outcome.DONE_UNCODED:
@@ -296,6 +300,11 @@ class Course:
             return
         next_day_us = (us // DAY_US + 1) * DAY_US
         self._soon(next_day_us + _EARLY_US, partial(self._review, case))
+
+
+def _minute_of(us: int) -> int:
+    """The nearest."""
+    return (us + MINUTE_US // 2) // MINUTE_US
 
 
 def _sent_us(case: Case) -> int:
