@@ -51,6 +51,7 @@ POST /vends                vend, product, quantity, operator, order    what was 
                            or ward[, witness]                          for a machine of [station] machines, by its token
                                                                        (Authorization: Bearer); said again: the same
 GET  /orders               the queue: order, kind, need=nothing|scans|late_scans, boxes, scanned, short, ...
+GET  /orders/{order}       one open order, as in the queue; 409: it is not open here
 GET  /notes                open notes: note, codes, done, missing, packs, extra, awaited
 GET  /verdicts             the last verdicts of this seat, newest first: the attached scanner's, too
 cabinet
@@ -87,6 +88,7 @@ from edge_agent.screens import (
     machine_pages,
     metrics,
     packager_pages,
+    queue_pages,
     sheet_pages,
     station_pages,
 )
@@ -153,7 +155,8 @@ def _routes_of(work: Station | Cabinet | Packaging) -> list[web.RouteDef]:
                 web.get("/picks", station_pages.picks),
                 web.get("/transfers", station_pages.transfers),
                 web.post("/vends", machine_pages.vend),
-                web.get("/orders", station_pages.orders),
+                web.get("/orders", queue_pages.orders),
+                web.get("/orders/{order}", queue_pages.order),
                 web.get("/notes", station_pages.notes),
                 web.get("/verdicts", station_pages.verdicts),
             ]

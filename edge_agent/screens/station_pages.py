@@ -152,15 +152,6 @@ async def receive(request: web.Request) -> web.Response:
     return told(request, site, desk, await desk.accept(note, reason=values["reason"], witness=witness))
 
 
-async def orders(request: web.Request) -> web.Response:
-    """GET /orders."""
-    site, desk, _ = seat_of(request)
-    language = site.language(request)
-    return as_json(
-        [answers.of_ticket(ticket, _scanned(desk, ticket), language) for ticket in desk.steps.orders.queue()]
-    )
-
-
 async def verdicts(request: web.Request) -> web.Response:
     """GET /verdicts."""
     site, desk, _ = seat_of(request)
@@ -268,7 +259,7 @@ def _values(site: Site, desk: Desk) -> Mapping[str, Any]:
         "hidden": max(0, len(listed) - ORDERS_SHOWN),
         "counts": {Step.RECEIVE: len(notes), Step.HAND_OUT: len(ready), Step.LATE_SCAN: len(late)},
         "chosen": chosen,
-        "scanned": _scanned(desk, chosen) if chosen else (),
+        "scanned": scanned(desk, chosen) if chosen else (),
         "overridden": steps.handout.overridden(chosen) if chosen else (),
         "progress": steps.handout.progress(chosen) if chosen else (0, 0),
         "notes": [each for each in notes if each is not note],
@@ -339,7 +330,7 @@ def _named(site: Site, verdict: Verdict | None) -> Mapping[str, Product]:
     return {name: product for name, product in found.items() if product is not None}
 
 
-def _scanned(desk: Desk, ticket: Ticket) -> tuple[str, ...]:
+def scanned(desk: Desk, ticket: Ticket) -> tuple[str, ...]:
     return tuple(laid.item.code for laid in desk.steps.handout.tray(ticket))
 
 

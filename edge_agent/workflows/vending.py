@@ -56,6 +56,8 @@ class Vending:
         self._bench = bench
         self._choosing = Choosing(bench)
         self._done: dict[str, Vended] | None = None
+        self._doubtful: dict[str, str] = {}
+        """Codes of vends that did not fit, each with the last of them: not chosen again."""
         self._one_at_a_time = asyncio.Lock()
 
     def last(self, limit: int) -> list[Vended]:
@@ -82,8 +84,7 @@ class Vending:
     async def _choose(self, vend: Vend, product: Product) -> tuple[str, ...]:
         """As many codes as were vended, and a mark in the place of each that is missing."""
         planned = self._choosing.planned(vend.order, product)[: vend.quantity]
-        doubtful = {code for vended in self._known().values() if vended.reasons for code in vended.codes}
-        chosen = await self._choosing.free(product, vend.quantity - len(planned), without=doubtful)
+        chosen = await self._choosing.free(product, vend.quantity - len(planned), without=self._doubtful)
         codes = (*planned, *chosen)
         return (*codes, *no_codes(f"{vend.machine}:{vend.id}", vend.quantity - len(codes)))
 
@@ -112,8 +113,13 @@ class Vending:
     def _remember(self, document: str, vended: Vended) -> None:
         known = self._known()
         if len(known) >= REMEMBERED:
-            del known[next(iter(known))]
+            oldest = next(iter(known))
+            for code in known.pop(oldest).codes:
+                if self._doubtful.get(code) == oldest:
+                    del self._doubtful[code]
         known[document] = vended
+        if vended.reasons:
+            self._doubtful |= dict.fromkeys(vended.codes, document)
 
 
 def _vend_of(fact: Fact) -> Vend:

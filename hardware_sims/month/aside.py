@@ -2,6 +2,10 @@
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from enum import Enum, auto
+
+import msgspec
 
 from hardware_sims.month.hands import Hands, Seat
 from hardware_sims.month.orders import Case
@@ -12,16 +16,43 @@ from hardware_sims.scenarios.plan import PHARMACY
 RECALL = "RC-1"
 
 
+class Kind(Enum):
+    DAMAGE = auto()
+    """One unit breaks: registered at the shelf, let out for good by two people."""
+    RETURN = auto()
+    BIND = auto()
+    """The order of a loan has come."""
+
+
+class Errand(msgspec.Struct, frozen=True, kw_only=True):
+    kind: Kind
+    case: Case
+
+
 class Aside:
     def __init__(self, hands: Hands, pharmacy: Pharmacy, given: Given) -> None:
         self._hands = hands
         self._pharmacy = pharmacy
         self._given = given
 
-    async def take_back(self, case: Case, seat: Seat) -> None:
-        """Some of an order that went out with its codes comes back."""
+    async def gathered(self, errands: Sequence[Errand], seats: Iterator[Seat]) -> None:
+        """Do what came together since the last time: what needs the shelf as the book has it goes first."""
+        await self._hands.settled()
         await self._hands.rested()
-        codes, shelf = await self._hands.codes_of(case.line.id), self._pharmacy.shelves[case.good.id]
+        of = {kind: [errand.case for errand in errands if errand.kind is kind] for kind in Kind}
+        broken = [code for case in of[Kind.DAMAGE] if (code := await self._damage(case, next(seats)))]
+        for case in of[Kind.RETURN]:
+            await self._take_back(case, next(seats))
+        await self._hands.settled()
+        for code in broken:
+            await self._hands.submit("/quarantine", act="write_off", code=code, reason="broken", **self._hands.second())
+        for case in of[Kind.BIND]:
+            await self._bind(case)
+        await self._hands.settled()
+
+    async def _take_back(self, case: Case, seat: Seat) -> None:
+        """Some of an order that went out with its codes comes back."""
+        codes, shelf = await self._hands.codes_given(case.line.id), self._pharmacy.shelves[case.good.id]
         if len(codes) < case.comes_back or case.good.id in self._pharmacy.quarantined:
             return
         await seat.turn(step="return")
@@ -35,13 +66,18 @@ class Aside:
             raise UnexpectedAnswerError(f"return of {case.comes_back} of order {case.line.id}: {answer}")
         for box, units in back.items():
             shelf.put_back(box, units)
-        await self._hands.settled()
         self._given.coded[case.number] -= case.comes_back if case.good.is_split else 1
         self._given.acts["returns"] += 1
 
-    async def lend(self, case: Case, seat: Seat) -> bool:
-        """Give a ward what its order will come for; whether there was enough in one open box."""
+    async def lend(self, cases: Sequence[Case], seats: Iterator[Seat]) -> list[bool]:
+        """Give wards what their orders will come for; for each, whether there was enough in one open box."""
+        await self._hands.settled()
         await self._hands.rested()
+        lent = [await self._lend(case, next(seats)) for case in cases]
+        await self._hands.settled()  # before an order that comes meanwhile is given the same units
+        return lent
+
+    async def _lend(self, case: Case, seat: Seat) -> bool:
         shelf = self._pharmacy.shelves[case.good.id]
         await seat.turn(step="lend", choice=case.line.ward)
         for carton in shelf.registered:
@@ -54,21 +90,18 @@ class Aside:
             if answer["result"] != "done":
                 raise UnexpectedAnswerError(f"loan of {case.line.quantity} of box {carton.code}: {answer}")
             shelf.take(case.line.quantity, [carton.code])
-            await self._hands.settled()  # before an order that comes meanwhile is given the same units
             self._given.acts["loans"] += 1
             return True
         return False
 
-    async def bind(self, case: Case) -> None:
+    async def _bind(self, case: Case) -> None:
         """The order has come: what was lent is bound to it at the console, and billed."""
-        await self._hands.settled()
         loan = f"{case.line.ward}~{case.good.id}~{PHARMACY}"
         await self._hands.submit("/loans", loan=loan, order=case.line.id, quantity=str(case.line.quantity))
         self._given.coded[case.number] += case.line.quantity
 
-    async def damage(self, case: Case, seat: Seat) -> None:
-        """One unit breaks: registered at the shelf, let out for good by two people."""
-        await self._hands.rested()
+    async def _damage(self, case: Case, seat: Seat) -> str:
+        """One unit breaks and is registered at the shelf; its code, or empty: there was none."""
         shelf = self._pharmacy.shelves[case.good.id]
         await seat.turn(step="damage", choice="broken")
         for carton in shelf.registered:
@@ -79,12 +112,9 @@ class Aside:
             if answer["result"] != "done":
                 raise UnexpectedAnswerError(f"damage in box {carton.code}: {answer}")
             shelf.take(1, [carton.code])
-            await self._hands.settled()
-            signed = self._hands.second()
-            await self._hands.submit("/quarantine", act="write_off", code=answer["code"], reason="broken", **signed)
-            await self._hands.settled()
             self._given.acts["units broken"] += 1
-            return
+            return str(answer["code"])
+        return ""
 
     async def recall(self, today: dt.date) -> None:
         """The lot of which most lies here is recalled; its boxes are set apart."""

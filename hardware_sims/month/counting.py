@@ -45,11 +45,14 @@ class Counting:
         """Every ``share``-th product, drawn anew each time."""
         products = [key for key, shelf in self._pharmacy.shelves.items() if shelf.cartons]
         products = [key for key in products if key not in self._pharmacy.quarantined]
-        chosen = self._random.sample(products, k=max(1, len(products) // share))
-        for start in range(0, len(chosen), _LINES_OF_A_SHEET):
-            await self.take(chosen[start : start + _LINES_OF_A_SHEET], period)
+        await self.take_all(self._random.sample(products, k=max(1, len(products) // share)), period)
 
-    async def take(self, products: Sequence[str], period: Period) -> None:
+    async def take_all(self, products: Sequence[str], period: Period) -> None:
+        """As many sheets as that needs."""
+        for start in range(0, len(products), _LINES_OF_A_SHEET):
+            await self._take(products[start : start + _LINES_OF_A_SHEET], period)
+
+    async def _take(self, products: Sequence[str], period: Period) -> None:
         """Count, count again where it must be, and post what agrees."""
         hands = self._hands
         await hands.settled()

@@ -1,9 +1,12 @@
-"""How one order is handed out, by what the period demands of staff."""
+"""How orders are handed out, by what the period demands of staff."""
 
 from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum, auto
+from typing import Any
 
 from hardware_sims.catalogue import Good
+from hardware_sims.month.abreast import Abreast
 from hardware_sims.month.hands import Hands, Seat
 from hardware_sims.month.orders import Case
 from hardware_sims.month.parameters import Period
@@ -14,6 +17,10 @@ from hardware_sims.scenarios.station_page import Verdict
 
 class Outcome(Enum):
     DONE = auto()
+    DONE_UNCODED = auto()
+    """Billing was told; the hospital system has to say that the order is done without codepool."""
+    SHORT = auto()
+    """Not enough is locked."""
     NOTHING_THERE = auto()
     """The shelf has not enough: it waits for a delivery."""
     NOT_FOUND = auto()
@@ -22,33 +29,65 @@ class Outcome(Enum):
     """The station says no: what was locked is recalled or broken, and another is to be locked."""
 
 
+HandOut = tuple[Case, Seat]
+
+
 class Dispensing:
     def __init__(self, hands: Hands, pharmacy: Pharmacy, given: Given) -> None:
         self._hands = hands
         self._pharmacy = pharmacy
         self._given = given
 
-    async def hand_out(self, case: Case, seat: Seat, period: Period) -> Outcome:
-        if period is Period.NO_CODES:
-            await self._unscanned(case, seat)
-            return Outcome.DONE
+    async def together(self, hand_outs: Sequence[HandOut]) -> list[Outcome]:
+        """Hand out at the same time: of each product, and at each PDA, one after the other in this order.
+
+        Boxes are scanned late once that is over, for one order of each product at a time: what is left in them may go
+        to others that wait.
+        """
+        outcomes = await self._abreast(hand_outs, self._hand_out)
+        while short := [number for number, outcome in enumerate(outcomes) if outcome is Outcome.SHORT]:
+            await self._hands.settled()
+            first = list({hand_outs[number][0].good.id: number for number in reversed(short)}.values())
+            first.reverse()
+            found = await self._abreast([hand_outs[number] for number in first], self._hand_out_late)
+            for number, outcome in zip(first, found, strict=True):
+                outcomes[number] = outcome
+            if len(first) == len(short):
+                await self._hands.settled()
+        return outcomes
+
+    async def _abreast(
+        self, hand_outs: Sequence[HandOut], how: Callable[[Case, Seat], Coroutine[Any, Any, Outcome]]
+    ) -> list[Outcome]:
+        acts = Abreast[Outcome]()
+        for case, seat in hand_outs:
+            others = (self._other(case.good).id,) if case.is_wrong_pick else ()
+            acts.start(how(case, seat), case.good.id, seat.who.id, *others)
+        return await acts.over()
+
+    async def _hand_out(self, case: Case, seat: Seat) -> Outcome:
         shelf = self._pharmacy.shelves[case.good.id]
-        if period is Period.BY_HAND and case.is_unscanned:
+        if case.period is Period.NO_CODES:
+            return await self._unscanned(case, seat)
+        if case.period is Period.BY_HAND and case.is_unscanned:
             if not shelf.take(case.line.quantity):
                 return Outcome.NOTHING_THERE
-            await self._unscanned(case, seat)
-            return Outcome.DONE
-        codes = await self._hands.codes_of(case.line.id)
+            return await self._unscanned(case, seat)
+        codes = await self._hands.codes_of(case, seat)
         if len(codes) < case.line.quantity:
-            await self._hands.settled()  # what others did meanwhile may have filled it
-            codes = await self._hands.codes_of(case.line.id)
-        if len(codes) < case.line.quantity:
-            return await self._late(case, seat, shelf)
+            return Outcome.SHORT
         if case.good.is_split:
-            return await self._units(case, seat, shelf, codes, period)
+            return await self._units(case, seat, shelf, codes)
         return await self._boxes(case, seat, shelf, codes)
 
-    async def _unscanned(self, case: Case, seat: Seat) -> None:
+    async def _hand_out_late(self, case: Case, seat: Seat) -> Outcome:
+        """What others did meanwhile may have filled it."""
+        outcome = await self._hand_out(case, seat)
+        if outcome is Outcome.SHORT:
+            return await self._late(case, seat, self._pharmacy.shelves[case.good.id])
+        return outcome
+
+    async def _unscanned(self, case: Case, seat: Seat) -> Outcome:
         """Nobody scans; billing says what went out, and the order is none of codepool's any more."""
         line, operator = case.line, seat.who.id
         if case.is_wrong_pick and case.is_caught:
@@ -58,14 +97,14 @@ class Dispensing:
         elif case.is_wrong_pick:
             self._given.wrong_at_ward[case.period] += 1
         await self._hands.bill(line.id, line.product, line.quantity, operator)
-        self._hands.take_back(case)
         self._given.uncoded_units += line.quantity
+        return Outcome.DONE_UNCODED
 
-    async def _units(self, case: Case, seat: Seat, shelf: Shelf, codes: list[str], period: Period) -> Outcome:
+    async def _units(self, case: Case, seat: Seat, shelf: Shelf, codes: list[str]) -> Outcome:
         boxes = Counter(code.partition("#")[0] for code in codes)
         if shelf.units < case.line.quantity:
             return Outcome.NOT_FOUND
-        if period is Period.BY_HAND:
+        if case.period is Period.BY_HAND:
             await self._scan_each(case, seat, boxes)
         elif case.is_wrong_pick:
             self._see(case)
@@ -142,7 +181,6 @@ class Dispensing:
             opened.append(carton)
             if verdict.result == "done":
                 self._register(case, shelf, opened)
-                await self._hands.settled()
                 return Outcome.DONE
         return Outcome.NOTHING_THERE
 

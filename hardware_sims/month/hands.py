@@ -1,4 +1,4 @@
-"""What staff and the hospital's programs do, each through the interface that is meant for it, one act at a time.
+"""What staff and the hospital's programs do, each through the interface that is meant for it.
 
 Pharmacists have a PDA each (JSON of the station's page), billing has the interface of machines, the desk has forms of
 the console, orders come by FHIR.
@@ -48,11 +48,23 @@ class Seat(PdaSeat):
         except SignedOutError:
             if path == "/sign-in":
                 raise
+        await self._return()
+        return await super().press(path, **fields)
+
+    async def locked(self, order: str) -> list[str]:
+        """What the station shows as locked for the order; nothing if it does not know the order."""
+        try:
+            ticket = await self.look(f"/orders/{order}")
+        except SignedOutError:
+            await self._return()
+            ticket = await self.look(f"/orders/{order}")
+        return list(ticket.get("locked", ()))
+
+    async def _return(self) -> None:
         at, self._at = self._at, {}
         await self.sign_in(self.who.id, self.who.pin)
         if at:
             await self.turn(**at)
-        return await super().press(path, **fields)
 
     async def turn(self, **fields: str) -> None:
         """Choose the step and what it is about, unless it is on already."""
@@ -104,6 +116,9 @@ class Hands:
         self._http = http
         self._vends = 0
         self._message: list[dict[str, Any]] = []
+        self._sending: asyncio.Task[None] | None = None
+        self._sent: set[str] = set()
+        """Orders in the message on its way, by id."""
         self._station_version = 0
         self._stack = AsyncExitStack()
 
@@ -115,6 +130,9 @@ class Hands:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
         await self._stack.aclose()
 
     async def sit_down(self) -> None:
@@ -129,6 +147,11 @@ class Hands:
     async def settled(self) -> None:
         """Return once nothing is on its way: what anybody did is in the ledger, and the station knows the ledger."""
         await self.send()
+        await self.sent()
+        await self.quiet()
+
+    async def quiet(self) -> None:
+        """The same, but for the message of the hospital system."""
         for agent in AGENTS:
             await self._until(
                 partial(
@@ -139,11 +162,11 @@ class Hands:
         await self._station_has((await self.hospital.ask("/api/v1/agents"))["version"])
 
     async def rested(self) -> None:
-        """Settled, and the station shows what the ledger says.
+        """Quiet, and the station shows what the ledger says.
 
         What it did itself it shows as it left it for a quarter of a second more, whatever was locked since.
         """
-        await self.settled()
+        await self.quiet()
         await self._until(
             partial(self._of_agent, STATION, lambda health: "it shows its own" if health["shows_own_facts"] else "")
         )
@@ -157,14 +180,36 @@ class Hands:
         self._message.append(taking_back(case.line, authored=self._authored(case)))
 
     async def send(self) -> None:
-        """Send the message; return once no order in it waits for units on their way back."""
+        """Send the message, once the one before is done with (``sent``)."""
+        await self.sent()
         if self._message:
             message, self._message = self._message, []
-            await self.hospital.send_orders(message)
-            await self._until(partial(self._deciding, "orders"))
+            self._sent = {entry["resource"]["identifier"][0]["value"] for entry in message}
+            self._sending = asyncio.create_task(self._deliver(message), name="hospital system")
 
-    async def codes_of(self, order: str) -> list[str]:
-        """Locked to an order, or handed out for it; the station knows them, too."""
+    async def sent(self) -> None:
+        """Return once no order in the last message waits for units on their way back."""
+        if self._sending is not None:
+            await self._sending
+            self._sent.clear()
+
+    async def _deliver(self, message: list[dict[str, Any]]) -> None:
+        await self.hospital.send_orders(message)
+        await self._until(partial(self._deciding, "orders"))
+
+    async def codes_of(self, case: Case, seat: Seat) -> list[str]:
+        """Locked to an order, as the station shows it; it may show less than the ledger has: then that is asked."""
+        order = case.line.id
+        if order in self._sent:
+            await self.sent()
+        codes = await seat.locked(order)
+        if len(codes) < case.line.quantity:
+            await self.sent()
+            codes = await self.codes_given(order)
+        return codes
+
+    async def codes_given(self, order: str) -> list[str]:
+        """Locked to an order, or handed out for it, as the ledger has it; the station knows them, too."""
         found = await self.hospital.ask(f"/api/v1/orders/{order}")
         await self._station_has(found["version"])
         return list(found["codes"])

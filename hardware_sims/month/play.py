@@ -1,7 +1,10 @@
 """Twelve weeks, event by event. Time stands still while somebody acts, and then goes to the next event.
 
-Facts may be on their way when it goes on, for they carry their own moments. Whoever does what depends on what others
-have done waits until nothing is (``Hands.settled``): so one seed gives one table.
+Hand-outs are told by the minute: those that end nearest to it are done at the same time, while the hospital system
+sends what was ordered. Returns, damage, loans to be bound and products to be counted gather for a third of an hour.
+Facts may be on their way when time goes on, for they carry their own moments; orders have been filled, for theirs is
+central's. Whoever does what depends on what others have done waits until nothing is on its way (``Hands.settled``): so
+one seed gives one table.
 
 What is awaited by everybody: pharmacists who are free take the most urgent order that is ready, the oldest first.
 """
@@ -10,7 +13,7 @@ import datetime as dt
 import heapq
 from array import array
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import count, cycle
 from random import Random
@@ -18,10 +21,10 @@ from random import Random
 import aiohttp
 import msgspec
 
-from hardware_sims.month.aside import Aside
+from hardware_sims.month.aside import Aside, Errand, Kind
 from hardware_sims.month.counting import Counting
 from hardware_sims.month.dispensing import Dispensing, Outcome
-from hardware_sims.month.hands import Hands, Seat
+from hardware_sims.month.hands import Hands
 from hardware_sims.month.intake import Intake
 from hardware_sims.month.orders import DAY_US, MINUTE_US, Case, Doctors, period_of
 from hardware_sims.month.parameters import DAYS, KINDS, MOST_PRODUCTS, Parameters, Period
@@ -41,7 +44,9 @@ _RECALL_DAY = DAYS * 2 + 10
 _COUNTED_SHARE = 20
 _AGAIN_DAYS = 5
 _PIN = "2468"
+_GATHERED_US = 20 * MINUTE_US
 Act = Callable[[], Awaitable[None]]
+Thought = Callable[[], None]
 Tell = Callable[[int, int], None]
 """Number of the order that comes now, and its moment."""
 
@@ -93,12 +98,19 @@ class Course:
         self._intake = Intake(*shared, parameters=play.parameters, random=random)
         self._counting = Counting(*shared, parameters=play.parameters, random=random)
         self._aside = Aside(*shared)
-        self._events: list[tuple[int, int, Act]] = []
+        self._events: list[tuple[int, int, Act | None, Thought | None]] = []
         self._numbers = count()
         self._ready: list[tuple[int, int, int, Case]] = []
         self._free = play.pharmacists
-        self._turns = cycle(range(len(play.staff)))
+        self._seats = (self.hands.seats[number] for number in cycle(range(len(play.staff))))
         self._tries: Counter[int] = Counter()
+        self._now_us = 0
+        """Since the beginning of the play."""
+        self._round: list[tuple[int, Case]] = []
+        """Hand-outs that end in this round, each with its moment."""
+        self._errands: dict[int, list[Errand]] = {}
+        """What is done together at a moment."""
+        self._to_count: dict[int, dict[str, Period]] = {}
 
     async def run(self, tell: Tell) -> None:
         """Raises PlayError or ProcessDiedError where it cannot go on."""
@@ -111,34 +123,68 @@ class Course:
             self._later(day * DAY_US + _MORNING_US, partial(self._morning, day))
         cases = doctors.cases()
         coming = next(cases, None)
-        while coming is not None or self._events:
-            if coming is not None and (not self._events or _sent_us(coming) <= self._events[0][0]):
-                self._go_to(now_us := _sent_us(coming))
-                while coming is not None and _sent_us(coming) == now_us:
+        while coming is not None or self._events or self._round:
+            next_us = min(
+                [event[0] for event in self._events[:1]] + ([_sent_us(coming)] if coming else []), default=None
+            )
+            if self._round and (next_us is None or _minute_of(next_us) > _minute_of(self._now_us)):
+                await self._play_round()
+            elif coming is not None and _sent_us(coming) == next_us:
+                await self._go_to(next_us)
+                arrived = []
+                while coming is not None and _sent_us(coming) == next_us:
                     tell(coming.number, coming.at_us)
-                    await self._arrive(coming)
+                    arrived.append(coming)
                     coming = next(cases, None)
-                await self.hands.send()
+                await self._arrive(arrived)
             else:
-                us, _, act = heapq.heappop(self._events)
-                self._go_to(us)
-                await act()
-        self._go_to((LENGTH + _AGAIN_DAYS + 2) * DAY_US)
+                await self._happen()
+        await self._go_to((LENGTH + _AGAIN_DAYS + 2) * DAY_US)
         await self.hands.settled()
 
-    @property
-    def _now_us(self) -> int:
-        """Since the beginning of the play."""
-        return self._time.now_us - self._play.began_us
+    async def _happen(self) -> None:
+        """The next event: a thought of the play, or an act, for which time goes on."""
+        self._now_us, _, act, thought = heapq.heappop(self._events)
+        if thought is not None:
+            thought()
+        elif act is not None:
+            if self._round:
+                await self._play_round()
+            await self._go_to(self._now_us)
+            await act()
 
-    def _go_to(self, us: int) -> None:
+    async def _go_to(self, us: int) -> None:
+        await self.hands.sent()
+        self._now_us = us
         self._time.go_to(self._play.began_us + us)
 
     def _later(self, us: int, act: Act) -> None:
-        heapq.heappush(self._events, (us, next(self._numbers), act))
+        heapq.heappush(self._events, (us, next(self._numbers), act, None))
 
-    def _seat(self) -> Seat:
-        return self.hands.seats[next(self._turns)]
+    def _soon(self, us: int, thought: Thought) -> None:
+        heapq.heappush(self._events, (us, next(self._numbers), None, thought))
+
+    def _gather(self, us: int, kind: Kind, case: Case) -> None:
+        """To be done with others at the next moment for it."""
+        self._errands.setdefault(self._gathering(us), []).append(Errand(kind=kind, case=case))
+
+    def _gathering(self, us: int) -> int:
+        """When that is which comes up at ``us``."""
+        at_us = -(-us // _GATHERED_US) * _GATHERED_US
+        if at_us not in self._errands:
+            self._errands[at_us] = []
+            self._later(at_us, partial(self._run_errands, at_us))
+        return at_us
+
+    async def _run_errands(self, at_us: int) -> None:
+        errands, counts = self._errands.pop(at_us), self._to_count.pop(at_us, {})
+        if errands:
+            await self._aside.gathered(errands, self._seats)
+        for period in Period:
+            products = [product for product, of in counts.items() if of is period]
+            products = [product for product in products if product not in self.pharmacy.quarantined]
+            if products:
+                await self._counting.take_all(products, period)
 
     async def _open(self) -> None:
         """The hospital sends staff and catalogue; everybody signs in."""
@@ -155,7 +201,7 @@ class Course:
         period, today = period_of(day * DAY_US), self._play.began.date() + dt.timedelta(days=day)
         if period is Period.NO_CODES:
             return
-        prescanned = await self._intake.restock(self._seat(), today, has_pool=period is Period.POOL)
+        prescanned = await self._intake.restock(next(self._seats), today, has_pool=period is Period.POOL)
         if day == _RECALL_DAY:
             await self._aside.recall(today)
         if day % 7 == _SUNDAY and day < LENGTH:
@@ -163,33 +209,40 @@ class Course:
             self._later(day * DAY_US + _EVENING_US, partial(self._evening, period, is_change_over=is_change_over))
         if prescanned:
             self._free -= 1
-            self._later(self._now_us + int(prescanned * self._play.parameters.prescan * 1e6), self._be_free)
+            self._soon(self._now_us + int(prescanned * self._play.parameters.prescan * 1e6), self._be_free)
 
     async def _evening(self, period: Period, *, is_change_over: bool) -> None:
         """A stocktake. Before the pool is begun all boxes are pre-scanned and all is counted: it inherits no error."""
         if is_change_over:
             closed = [one for shelf in self.pharmacy.shelves.values() if shelf.good.is_split for one in shelf.closed]
-            await self._intake.prescan(self._seat(), closed)
+            await self._intake.prescan(next(self._seats), closed)
         await self._counting.weekly(period, share=1 if is_change_over else _COUNTED_SHARE)
 
-    async def _be_free(self) -> None:
+    def _be_free(self) -> None:
         self._free += 1
         self._start()
 
-    async def _arrive(self, case: Case) -> None:
-        if case.is_loan and case.period is not Period.NO_CODES and await self._aside.lend(case, self._seat()):
-            self._later(self._now_us + _ORDER_AFTER_LOAN_US, partial(self._order_lent, case))
-            return
-        self.hands.order(case)
-        self._later(self._now_us + case.review_us, partial(self._review, case))
+    async def _arrive(self, cases: Sequence[Case]) -> None:
+        """What was ordered within a minute, and what is lent before its order."""
+        borrowed = [case for case in cases if case.is_loan and case.period is not Period.NO_CODES]
+        if borrowed and self._round:
+            await self._play_round()
+        lent = await self._aside.lend(borrowed, self._seats) if borrowed else []
+        is_lent = {case.number: is_there for case, is_there in zip(borrowed, lent, strict=True)}
+        for case in cases:
+            if is_lent.get(case.number):
+                self._soon(self._now_us + _ORDER_AFTER_LOAN_US, partial(self._order_lent, case))
+            else:
+                self.hands.order(case)
+                self._soon(self._now_us + case.review_us, partial(self._review, case))
+        await self.hands.send()
 
-    async def _order_lent(self, case: Case) -> None:
+    def _order_lent(self, case: Case) -> None:
         """A person at the console sees the order and binds the loan to it."""
         self.hands.order(case)
-        await self.hands.send()
-        self._later(self._now_us + case.pick_us, partial(self._aside.bind, case))
+        self._gather(self._now_us + case.pick_us, Kind.BIND, case)
 
-    async def _review(self, case: Case) -> None:
+    def _review(self, case: Case) -> None:
         heapq.heappush(self._ready, (KINDS.index(case.line.kind), self._now_us, case.number, case))
         self._start()
 
@@ -198,7 +251,7 @@ class Course:
         while self._free > 0 and self._ready:
             case = heapq.heappop(self._ready)[-1]
             self._free -= 1
-            self._later(self._now_us + self._work_us(case), partial(self._finish, case))
+            self._soon(self._now_us + self._work_us(case), partial(self._finish, case))
 
     def _work_us(self, case: Case) -> int:
         is_scanned = case.period is Period.BY_HAND and not case.is_unscanned
@@ -208,42 +261,50 @@ class Course:
         is_picked_again = case.is_wrong_pick and (case.is_caught or is_scanned)
         return case.pick_us * (2 if is_picked_again else 1) + int(scans * self._play.parameters.scan * 1e6)
 
-    async def _finish(self, case: Case) -> None:
+    def _finish(self, case: Case) -> None:
         self._free += 1
-        outcome = await self._dispensing.hand_out(case, self._seat(), case.period)
-        if outcome is Outcome.DONE:
-            self._follow(case)
-        else:
-            await self._put_off(case, outcome)
+        self._round.append((self._now_us, case))
         self._start()
 
-    def _follow(self, case: Case) -> None:
+    async def _play_round(self) -> None:
+        ended, self._round = self._round, []
+        minute_us = _minute_of(ended[0][0]) * MINUTE_US
+        if self._time.now_us < self._play.began_us + minute_us:
+            await self._go_to(minute_us)
+        hand_outs = [(case, next(self._seats)) for _, case in ended]
+        for (us, case), outcome in zip(ended, await self._dispensing.together(hand_outs), strict=True):
+            if outcome is Outcome.DONE_UNCODED:
+                self.hands.take_back(case)
+            elif outcome is Outcome.DONE:
+                self._follow(case, us)
+            else:
+                self._put_off(case, us, outcome)
+
+    def _follow(self, case: Case, us: int) -> None:
         """What chance has in store for it."""
-        if not self.given.coded[case.number]:
-            return
         if case.comes_back:
-            self._later(self._now_us + DAY_US, partial(self._come_back, case))
+            self._gather(us + DAY_US, Kind.RETURN, case)
         if case.breaks:
-            self._later(self._now_us + MINUTE_US, partial(self._break, case))
+            self._gather(us + MINUTE_US, Kind.DAMAGE, case)
 
-    async def _come_back(self, case: Case) -> None:
-        await self._aside.take_back(case, self._seat())
-
-    async def _break(self, case: Case) -> None:
-        await self._aside.damage(case, self._seat())
-
-    async def _put_off(self, case: Case, outcome: Outcome) -> None:
+    def _put_off(self, case: Case, us: int, outcome: Outcome) -> None:
         """Until after the next delivery; what never comes is taken back by the doctor."""
         self.given.acts["hand-outs put off"] += 1
         if outcome is Outcome.NOT_FOUND and case.good.id not in self.pharmacy.quarantined:
-            await self._counting.take([case.good.id], case.period)
+            at_us = self._gathering(us + MINUTE_US)
+            self._to_count.setdefault(at_us, {}).setdefault(case.good.id, case.period)
         self._tries[case.number] += 1
         if self._tries[case.number] > _AGAIN_DAYS:
             self.given.acts["orders taken back"] += 1
             self.hands.take_back(case)
             return
-        next_day_us = (self._now_us // DAY_US + 1) * DAY_US
-        self._later(next_day_us + _EARLY_US, partial(self._review, case))
+        next_day_us = (us // DAY_US + 1) * DAY_US
+        self._soon(next_day_us + _EARLY_US, partial(self._review, case))
+
+
+def _minute_of(us: int) -> int:
+    """The nearest."""
+    return (us + MINUTE_US // 2) // MINUTE_US
 
 
 def _sent_us(case: Case) -> int:

@@ -91,6 +91,7 @@ async def test_orders_are_listed_with_what_they_need(ward: Ward) -> None:
             ("RX00003", "late_scans"),
         ]
         assert listed[0]["boxes"] == [box_code(CEFTRIAXONE, 1)]
+        assert [await get(session, f"/orders/{row['order']}") for row in listed] == listed
         assert (await post(session, "/hand-out", order="RX00001"))[1]["units"] == 3
         assert [row["order"] for row in await get(session, "/orders")] == ["RX00002", "RX00003"]
 
