@@ -46,14 +46,13 @@ class Dispensing:
         """
         outcomes = await self._abreast(hand_outs, self._hand_out)
         while short := [number for number, outcome in enumerate(outcomes) if outcome is Outcome.SHORT]:
-            await self._hands.settled()
-            first = list({hand_outs[number][0].good.id: number for number in reversed(short)}.values())
-            first.reverse()
-            found = await self._abreast([hand_outs[number] for number in first], self._hand_out_late)
-            for number, outcome in zip(first, found, strict=True):
+            first: dict[str, int] = {}
+            for number in short:
+                first.setdefault(hand_outs[number][0].good.id, number)
+            found = await self._abreast([hand_outs[number] for number in first.values()], self._hand_out_late)
+            for number, outcome in zip(first.values(), found, strict=True):
                 outcomes[number] = outcome
-            if len(first) == len(short):
-                await self._hands.settled()
+            await self._hands.settled()
         return outcomes
 
     async def _abreast(
