@@ -170,7 +170,8 @@ class SyncShell:
                 self._leasing.wanted(event)
             case _Committed():
                 self._is_poked = False
-                await self._send_committed(now_us)
+                head = uplink.Committed(session=self._journal.start.session, through=self._journal.head, now_us=now_us)
+                await self._do(self._uplink.handle(head))
             case LinkUp():
                 self._heard_us = now_us
                 self.state.is_connected, self.state.cause = True, "central has not answered yet"
@@ -182,10 +183,6 @@ class SyncShell:
                 await self._heard(event, now_us)
             case _:
                 await self._copy.ended(event)
-
-    async def _send_committed(self, now_us: int) -> None:
-        head = uplink.Committed(session=self._journal.start.session, through=self._journal.head, now_us=now_us)
-        await self._do(self._uplink.handle(head))
 
     def _lost(self, cause: str) -> None:
         self._uplink.handle(uplink.Disconnected())
@@ -260,6 +257,9 @@ class SyncShell:
                 await self._do_one(effect)
             except LinkDownError as error:
                 _log.info("not_sent", effect=type(effect).__name__, cause=str(error))
+                if isinstance(effect, uplink.SendBatch):
+                    unsent = uplink.Sent(session=effect.session, through=effect.after, now_us=self._now_us())
+                    self._uplink.handle(unsent)
 
     async def _do_one(self, effect: uplink.Effect) -> None:
         match effect:

@@ -70,6 +70,7 @@ __all__ = [
 BACKLOG = MOST
 """Facts that wait, past which what happens now passes them; fewer are with central within a second."""
 RESEND_AFTER_US = 3_000_000
+ROOM_AFTER_US = 200_000
 RESEND_AT_MOST_US = 60_000_000
 
 
@@ -227,8 +228,7 @@ class Uplink:
             return stranger
         line = self._lines.get(ack.session)
         if line is None:
-            told = Position(session=ack.session, through=ack.through, safe=ack.safe)
-            return [*self._settled.told(told, ack.version)]
+            return [*self._settled.told(Position(session=ack.session, through=ack.through, safe=ack.safe), ack.version)]
         if ack.through > line.head or ack.through < max(line.acked, line.kept):
             return []
         has_moved = ack.through > line.acked
@@ -244,9 +244,8 @@ class Uplink:
             is_waiting = self._in_flight or any(line.held > line.acked for line in self._lines.values())
             self._waiting_since_us = event.now_us if is_waiting else None
         safe = min(ack.safe, ack.through)
-        settle = Settle(
-            session=ack.session, through=ack.through, version=ack.version, exceptions=ack.exceptions, safe=safe
-        )
+        kept, said = ack.through, ack.exceptions
+        settle = Settle(session=ack.session, through=kept, version=ack.version, exceptions=said, safe=safe)
         self._debt.pay(ack.session, ack.through, ack.version)
         self._drop_done(safe={ack.session: safe})
         # Before the welcome the debt is not known to be all: other sessions may be unheard of.
@@ -255,21 +254,24 @@ class Uplink:
 
     def _sent(self, event: Sent) -> list[Effect]:
         line = self._lines[event.session]
+        if event.through <= line.sent:  # no room; if nothing is on its way, no ack will ask for it again
+            if not self._in_flight:
+                self._waiting_since_us, self._patience_us = event.now_us, ROOM_AFTER_US
+            return []
         self._in_flight.append(Flight(event.session, line.sent, event.through))
-        line.sent = max(line.sent, event.through)
-        if self._waiting_since_us is None:
-            self._waiting_since_us = event.now_us
+        line.sent = event.through
+        self._waiting_since_us = event.now_us if self._waiting_since_us is None else self._waiting_since_us
         return self._send()
 
     def _tick(self, event: Tick) -> list[Effect]:
         if self.wake_us is None or event.now_us < self.wake_us:
             return []
-        return self._again(event.now_us, patience_us=min(self._patience_us * 2, RESEND_AT_MOST_US))
+        patience_us = max(self._patience_us * 2, RESEND_AFTER_US)
+        return self._again(event.now_us, patience_us=min(patience_us, RESEND_AT_MOST_US))
 
     def _again(self, now_us: int, *, patience_us: int) -> list[Effect]:
         """Say or send anew what was not answered."""
-        self._patience_us = patience_us
-        self._waiting_since_us = now_us
+        self._patience_us, self._waiting_since_us = patience_us, now_us
         if not self._is_welcome:
             return [self._hello()]
         self._in_flight.clear()

@@ -34,7 +34,10 @@ class Acked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """The shell's answer to SendBatch: how far it got within the byte limit of a batch."""
+    """The shell's answer to SendBatch: how far it got within the byte limit of a batch.
+
+    No further than it was: the link had no room.
+    """
 
     session: bytes
     through: int

@@ -121,6 +121,7 @@ class EdgeNode:
         self.credit = 0
         """The most that it had since somebody looked."""
         self.skew_us = 0
+        self.is_jammed_until_us = 0
         self.drift = 0.0
         self.death: tuple[bool, int] = (False, SECOND_US)
         """How it dies at an armed point: with the power or not, and for how long."""
@@ -185,7 +186,7 @@ class EdgeNode:
     def heal(self) -> None:
         """No more faults: it runs, or starts now."""
         self.perils.disarm()
-        self._paused_us = 0
+        self._paused_us = self.is_jammed_until_us = 0
         self.around.scheduler.after(0, self, "resume")
         self.around.scheduler.after(1, self, "boot")
 
@@ -263,6 +264,8 @@ class EdgeNode:
     def send(self, data: bytes) -> None:
         if self.line is None:
             raise LinkDownError("no connection to the broker")
+        if self.around.scheduler.now_us < self.is_jammed_until_us:
+            raise LinkDownError("32 messages wait for the broker already")
         self.perils.point("edge.send")
         self.around.network.publish(self, "up", CENTRAL, data)
 

@@ -33,6 +33,13 @@ class NeverResends(Uplink):
         return super()._tick(event)
 
 
+class NoRoomForgotten(Uplink):
+    """Takes a batch that found no room on the link for one that will be asked for."""
+
+    def _sent(self, event: Sent) -> list[Effect]:
+        return [] if event.through <= self._lines[event.session].sent else super()._sent(event)
+
+
 class ResendSkips(Uplink):
     """Forgets what was in flight, and goes on behind it."""
 
@@ -210,6 +217,7 @@ UP = (
     Mutant(name="puback_is_ack", wrong="the broker's PUBACK counts as central's ack", arm=_believe_puback),
     _uplink("volatile_outbox", "after a start nothing is known to be unsent", VolatileOutbox),
     _uplink("never_resends", "what is not acked is not sent again", NeverResends),
+    _uplink("no_room_forgotten", "a batch that found no room on the link is not tried again", NoRoomForgotten),
     _uplink("resend_skips", "a resend goes on behind what was lost", ResendSkips),
     _uplink("forgets_flight", "after a cut sending goes on behind what was in flight", ForgetsFlight),
     _uplink("welcome_ignored", "the answer to HELLO changes nothing", WelcomeIgnored),

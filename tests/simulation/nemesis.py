@@ -125,6 +125,10 @@ class Nemesis:
         self._network.block(node.name, "ud", self._scheduler.now_us + decision.long_us)
         self._network.cut(node)
 
+    def _jam(self, node: EdgeNode, decision: Decision) -> None:
+        """The line is up, and too much waits for it already."""
+        node.is_jammed_until_us = self._scheduler.now_us + decision.long_us
+
     def _flood(self, node: EdgeNode, decision: Decision) -> None:
         """A device that has gone wild says the same over and over, signed with its own key."""
         for _ in range(20 + int(decision.pick * 200)):

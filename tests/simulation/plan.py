@@ -82,6 +82,7 @@ _OFFICE_SECONDS = 9.0
 _BACKLOG = 0.15
 _WITH_LOSSES = 0.4
 _WITH_RECALLS = 0.5
+_WITH_JAMS = 0.3
 _TROUBLES = (
     ("partition", ""),
     ("partition", "kill_edge"),
@@ -116,6 +117,8 @@ def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
     nemeses = (*_choose_nemeses(random), *_choose_losses(stream(seed, "losses")))
     if stream(seed, "recalls").random() < _WITH_RECALLS:
         nemeses = (*nemeses, *RECALLS)
+    if stream(seed, "jams").random() < _WITH_JAMS:
+        nemeses = (*nemeses, *JAMS)
     for name in nemeses:
         decisions += NEMESES[name](stream(seed, f"nemesis/{name}"), edges, minutes * MINUTE_US)
     keep_us = stream(seed, "keep").choice(KEPT_US) if "backups" in nemeses else 0
@@ -191,7 +194,7 @@ def _office(random: Random, minutes: float) -> Iterator[Decision]:
 def _choose_nemeses(random: Random) -> tuple[str, ...]:
     """A random subset: faults that mask one another are not always on together (swarm testing)."""
     share = random.choice((0.15, 0.4, 0.7))
-    chosen = [name for name in NEMESES if name not in _RARE + LOSSES + RECALLS and random.random() < share]
+    chosen = [name for name in NEMESES if name not in _RARE + LOSSES + RECALLS + JAMS and random.random() < share]
     chosen += [name for name in _RARE if random.random() < share * 0.3]
     return tuple(chosen)
 
@@ -317,8 +320,10 @@ NEMESES: dict[str, _Nemesis] = {
     "kill_rebuilding": _some("kill_rebuilding", 4, 0.5, 60),
     "recalls": _some("recall", 6, 1, 2),
     "lifts": _some("lift", 3, 1, 2),
+    "jams": _some("jam", 12, 0.05, 20),
 }
 _RARE = ("restore", "clone", "wake")
 LOSSES = ("backups", "restore_central", "second_central", "wipe", "spoil_replica", "kill_rebuilding")
 RECALLS = ("recalls", "lifts")
+JAMS = ("jams",)
 KEPT_US = (0, 20 * SECOND_US, 2 * MINUTE_US)

@@ -34,7 +34,7 @@ from tests.simulation.nemesis import Nemesis
 from tests.simulation.network import CENTRAL, Network
 from tests.simulation.office import Office
 from tests.simulation.perils import Killed
-from tests.simulation.plan import Bounds, Decision, Plan
+from tests.simulation.plan import JAMS, Bounds, Decision, Plan
 from tests.simulation.recalling import Recalling
 from tests.simulation.scheduler import MINUTE_US, SECOND_US, Scheduler
 from tests.simulation.truth import Truth
@@ -118,11 +118,10 @@ class Simulation:
         self.scheduler.run(int(self.plan.minutes * MINUTE_US), most=MOST_EVENTS, each=self._look_now_and_then)
         self._check_storm()
         self._heal()
-        self.scheduler.run(self.scheduler.now_us + HEAL_US, most=MOST_EVENTS, each=self._is_well)
-        self._look()
-        missing = self._end_watch.missing()
-        if missing:
-            raise Violation("liveness", f"{HEAL_US // MINUTE_US} minutes after everything healed {missing}")
+        self._await_all(HEAL_US, "everything healed")
+        if set(JAMS) & set(self.plan.nemeses):
+            self._jam_all()
+            self._await_all(HEAL_US, "the lines were full for a second")
         self._end_watch.look()
         life = self.centrals.main.watch.life
         self.lease_watch.look(life.excepted, life.held)
@@ -180,6 +179,20 @@ class Simulation:
     def _add_clone(self, of: EdgeNode, medium: Medium, written: list[FactId]) -> None:
         clone = self._add(f"{of.client_id}-copy-{len(self.nodes)}", of.client_id, of.location, medium)
         clone.written, clone.drifted, clone.recalls = written, set(of.drifted), of.recalls.image()
+
+    def _await_all(self, most_us: int, since: str) -> None:
+        self.scheduler.run(self.scheduler.now_us + most_us, most=MOST_EVENTS, each=self._is_well)
+        self._look()
+        missing = self._end_watch.missing()
+        if missing:
+            raise Violation("liveness", f"{most_us // MINUTE_US} minutes after {since} {missing}")
+
+    def _jam_all(self) -> None:
+        """Somebody counts while the line is full, and nothing else happens any more."""
+        now_us = self.scheduler.now_us
+        for n, node in enumerate(self.nodes):
+            node.is_jammed_until_us = now_us + SECOND_US
+            self.on("count", Decision(now_us, "count", n, 0.5, 0.5))
 
     def _look_now_and_then(self) -> bool:
         if self.scheduler.events >= self._next_look:

@@ -220,6 +220,23 @@ class TestUplink:
         machine.handle(uplink.Sent(session=NOW, through=1, now_us=uplink.RESEND_AFTER_US))
         assert machine.wake_us == 3 * uplink.RESEND_AFTER_US
 
+    def test_a_batch_that_found_no_room_is_tried_again_soon_though_nothing_else_happens(self) -> None:
+        machine = welcomed(head=1)
+        for now_us in (0, uplink.ROOM_AFTER_US, 2 * uplink.ROOM_AFTER_US):
+            assert machine.handle(uplink.Sent(session=NOW, through=0, now_us=now_us)) == []
+            assert machine.wake_us == now_us + uplink.ROOM_AFTER_US
+            again = machine.handle(uplink.Tick(now_us=now_us + uplink.ROOM_AFTER_US))
+            assert again == [SendBatch(session=NOW, after=0, limit=500)]
+        left_us = 3 * uplink.ROOM_AFTER_US
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=left_us))
+        assert machine.wake_us == left_us + uplink.RESEND_AFTER_US, "its ack gets its usual time"
+
+    def test_a_batch_that_found_no_room_behind_others_waits_for_their_ack(self) -> None:
+        machine = welcomed(head=1_000)
+        machine.handle(uplink.Sent(session=NOW, through=500, now_us=0))
+        assert machine.handle(uplink.Sent(session=NOW, through=500, now_us=1)) == []
+        assert machine.wake_us == uplink.RESEND_AFTER_US
+
     def test_an_unanswered_hello_is_said_again(self) -> None:
         machine = Uplink(NOW)
         machine.handle(uplink.Connected(now_us=0))
