@@ -12,7 +12,7 @@ from edge_agent.store.leased import LeaseChange
 from edge_agent.store.pocket import Note, Pocket
 from sync_protocol.facts import Fact, What
 from sync_protocol.items import Item
-from sync_protocol.leases import MAY_NEED_RIGHT, Spent, needs_right
+from sync_protocol.leases import MAY_NEED_RIGHT, MOST_HELD, Spent, needs_right
 from sync_protocol.lifecycle import Reason, Refusal
 from sync_protocol.machines.holding import Holding, Used
 from sync_protocol.subcode import sub_codes
@@ -38,6 +38,8 @@ class Rights:
         self._want: Callable[[tuple[str, ...]], None] | None = None
         self._changed = asyncio.Event()
         self._withheld: set[str] = set()
+        self._asked: dict[str, None] = {}
+        """What those who wait in this turn of the loop want: one question for all."""
 
     def ask_by(self, want: Callable[[tuple[str, ...]], None]) -> None:
         """How central is asked."""
@@ -74,7 +76,7 @@ class Rights:
             async with asyncio.timeout(WAIT_S):
                 while missing := self._to_ask_for(codes):
                     self._changed.clear()
-                    self._want(tuple(missing))
+                    self._ask(missing)
                     await self._changed.wait()
         except TimeoutError:
             return False
@@ -120,6 +122,18 @@ class Rights:
         if not self.holding.is_welcome:
             return []
         return [code for code in self._missing(codes) if code not in self._withheld]
+
+    def _ask(self, codes: Iterable[str]) -> None:
+        if not self._asked:
+            asyncio.get_running_loop().call_soon(self._ask_now)
+        self._asked.update(dict.fromkeys(codes))
+
+    def _ask_now(self) -> None:
+        asked = tuple(self._asked)
+        self._asked.clear()
+        for first in range(0, len(asked), MOST_HELD):
+            if self._want is not None:
+                self._want(asked[first : first + MOST_HELD])
 
     def _missing(self, codes: Iterable[str]) -> list[str]:
         now_us = self._now_us()

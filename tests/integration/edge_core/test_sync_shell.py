@@ -10,6 +10,7 @@ from typing import Self
 import pytest
 
 from edge_agent.clock import SystemClock
+from edge_agent.errors import LinkDownError
 from edge_agent.health import Health, Sentence
 from edge_agent.safe_mode import SafeMode
 from edge_agent.store.outgoing import waiting
@@ -150,6 +151,24 @@ async def test_lost_acks_are_made_good_by_sending_again(
         await until(lambda: agent.waiting == 0, within_s=30)
         assert _is_whole(central, 10)
         assert _heard(central, Batch) > 3
+
+
+async def test_a_batch_that_found_the_queue_to_the_broker_full_is_sent_though_nothing_else_happens(
+    tmp_path: Path, broker: Broker, central: TinyCentral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uplink, "RESEND_AFTER_US", 300_000)
+    async with central.on(broker.port), Agent(tmp_path / "a", broker.port) as agent:
+        await until(lambda: agent.shelf.replica.version == 1)
+
+        def full(_link: MqttLink, _data: bytes) -> None:
+            raise LinkDownError("32 messages wait for the broker already")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MqttLink, "send", full)
+            await agent.shelf.recorder.record(taken(1))
+            await asyncio.sleep(0.1)
+        await until(lambda: agent.waiting == 0)
+        assert _is_whole(central, 1)
 
 
 async def test_a_broker_that_is_killed_costs_nothing_but_time(
