@@ -305,13 +305,13 @@ class SyncShell:
         _log.info("session_opened", number=self._journal.current.number)
         await self._do(self._uplink.handle(uplink.Opened(session=session, now_us=self._now_us())))
 
-    async def _send_batch(self, due: uplink.SendBatch) -> None:
-        batch = read_batch(self._journal, due.session, after=due.after, limit=due.limit, is_early=due.is_early)
-        sent = uplink.Sent(session=due.session, through=batch.last_seq, now_us=self._now_us())
-        try:
-            self._send(batch)
-        finally:  # what could not leave is lost, like what is lost on its way, and sent again
-            await self._do(self._uplink.handle(sent))
+    async def _send_batch(self, effect: uplink.SendBatch) -> None:
+        batch = read_batch(
+            self._journal, effect.session, after=effect.after, limit=effect.limit, is_early=effect.is_early
+        )
+        self._send(batch)
+        sent = uplink.Sent(session=effect.session, through=batch.last_seq, now_us=self._now_us())
+        await self._do(self._uplink.handle(sent))
 
     def _hello(self, effect: uplink.SendHello) -> Hello:
         start, head = self._journal.start, self._journal.head
