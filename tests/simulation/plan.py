@@ -117,7 +117,7 @@ def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
     nemeses = (*_choose_nemeses(random), *_choose_losses(stream(seed, "losses")))
     if stream(seed, "recalls").random() < _WITH_RECALLS:
         nemeses = (*nemeses, *RECALLS)
-    if stream(seed, "jams").random() < _WITH_JAMS:
+    if stream(seed, "full lines").random() < _WITH_JAMS:
         nemeses = (*nemeses, *JAMS)
     for name in nemeses:
         decisions += NEMESES[name](stream(seed, f"nemesis/{name}"), edges, minutes * MINUTE_US)

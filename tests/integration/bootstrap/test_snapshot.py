@@ -128,7 +128,9 @@ async def test_central_restarted_in_the_middle_gives_another_ticket(house: Stock
             await house.central.start()
             await until(lambda: house.is_copied(agent))
     assert ranges(line)[-1] == offer.size // 2
-    assert len({head.partition("Bearer ")[2][:40] for head in line.heads}) == len(line.heads), "a ticket is used once"
+    tickets = [head.partition("Bearer ")[2][:40] for head in line.heads]
+    assert tickets[0] not in tickets[1:], "a ticket is used once"
+    assert tickets[-1] not in tickets[:-1], "what was asked of the central that died is not asked of the other"
 
 
 async def test_central_restored_in_the_middle_is_copied_and_not_the_one_before(
