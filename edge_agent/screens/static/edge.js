@@ -37,14 +37,27 @@
     }
   }, true);
 
+  // One after the other: of several that come during a request, htmx would keep the last one only.
+  const waiting = [];
+
   function send(code) {
+    waiting.push(code);
+    if (waiting.length === 1) sendNext();
+  }
+
+  function sendNext() {
     const form = document.querySelector("form[data-scan]");
-    if (!form) return;
-    form.elements.code.value = code;
+    if (!form) waiting.length = 0;
+    if (!waiting.length) return;
+    form.elements.code.value = waiting[0];
     htmx.trigger(form, "submit");
   }
 
   addEventListener("htmx:afterRequest", (event) => {
+    if (event.target.matches("form[data-scan]")) {
+      waiting.shift();
+      sendNext();
+    }
     if (event.target.matches("form[data-scan], form[data-typed]")) htmx.trigger(document.body, "refresh");
     if (event.target.matches("form[data-typed]")) event.target.reset();
     if (event.target.id === "picture") event.target.reset(); // or the same picture could not be chosen again

@@ -1,9 +1,10 @@
 """A25: many codes at once at intake: a PDA that scans without a pause, a PDA's picture, a document camera."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, Route, async_playwright, expect
 
 from edge_agent.workflows.station import Station
 from sync_protocol.documents import DeliveryNote
@@ -49,6 +50,28 @@ async def test_a_pda_in_continuous_mode_loses_no_scan(browser: Browser, ward: Wa
         await expect(page.locator("#verdict .verdict.done")).to_contain_text("60")
     (fact,) = ward.facts()
     assert (fact.what, sorted(fact.codes)) == (What.RECEIVED, codes(1, 60))
+
+
+@pytest.mark.covers("A25")
+async def test_scans_that_are_faster_than_the_answers_are_all_taken(browser: Browser, ward: Ward) -> None:
+    await delivered(ward, 12)
+
+    async def late(route: Route) -> None:
+        await asyncio.sleep(0.2)
+        await route.continue_()
+
+    async with (
+        serve(ward, Station(ward.bench, people=ward.people, scanner=Gun())) as url,
+        opened(browser, url, size="pda", lang="zh-CN") as page,
+    ):
+        await sign_in(page)
+        await step(page, "receive")
+        await page.route("**/scan", late)
+        for text in (NOTE, *codes(1, 12)):
+            await pull_trigger(page, text)
+        await expect(page.locator("#verdict .verdict.done")).to_contain_text("12")
+    (fact,) = ward.facts()
+    assert (fact.what, sorted(fact.codes)) == (What.RECEIVED, codes(1, 12))
 
 
 @pytest.mark.covers("A25")
