@@ -9,21 +9,13 @@ from sync_protocol.documents import OrderKind
 from sync_protocol.facts import How, What
 from sync_protocol.subcode import sub_codes
 from tests.browser.central.morning import order
-from tests.browser.central.test_console_pages import CUT_OFF, SCREENSHOTS, SIZE, open_page, sign_in
+from tests.browser.central.pages import open_page, picture, sign_in
 from tests.integration.central_faces.hospital import SPLIT, Hospital, box, serving
 
 pytestmark = pytest.mark.browser
 LANGUAGES = ["zh-CN", "en"]
 WARD = "心内科三病区"
 UNITS = sub_codes(box(0), SPLIT.units)
-
-
-async def picture(page: Page, name: str, language: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
-    await page.screenshot(path=SCREENSHOTS / f"console-{name}-{language}.png", full_page=True)
-    width = await page.evaluate("document.documentElement.scrollWidth")
-    assert width <= SIZE["width"], f"{name} is {width} wide"
-    assert await page.evaluate(CUT_OFF) == [], name
 
 
 async def sign(page: Page, person: str = "n02", pin: str = "1357") -> None:

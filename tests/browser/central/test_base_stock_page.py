@@ -9,8 +9,7 @@ from playwright.async_api import Browser, Page, expect
 from sync_protocol.facts import How, What
 from sync_protocol.items import Kind
 from sync_protocol.subcode import sub_codes
-from tests.browser.central.test_aside_pages import picture
-from tests.browser.central.test_console_pages import open_page, sign_in
+from tests.browser.central.pages import open_page, picture, sign_in
 from tests.integration.central_faces.hospital import SPLIT, WHOLE, Hospital, box, serving
 
 pytestmark = pytest.mark.browser

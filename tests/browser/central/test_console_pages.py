@@ -1,22 +1,17 @@
-import pathlib
 import statistics
 import time
 from urllib.parse import quote
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from sync_protocol.documents import OrderKind
 from tests.browser.central.morning import codes_of, order, play
-from tests.integration.central_faces.hospital import PIN, SPLIT, Hospital, serving
+from tests.browser.central.pages import open_page, picture, sign_in
+from tests.integration.central_faces.hospital import SPLIT, Hospital, serving
 
 pytestmark = pytest.mark.browser
-SCREENSHOTS = pathlib.Path(__file__).parents[2] / "screenshots"
-SIZE = {"width": 1440, "height": 900}
 WITHIN_S = 1.0
-CUT_OFF = (
-    "[...document.querySelectorAll('.panel')].filter(p => p.scrollWidth > p.clientWidth + 1).map(p => p.className)"
-)
 UNIT = f"{codes_of(0)[0]}#001"
 VIEWS = {
     "pool": "/pool",
@@ -33,38 +28,16 @@ VIEWS = {
 }
 
 
-async def open_page(chromium: Browser, address: str, language: str) -> tuple[Page, list[str]]:
-    """A page signed in, and what its console complains of."""
-    context = await chromium.new_context(viewport=SIZE, locale="zh-CN", base_url=address)  # type: ignore[arg-type] # a dict
-    page = await context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    await page.goto(f"/sign-in?lang={language}")
-    return page, complaints
-
-
-async def sign_in(page: Page, person: str = "n01") -> None:
-    await page.fill("input[name=person]", person)
-    await page.fill("input[name=pin]", PIN)
-    await page.click("form.sign-in button")
-    await page.wait_for_url("**/pool")
-
-
 @pytest.mark.parametrize("language", ["zh-CN", "en"])
 async def test_every_page_looks_right(chromium: Browser, hospital: Hospital, language: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
     await play(hospital)
     async with serving(hospital) as address:
         page, complaints = await open_page(chromium, address, language)
-        await page.screenshot(path=SCREENSHOTS / f"console-sign-in-{language}.png")
+        await picture(page, "sign-in", language, is_whole=False)
         await sign_in(page)
         for name, url in VIEWS.items():
             await page.goto(url)
-            await page.screenshot(path=SCREENSHOTS / f"console-{name}-{language}.png")
-            width = await page.evaluate("document.documentElement.scrollWidth")
-            assert width <= SIZE["width"], f"{name} is {width} wide"
-            assert await page.evaluate(CUT_OFF) == [], name
+            await picture(page, name, language, is_whole=False)
             assert await page.get_attribute("html", "lang") == language
         assert [text for text in complaints if "400" not in text] == []
 

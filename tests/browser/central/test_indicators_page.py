@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from central.clock import SystemClock
-from tests.browser.central.test_console_pages import CUT_OFF, SCREENSHOTS, SIZE, open_page, sign_in
+from tests.browser.central.pages import open_page, picture, sign_in
 from tests.integration.central_faces.hospital import Hospital, serving
 from tests.integration.central_faces.months import Months, WardClock, facts_of
 from tests.unit.indicators import folding
@@ -58,17 +58,14 @@ async def download(page: Page, name: str) -> list[list[str]]:
 @pytest.mark.covers("A24", "A23")
 @pytest.mark.parametrize("language", ["zh-CN", "en"])
 async def test_two_periods_are_compared(chromium: Browser, busy: Hospital, language: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
     async with serving(busy) as address:
         page, complaints = await open_page(chromium, address, language)
         await sign_in(page)
         for step in ("day", "week"):
             await page.goto(url(busy, step))
-            await page.screenshot(path=SCREENSHOTS / f"console-indicators-{step}-{language}.png", full_page=True)
-            assert await page.evaluate(CUT_OFF) == []
-            assert await page.evaluate("document.documentElement.scrollWidth") <= SIZE["width"]
+            await picture(page, f"indicators-{step}", language)
         await page.goto("/indicators?b_from=2020-01-01&b_to=2020-01-28")
-        await page.screenshot(path=SCREENSHOTS / f"console-indicators-empty-{language}.png")
+        await picture(page, "indicators-empty", language, is_whole=False)
         await expect(page.locator(".card.empty")).to_be_visible()
         assert complaints == []
 

@@ -22,7 +22,7 @@ from sync_protocol.documents import OrderKind
 from sync_protocol.facts import How, What
 from sync_protocol.items import Kind
 from tests.browser.central.morning import ADVICE
-from tests.browser.central.test_console_pages import CUT_OFF, SCREENSHOTS, SIZE, open_page, sign_in
+from tests.browser.central.pages import open_page, picture, sign_in
 from tests.integration.central_faces.hospital import PEOPLE, Hospital, box, serving
 from tests.integration.central_faces.hospital import SPLIT as BARE
 from tests.integration.central_faces.hospital import WHOLE as UNCODED
@@ -91,11 +91,12 @@ async def morning(hospital: Hospital, step: Step) -> None:
     await hand_out(hospital, "YZ-LAST", SPLIT.id, 1)
 
 
-async def units(page: Page, kind: str = "sales") -> dict[str, int]:
-    """What the tiles say."""
-    tiles = page.locator(f"#{kind} li")
-    texts = [(await tile.inner_text()).split("\n") for tile in await tiles.all()]
-    return {state.strip(): int(n) for n, state in texts}
+async def units(page: Page, states: dict[str, int], kind: str = "sales") -> None:
+    """The tiles say so many units in each of these states, and name no other."""
+    await expect(page.locator(f"#{kind} li")).to_have_count(len(states))
+    for state, number in states.items():
+        tile = page.locator(f"#{kind} li", has=page.get_by_text(state, exact=True))
+        await expect(tile.locator("b")).to_have_text(str(number))
 
 
 async def table(page: Page) -> list[list[str]]:
@@ -108,7 +109,6 @@ async def table(page: Page) -> list[list[str]]:
 @pytest.mark.covers("X05")
 @pytest.mark.parametrize("language", ["zh-CN", "en"])
 async def test_the_board_looks_right(chromium: Browser, hospital: Hospital, language: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
     async with insured(hospital) as (step, _), serving(hospital) as address:
         await morning(hospital, step)
         page, complaints = await open_page(chromium, address, language)
@@ -118,11 +118,9 @@ async def test_the_board_looks_right(chromium: Browser, hospital: Hospital, lang
             if name == "board-refused":
                 await page.locator("td:last-child form button").first.click()
                 await page.goto("/insurer?state=waiting")
-            await page.screenshot(path=SCREENSHOTS / f"console-{name}-{language}.png")
-            assert await page.evaluate(CUT_OFF) == []
-            assert await page.evaluate("document.documentElement.scrollWidth") <= SIZE["width"]
+            await picture(page, name, language, is_whole=False)
             await page.goto("/insurer?state=refused")
-            await page.screenshot(path=SCREENSHOTS / f"console-{name}-left-{language}.png")
+            await picture(page, f"{name}-left", language, is_whole=False)
         assert complaints == []
 
 
@@ -135,7 +133,7 @@ async def test_every_unit_is_on_the_board_and_gaps_are_repaired(chromium: Browse
         await page.click("nav a[href='/insurer']")
         handed_out = sum(sold[-1] for sold in Fold(facts_of(hospital), {}).sold)
         shown = {"accepted": 9, "waiting to be sent": 1, "no answer, being asked": 4, "refused": 2}
-        assert await units(page) == shown | {"not for an insurer": 2}
+        await units(page, shown | {"not for an insurer": 2})
         assert sum(shown.values()) + 2 == handed_out
         hospital.conditions = (
             Condition(part="insurer", cause="http://platform: no connection: refused", advice=ADVICE),
@@ -165,7 +163,7 @@ async def test_every_unit_is_on_the_board_and_gaps_are_repaired(chromium: Browse
         while await step():
             pass
         await page.goto("/insurer")
-        assert await units(page) == {"accepted": 16, "not for an insurer": 2}
+        await units(page, {"accepted": 16, "not for an insurer": 2})
         await expect(page.locator("tbody tr", has_text="YZ-W0")).to_contain_text("sent again by 李敏")
         serials = [row.serial for row in platform.counter.accepted.values()]
         assert len(serials) == len(set(serials)) == 7
@@ -181,8 +179,7 @@ async def test_what_came_back_is_on_the_board_with_what_it_waits_for(chromium: B
         page, complaints = await open_page(chromium, address, "en")
         await sign_in(page)
         await page.goto("/insurer")
-        before = await units(page)
-        assert await units(page, "returns") == {"waiting to be sent": 3, "not for an insurer": 1}
+        await units(page, {"waiting to be sent": 3, "not for an insurer": 1}, "returns")
         await page.select_option("select[name=kind]", label="return")
         await expect(page.locator("tbody tr")).to_have_count(3)
         stuck = page.locator("tbody tr", has_text="YZ-W0")
@@ -192,15 +189,14 @@ async def test_what_came_back_is_on_the_board_with_what_it_waits_for(chromium: B
         for language in ("zh-CN", "en"):
             await page.click(f"a[lang={language}]")
             await page.goto("/insurer")
-            await page.screenshot(path=SCREENSHOTS / f"console-board-returns-{language}.png")
-            assert await page.evaluate(CUT_OFF) == []
-            assert await page.evaluate("document.documentElement.scrollWidth") <= SIZE["width"]
+            await picture(page, "board-returns", language, is_whole=False)
 
         while await step():
             pass
         await page.goto("/insurer")
-        assert await units(page, "returns") == {"accepted": 2, "waiting to be sent": 1, "not for an insurer": 1}
-        assert sum((await units(page)).values()) == sum(before.values())  # the upload rate is of what was handed out
+        await units(page, {"accepted": 2, "waiting to be sent": 1, "not for an insurer": 1}, "returns")
+        # The upload rate is of what was handed out, of the 18 units of the morning as before.
+        await units(page, {"accepted": 14, "refused": 2, "not for an insurer": 2})
         await hospital.services.masterdata.put_products([msgspec.structs.replace(WHOLE, insurance_code="XJ02")])
         await page.click("text=Show its sale")
         await expect(page.locator("tbody tr")).to_have_count(1)
@@ -227,8 +223,7 @@ async def test_what_was_reported_by_hand_is_accepted_in_the_name_of_a_person(
             await page.click(f"a[lang={language}]")
             await page.goto("/insurer?state=refused")
             await row.locator("summary").click()
-            await page.screenshot(path=SCREENSHOTS / f"console-board-by-hand-{language}.png")
-            assert await page.evaluate(CUT_OFF) == []
+            await picture(page, "board-by-hand", language, is_whole=False)
         await row.get_by_role("button", name="The insurer has it").click()
         await expect(row).to_have_count(1)  # the field is required: nothing was sent
         await row.locator("input[name=where]").fill("form 7731")

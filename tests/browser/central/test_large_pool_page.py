@@ -7,7 +7,7 @@ from playwright.async_api import Browser, Page, expect
 
 from sync_protocol.items import Kind
 from tests.browser.central.morning import PRODUCTS
-from tests.browser.central.test_console_pages import open_page, sign_in
+from tests.browser.central.pages import open_page, sign_in
 from tests.integration.central_faces.hospital import PEOPLE, SPLIT, WHOLE, Hospital, box, serving
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ from sync_protocol.documents import Route
 from sync_protocol.facts import How, What
 from sync_protocol.machines import grants_events as on
 from sync_protocol.messages import Holds
-from tests.browser.central.test_console_pages import CUT_OFF, SCREENSHOTS, SIZE, open_page, sign_in
+from tests.browser.central.pages import open_page, picture, sign_in
 from tests.integration.central_faces.hospital import PEOPLE, SPLIT, Hospital, box, serving
 
 pytestmark = pytest.mark.browser
@@ -45,14 +45,6 @@ def hear(hospital: Hospital, *devices: str) -> None:
     hospital.ledger.write(lambda connection: connection.executemany(statements.WRITE_AGENT, rows).rowcount)
 
 
-async def picture(page: Page, name: str, language: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
-    await page.screenshot(path=SCREENSHOTS / f"console-leases-{name}-{language}.png", full_page=True)
-    width = await page.evaluate("document.documentElement.scrollWidth")
-    assert width <= SIZE["width"], f"{name} is {width} wide"
-    assert await page.evaluate(CUT_OFF) == [], name
-
-
 async def count(page: Page, pin: str) -> None:
     await page.click("details.act summary")
     await page.check("[name=is_all]")
@@ -74,7 +66,7 @@ async def test_what_a_silent_workplace_held_is_freed_by_two_people(
         page, complaints = await open_page(chromium, address, language)
         await sign_in(page)
         await page.goto("/leases")
-        await picture(page, "none", language)
+        await picture(page, "leases-none", language)
         hold(hospital, "station-1", box(1), box(2))
         hold(hospital, "station-2", box(3), box(4), box(5), ago_us=OLD_US)
         hospital.leases.turn()
@@ -82,7 +74,7 @@ async def test_what_a_silent_workplace_held_is_freed_by_two_people(
         await expect(page.locator(".sentence.unwell")).to_contain_text("station-2")
         await expect(page.locator("details.act")).to_have_count(1)
         await page.click("details.act summary")
-        await picture(page, "doubt", language)
+        await picture(page, "leases-doubt", language)
         await page.reload()
         await count(page, "0000")
         await expect(page.locator("details.act .cause")).to_be_visible()
@@ -91,7 +83,7 @@ async def test_what_a_silent_workplace_held_is_freed_by_two_people(
         await count(page, "1357")
         await expect(page.locator(".sentence.well")).to_be_visible()
         await expect(page.locator("p.note")).to_contain_text("3")
-        await picture(page, "freed", language)
+        await picture(page, "leases-freed", language)
         assert [hospital.leases.grants.holder(box(n)) for n in range(1, 6)] == ["station-1"] * 2 + [""] * 3
         assert [text for text in complaints if "401" not in text and "422" not in text] == []
 
@@ -114,7 +106,7 @@ async def test_a_restored_ledger_says_whom_it_waits_for(chromium: Browser, hospi
         await expect(page.locator(".sentence.unwell")).to_contain_text("station-9")
         await expect(page.locator("details.act")).to_have_count(0)
         await expect(page.locator("tbody tr", has_text="station-1").locator(".mark.good")).to_have_count(1)
-        await picture(page, "restored", language)
+        await picture(page, "leases-restored", language)
         assert complaints == []
 
 
@@ -141,5 +133,5 @@ async def test_the_timeline_says_that_it_was_an_emergency(
         await page.goto(f"/timeline?code={unit.replace('#', '%23')}")
         await expect(page.locator(".mark.warn", has_text=words)).to_have_count(1)
         await expect(page.locator(".mark.bad")).to_have_count(0)
-        await picture(page, "emergency", language)
+        await picture(page, "leases-emergency", language)
         assert complaints == []

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from central.stock.roles import PersonChange, Role
-from tests.browser.central.test_console_pages import CUT_OFF, SCREENSHOTS, SIZE, open_page, sign_in
+from tests.browser.central.pages import open_page, picture, sign_in
 from tests.integration.central_faces.hospital import PIN, Hospital, serving
 
 pytestmark = pytest.mark.browser
@@ -16,12 +16,6 @@ async def sign(page: Page, witness: str = "n02", pin: str = "1357") -> None:
     await page.click("details.act button.main")
 
 
-async def picture(page: Page, name: str, language: str) -> None:
-    await page.screenshot(path=SCREENSHOTS / f"console-people-{name}-{language}.png", full_page=True)
-    assert await page.evaluate(CUT_OFF) == []
-    assert await page.evaluate("document.documentElement.scrollWidth") <= SIZE["width"]
-
-
 @pytest.mark.parametrize("language", ["zh-CN", "en"])
 async def test_people_get_roles_by_two_people(chromium: Browser, hospital: Hospital, language: str) -> None:
     await hospital.stock()
@@ -31,7 +25,7 @@ async def test_people_get_roles_by_two_people(chromium: Browser, hospital: Hospi
         await sign_in(page)
         await page.goto("/people")
         await expect(page.locator(".sentence.unwell")).to_be_visible()
-        await picture(page, "open", language)
+        await picture(page, "people-open", language)
 
         await page.click("tbody a >> text=n01")
         await page.check("input[name=role][value=administrator]")
@@ -52,14 +46,14 @@ async def test_people_get_roles_by_two_people(chromium: Browser, hospital: Hospi
         await sign(page)
         await expect(page.locator(".signed li")).to_have_count(2)
         assert roles.holders(Role.MANAGER) == {"n03": "赵敏"}
-        await picture(page, "changed", language)
+        await picture(page, "people-changed", language)
 
         await page.goto("/people?id=n01")
         await page.uncheck("input[name=role][value=administrator]")
         await sign(page)
         await expect(page.locator(".cause")).to_be_visible()
         assert roles.is_in_force, "the last administrator stays"
-        await picture(page, "last", language)
+        await picture(page, "people-last", language)
         await page.goto("/people?id=n0")
         await expect(page.locator("details.act summary")).to_be_visible()
         assert await page.input_value("details.act input[name=id]") == "", "a part of a number is nobody"
@@ -98,5 +92,5 @@ async def test_who_has_no_role_decides_nothing(chromium: Browser, hospital: Hosp
         await page.click("details.act button.danger")
         await expect(page.locator(".fault")).to_contain_text("403")
         await expect(page.locator(".fault")).not_to_contain_text("administrator")
-        await picture(page, "forbidden", "zh-CN")
+        await picture(page, "people-forbidden", "zh-CN")
     assert hospital.ledger.connection.execute("SELECT count(*) FROM recall").fetchone()[0] == 0

@@ -6,7 +6,7 @@ from playwright.async_api import Browser, Page, expect
 from central.ledger import statements
 from sync_protocol.facts import What
 from tests.browser.central.morning import play
-from tests.browser.central.test_console_pages import CUT_OFF, SCREENSHOTS, SIZE, open_page, sign_in
+from tests.browser.central.pages import open_page, picture, sign_in
 from tests.integration.central_faces.hospital import SPLIT, Hospital, serving
 
 pytestmark = pytest.mark.browser
@@ -27,14 +27,6 @@ async def fill(page: Page, **fields: str) -> None:
         await page.fill(f"details.act:not(.lift) [name={name}]", value)
 
 
-async def picture(page: Page, name: str, language: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
-    await page.screenshot(path=SCREENSHOTS / f"console-recalls-{name}-{language}.png", full_page=True)
-    width = await page.evaluate("document.documentElement.scrollWidth")
-    assert width <= SIZE["width"], f"{name} is {width} wide"
-    assert await page.evaluate(CUT_OFF) == [], name
-
-
 @pytest.mark.covers("X10")
 @pytest.mark.parametrize("language", ["zh-CN", "en"])
 async def test_a_recall_from_its_issue_to_its_end(chromium: Browser, hospital: Hospital, language: str) -> None:
@@ -43,12 +35,12 @@ async def test_a_recall_from_its_issue_to_its_end(chromium: Browser, hospital: H
         page, complaints = await open_page(chromium, address, language)
         await sign_in(page)
         await page.goto("/recalls")
-        await picture(page, "none", language)
+        await picture(page, "recalls-none", language)
         await page.select_option("select[name=product]", SPLIT.id)
         await fill(page, id="ZH-2026-17", reason="溶出度不合格", witness="n02", pin="0000")
         await page.click("button.danger")
         await expect(page.locator(".cause")).to_be_visible()
-        await picture(page, "wrong-pin", language)
+        await picture(page, "recalls-wrong-pin", language)
         assert await page.input_value("[name=reason]") == "溶出度不合格"
         await fill(page, pin="1357")
         await page.click("button.danger")
@@ -68,7 +60,7 @@ async def test_a_recall_from_its_issue_to_its_end(chromium: Browser, hospital: H
             page.locator("tbody .mark.bad", has_text="召回后" if language == "zh-CN" else "after")
         ).to_have_count(2)
         assert len(orders) <= len(given)
-        await picture(page, "cover", language)
+        await picture(page, "recalls-cover", language)
         confirm(hospital, "packager-1")
         await expect(page.locator(".sentence.well")).to_be_visible()
         await page.click("details.lift summary")
@@ -81,7 +73,7 @@ async def test_a_recall_from_its_issue_to_its_end(chromium: Browser, hospital: H
         await page.fill("details.lift [name=pin]", "1357")
         await page.click("details.lift form button")
         await expect(page.locator("details.lift")).to_have_count(0)
-        await picture(page, "lifted", language)
+        await picture(page, "recalls-lifted", language)
         assert [text for text in complaints if "401" not in text and "422" not in text] == []
 
 

@@ -8,7 +8,7 @@ from central.connectors.top import PackInfo
 from central.stock.packs import Packs
 from sync_protocol.facts import What
 from tests.browser.central.morning import play
-from tests.browser.central.test_console_pages import CUT_OFF, SCREENSHOTS, SIZE, open_page, sign_in
+from tests.browser.central.pages import open_page, picture, sign_in
 from tests.integration.central_faces.hospital import Hospital, serving
 
 pytestmark = pytest.mark.browser
@@ -20,7 +20,6 @@ _DONE = "UPDATE platform_task SET state = 'done' WHERE kind = 'relation' AND sub
 @pytest.mark.covers("A01", "A02")
 @pytest.mark.parametrize("language", ["zh-CN", "en"])
 async def test_a_note_from_announced_to_closed(chromium: Browser, hospital: Hospital, language: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
     await play(hospital)
     packs, queue = Packs(hospital.ledger), PlatformQueue(hospital.ledger)
     note = packs.note(NOTE)
@@ -28,19 +27,14 @@ async def test_a_note_from_announced_to_closed(chromium: Browser, hospital: Hosp
     async with serving(hospital) as address:
         page, complaints = await open_page(chromium, address, language)
 
-        async def picture(name: str) -> None:
-            await page.screenshot(path=SCREENSHOTS / f"console-receiving-{name}-{language}.png", full_page=True)
-            assert await page.evaluate("document.documentElement.scrollWidth") <= SIZE["width"], name
-            assert await page.evaluate(CUT_OFF) == [], name
-
         await sign_in(page)
         await page.goto("/receiving?state=received")
         await expect(page.locator("tbody tr")).to_have_count(2)
         await page.goto("/receiving")
-        await picture("list")
+        await picture(page, "receiving-list", language)
         await page.click(f"text={NOTE}")
         await expect(page.locator("div.grow .meter b")).to_have_text(f"0 / {len(note.codes)}")
-        await picture("expected")
+        await picture(page, "receiving-expected", language)
         boxes = [PackInfo(code=code, parent=CASE, level=1, lot="H9999") for code in (*note.codes[:6], EXTRA)]
         queue.keep([PackInfo(code=CASE, level=3), *boxes])
         packs.complete(NOTE)
@@ -52,20 +46,20 @@ async def test_a_note_from_announced_to_closed(chromium: Browser, hospital: Hosp
         await expect(page.locator("div.grow .meter b")).to_have_text(f"8 / {len(note.codes)}")
         await expect(page.locator("div.grow")).to_contain_text("H9999")
         assert "Project-Id" not in await page.content()
-        await picture("part")
+        await picture(page, "receiving-part", language)
         await page.click("details.lift summary")
         for name, value in {"reason": "供应商确认短少", "witness": "n01", "pin": "2468"}.items():
             await page.fill(f"details.lift [name={name}]", value)
         await page.click("details.lift button.danger")
         await expect(page.locator("p.cause")).to_be_visible()
-        await picture("refused")
+        await picture(page, "receiving-refused", language)
         await page.fill("details.lift [name=witness]", "n02")
         await page.fill("details.lift [name=pin]", "1357")
         await page.click("details.lift button.danger")
         await expect(page.locator("details.lift")).to_have_count(0)
         await expect(page.locator("div.grow .meter b")).to_have_text(f"8 / {len(note.codes)}")
         await expect(page.locator("h2 .mark.warn")).to_be_visible()
-        await picture("closed")
+        await picture(page, "receiving-closed", language)
         assert [text for text in complaints if "422" not in text] == []
     gone = hospital.ledger.connection.execute(
         "SELECT count(*) FROM item WHERE document = ? AND state = 'abnormal'", (NOTE,)

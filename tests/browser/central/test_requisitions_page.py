@@ -13,8 +13,8 @@ from central.stock.requisitions import Asking, Wish
 from sync_protocol.facts import Fact, What
 from sync_protocol.items import State
 from tests.browser.central.morning import PRODUCTS, deliver
-from tests.browser.central.test_aside_pages import picture, sign, state
-from tests.browser.central.test_console_pages import open_page, sign_in
+from tests.browser.central.pages import open_page, picture, sign_in
+from tests.browser.central.test_aside_pages import sign, state
 from tests.integration.central_faces.hospital import HIS, PEOPLE, Hospital, caller, serving
 
 pytestmark = pytest.mark.browser

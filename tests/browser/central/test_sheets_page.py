@@ -13,7 +13,7 @@ from sync_protocol.documents import OrderKind
 from sync_protocol.facts import How, Moment, Paper, What
 from sync_protocol.sheets import read_mark
 from tests.browser.central.morning import order
-from tests.browser.central.test_console_pages import CUT_OFF, SCREENSHOTS, SIZE, open_page, sign_in
+from tests.browser.central.pages import SCREENSHOTS, open_page, picture, sign_in
 from tests.integration.central_faces.hospital import SPLIT, Hospital, serving
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,6 @@ HOUR_US = 3_600_000_000
 async def test_a_place_without_its_computer_gets_its_sheet_from_the_console(
     chromium: Browser, hospital: Hospital, language: str
 ) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
     await hospital.stock(boxes=3, opened=1)
     for key, kind in (("YZ-001", OrderKind.LONG_TERM), ("YZ-002", OrderKind.STAT)):
         await hospital.services.orders.place(order(hospital, key, SPLIT.id, 2, kind))
@@ -37,8 +36,7 @@ async def test_a_place_without_its_computer_gets_its_sheet_from_the_console(
         await expect(page.locator(".empty")).to_be_visible()
         await page.select_option("[name=place]", "pharmacy")
         await page.click("form.filters button")
-        await page.screenshot(path=SCREENSHOTS / f"console-sheets-{language}.png", full_page=True)
-        assert await page.evaluate("document.documentElement.scrollWidth") <= SIZE["width"]
+        await picture(page, "sheets", language)
         async with page.context.expect_page() as opening:
             await page.click("a[href*='/sheets/print?place=pharmacy']:not([href*=blank])")
         paper = await opening.value
@@ -74,8 +72,7 @@ async def test_a_timeline_says_from_which_line_of_paper_it_knows(
         await page.goto(f"/timeline?code={codes[0].replace('#', '%23')}")
         said = page.locator(".timeline li").last
         await expect(said).to_contain_text("K7QF2M9X")
-        await page.screenshot(path=SCREENSHOTS / f"console-timeline-paper-{language}.png", full_page=True)
-        assert await page.evaluate(CUT_OFF) == []
+        await picture(page, "timeline-paper", language)
         assert complaints == []
     told = await read_scans.told(hospital.services.read, since_us=0, until_us=now.wall_us)
     assert [(one.what, one.is_late) for one in told if one.order] == [("dispensed", False)], "nobody has missed a scan"

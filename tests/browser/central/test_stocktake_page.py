@@ -11,8 +11,8 @@ from central.ledger import rows, statements
 from central.ledger.deltas import read_documents
 from edge_agent.workflows.station import Station
 from sync_protocol.items import Kind
-from tests.browser.central.test_aside_pages import picture, sign, state
-from tests.browser.central.test_console_pages import open_page, sign_in
+from tests.browser.central.pages import open_page, picture, sign_in
+from tests.browser.central.test_aside_pages import sign, state
 from tests.browser.edge import pages
 from tests.browser.edge.conftest import ward
 from tests.browser.edge.test_station_page import shoot

@@ -7,7 +7,7 @@ from playwright.async_api import Browser, Page, expect
 
 from edge_agent.workflows.station import Station
 from hardware_sims.broker import Broker
-from tests.browser.central import test_console_pages as console
+from tests.browser.central import pages as console
 from tests.browser.edge.pages import opened, sign_in
 from tests.browser.edge.test_station_page import shoot, step
 from tests.browser.edge.test_unreadable_page import confirm, override
@@ -67,7 +67,6 @@ async def test_what_went_on_without_a_scan_is_listed_by_person_and_shift(
 
 async def look(browser: Browser, address: str, language: str, forced: dict[str, str], scanned: str) -> None:
     """At the list of forced scans, and at the timelines of a box that was and of one that was not."""
-    console.SCREENSHOTS.mkdir(exist_ok=True)
     page, complaints = await console.open_page(browser, address, language)
     await console.sign_in(page, "N1")
     await page.goto("/scans?slip=forced")
@@ -79,15 +78,14 @@ async def look(browser: Browser, address: str, language: str, forced: dict[str, 
         row = page.locator("#slips tbody tr", has_text=code)
         await expect(row).to_contain_text(reason)
         await expect(row).to_contain_text("王强")
-    await page.screenshot(path=console.SCREENSHOTS / f"console-scans-forced-{language}.png")
-    assert await page.evaluate(console.CUT_OFF) == []
+    await console.picture(page, "scans-forced", language, is_whole=False)
     for code, reason in forced.items():
         await page.goto(f"/timeline?code={code}")
         event = page.locator(".timeline li:has(.mark.warn)")
         await expect(event).to_have_count(1)
         for told in (reason, "李敏", "王强", "人工录入" if language == "zh-CN" else "by hand"):
             await expect(event).to_contain_text(told)
-    await page.screenshot(path=console.SCREENSHOTS / f"console-timeline-forced-{language}.png")
+    await console.picture(page, "timeline-forced", language, is_whole=False)
     await page.goto(f"/timeline?code={scanned}")
     await expect(page.locator(".timeline li")).not_to_have_count(0)
     await expect(page.locator(".timeline .mark.warn")).to_have_count(0)
