@@ -11,9 +11,17 @@ from edge_agent.workflows.picking import Pick, ask, done, of_box
 from edge_agent.workflows.verdicts import Refuse, Step, StepReason, Verdict
 from sync_protocol.codes import Code
 from sync_protocol.facts import How, What
-from sync_protocol.items import LIVE, State
+from sync_protocol.items import State
 
-_DAMAGEABLE = LIVE - {State.EXPECTED, State.FROZEN, State.OPENED}
+# Of units that no scan tells apart it is one that lies on the shelf, before one that a ward has already.
+_DAMAGEABLE = (
+    State.IN_STOCK,
+    State.AWAITING_PUT_BACK,
+    State.LOCKED,
+    State.TAKEN,
+    State.LENT,
+    State.IN_TRANSIT,
+)
 
 
 class Harm(StrEnum):

@@ -13,7 +13,7 @@ from sync_protocol.facts import How, What
 from sync_protocol.items import Item, Kind, State
 from sync_protocol.lifecycle import Reason
 
-_FREE = frozenset({State.IN_STOCK})
+_FREE = (State.IN_STOCK,)
 
 
 class Issuing:

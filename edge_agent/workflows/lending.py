@@ -10,7 +10,7 @@ from sync_protocol.codes import Code
 from sync_protocol.facts import How, What
 from sync_protocol.items import State
 
-_FREE = frozenset({State.IN_STOCK})
+_FREE = (State.IN_STOCK,)
 
 
 class Lending:

@@ -3,6 +3,7 @@
 A person says how many, the step takes the first of them: which ones is the same to everybody but the books.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -60,8 +61,11 @@ def done(bench: Bench, step: Step, codes: tuple[str, ...], *, order: str = "", p
     return verdict.on(codes[0] if len(codes) == 1 else "").about(item, product)
 
 
-def of_box(bench: Bench, code: str, states: frozenset[State], *, needs_witness: bool = False) -> Pick:
-    """The units of an opened box in some states, last one first; or the one box that is not opened. Raises Refuse."""
+def of_box(bench: Bench, code: str, states: Sequence[State], *, needs_witness: bool = False) -> Pick:
+    """The units of an opened box in some states; or the one box that is not opened. Raises Refuse.
+
+    Those of the state that is named first come first, of each state the last one first.
+    """
     item = bench.stock.item(code)
     if item is None or item.location != bench.location:
         raise Refuse(StepReason.PICK_GONE, found=code)
@@ -70,7 +74,7 @@ def of_box(bench: Bench, code: str, states: frozenset[State], *, needs_witness: 
     if item.state is State.OPENED:
         units = bench.stock.items(sub_codes(item.code, item.units))
         found = tuple(units[each] for each in sorted(units, reverse=True))
-    codes = tuple(each.code for each in found if each.state in states)
+    codes = tuple(each.code for state in states for each in found if each.state is state)
     if not codes:
         raise Refuse(StepReason.PICK_GONE, found=code)
     return Pick(id=code, product=product, codes=codes, needs_witness=needs_witness and product.is_controlled)
