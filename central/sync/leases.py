@@ -26,8 +26,9 @@ from sync_protocol.machines.grants import Grants
 from sync_protocol.messages import Ask, AskHolds, Fence, Grant, Holds, Position, Release, Withheld
 
 TICK_S = 0.5
-GATHER_S = 0.01
-"""What follows from commits in quick succession is decided once."""
+GATHER_S, REST = 0.01, 4
+"""After a turn this long, or that many times as long as it took, if that is less: what follows from commits in quick
+succession is decided once, and who waits for one decision waits for no clock."""
 PLACES_AT_ONCE = 16
 AGAIN_US = 1_500_000
 """How long what was asked back may be on its way."""
@@ -121,12 +122,14 @@ class Leases:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._wake.wait()
-            await asyncio.sleep(GATHER_S)
             self._wake.clear()
+            began_us = self._ledger.time.steady_us()
             with contextlib.suppress(BusyError):  # the ledger says so itself; the next turn does it
                 self.turn()
             if self._dirty:
                 self._wake.set()
+            took_s = (self._ledger.time.steady_us() - began_us) / 1e6
+            await asyncio.sleep(min(GATHER_S, REST * took_s))
 
     def turn(self) -> None:
         """Raises BusyError."""

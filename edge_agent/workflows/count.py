@@ -142,7 +142,9 @@ class Count:
         A line of which nothing was scanned and nothing is said was not counted: it is left out.
         """
         tally = self._tally(act, place)
-        lines = [line for line in self.lines(act.operator, place) if line.scanned or objects.get(line.key, "").strip()]
+        asked = self.lines(act.operator, place)
+        lines = [line for line in asked if line.scanned or objects.get(line.key, "").strip()]
+        lines += self._unasked(place, objects, {line.key for line in asked})
         numbers = {line.key: _number(objects.get(line.key, "")) for line in lines}
         facts = [fact for line in lines for fact in self._facts(line, numbers[line.key], tally, act)]
         if not facts:
@@ -153,6 +155,16 @@ class Count:
         self._bench.notifier.publish(Change.STOCK)
         done = sum(line.scanned for line in lines)
         return Verdict(result=Result.DONE, step=Step.COUNT, place=place, done=done, total=done)
+
+    def _unasked(self, place: str, objects: Mapping[str, str], asked: set[str]) -> Iterator[Line]:
+        """What a person says of a line that was asked for when they began, and is not any more: it was counted."""
+        for key, text in objects.items():
+            kind, _, product_id = key.partition(":")
+            if key in asked or not text.strip() or kind not in set(Kind):
+                continue
+            product = self._bench.stock.product(product_id)
+            if product is not None:
+                yield Line(place=place, product=product, kind=Kind(kind), scanned=0, sheet="")
 
     def _facts(self, line: Line, objects: int, tally: Tally, act: Act) -> Iterator[Fact]:
         codes = tuple(tally.codes.get((line.product.id, line.kind), ()))

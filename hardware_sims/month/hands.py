@@ -23,7 +23,7 @@ from hardware_sims.scenarios.station_page import PdaSeat, Verdict
 
 ZONE = dt.timezone(dt.timedelta(hours=8))
 _SETTLED_S = 120.0
-_POLL_S = 0.01
+_POLL_S, _SOONEST_S = 0.01, 0.001
 _FORM_S = aiohttp.ClientTimeout(total=300)
 _OK, _DONE, _REFUSED = 200, 303, 422
 _SIGN_IN = "/sign-in"
@@ -266,12 +266,13 @@ class Hands:
 
     async def _until(self, amiss: Callable[[], Awaitable[str]]) -> None:
         """Return once nothing is amiss. Raises WaitedInVainError if something stays so."""
-        deadline = time.monotonic() + _SETTLED_S
+        deadline, pause_s = time.monotonic() + _SETTLED_S, _SOONEST_S
         while found := await amiss():
             self.site.raise_if_died()
             if time.monotonic() > deadline:
                 raise WaitedInVainError(f"waited {_SETTLED_S:.0f} s until nothing is on its way; found: {found}")
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(_POLL_S, 2 * pause_s)
 
     def _authored(self, case: Case) -> dt.datetime:
         return self.began + dt.timedelta(microseconds=case.at_us)

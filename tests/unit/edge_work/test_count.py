@@ -116,6 +116,16 @@ async def test_only_what_was_counted_is_recorded_and_nothing_of_it_moves(ward: W
     assert item.state is State.IN_STOCK
 
 
+async def test_what_a_person_counted_is_kept_though_nobody_asks_for_it_any_more(ward: Ward) -> None:
+    desk = at(ward)
+    asked = [line.key for line in desk.steps.count.lines(WANG.id, PHARMACY)]
+    assert "box:morphine" not in asked
+    verdict = await desk.count({"box:morphine": "0", "unit:amoxicillin": "22", "box:nothing": "1", "again": "1"})
+    assert verdict.result is Result.DONE
+    counted = [(fact.product, fact.kind, fact.codes, fact.units, fact.document) for fact in ward.facts()]
+    assert counted == [(AMOXICILLIN.id, Kind.UNIT, (), 22, ""), (MORPHINE.id, Kind.BOX, (), 0, "")]
+
+
 async def test_a_count_of_more_codes_than_a_fact_holds_is_cut_in_full_pieces(ward: Ward) -> None:
     desk = at(ward)
     for serial in range(100, 100 + MAX_CODES + 1):
