@@ -128,8 +128,7 @@ class Leases:
                 self.turn()
             if self._dirty:
                 self._wake.set()
-            took_s = (self._ledger.time.steady_us() - began_us) / 1e6
-            await asyncio.sleep(min(GATHER_S, REST * took_s))
+            await asyncio.sleep(min(GATHER_S, REST * (self._ledger.time.steady_us() - began_us) / 1e6))
 
     def turn(self) -> None:
         """Raises BusyError."""

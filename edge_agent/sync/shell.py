@@ -87,7 +87,7 @@ class SyncShell:
         )
         self.state = SyncState(latest=replica.version)
         self._copy = ReplicaLane(replica, watch=watch, state=self.state, send=self._send, tell=tell, fetcher=fetcher)
-        self._settling = Settling(journal)
+        self._settling = Settling(journal, self._now_us)
         self._leasing = Leasing(rights, journal=journal, stock=stock, clock=watch.clock, share=share, send=self._send)
         rights.ask_by(self._want)
         self._inbox: asyncio.Queue[_Event] = asyncio.Queue(INBOX)
@@ -274,7 +274,7 @@ class SyncShell:
             case uplink.OpenSession():
                 await self._open_session()
             case uplink.Settle():
-                self._settling.add(effect, now_us=self._now_us())
+                self._settling.add(effect)
                 self.state.acked[effect.session] = effect.through
                 for verdict in effect.exceptions:
                     _log.warning("exception_at_central", seq=verdict.seq, refusals=[str(r) for r in verdict.refusals])
@@ -339,7 +339,7 @@ class SyncShell:
 
     async def _keep_house(self) -> None:
         await self._copy.keep_house(self._journal.incarnation, is_refilling=self.is_refilling)
-        if await self._settling.flush(now_us=self._now_us(), replica=self._own_replica):
+        if await self._settling.flush(self._own_replica):
             self.state.store_trouble = ""
             self._tell(None)
         if self.state.is_welcome and self._now_us() - self._heard_us > SILENT_AFTER_US:

@@ -189,7 +189,7 @@ class Grants:
         if lease is None or not is_known or ask.seen > lease.number:
             return [on.SendAskHolds(device=device)]
         effects: list[on.Effect] = []
-        missing = {code for code in lease.granted if lease.codes[code] > ask.seen}
+        missing = {code for code, number in lease.codes.items() if number > ask.seen and code not in lease.doubted}
         wanted = [code for code in ask.codes if code not in missing]
         got = [code for code in wanted if self._may_get(lease, code, event.products)]
         effects += self._ask_others(lease, set(wanted).difference(got), event)

@@ -291,6 +291,7 @@ def bounded(bounds: Bounds) -> Iterator[None]:
             (publish, "MAX_ROWS", bounds.delta_rows),
             (settling, "SLICE", bounds.settling_slice),
             (settling, "LINGER_US", bounds.linger_us),
+            (settling, "LEAST_LINGER_US", bounds.linger_us),
             (uplink, "BACKLOG", bounds.backlog),
             (early, "SLICE", bounds.slice_early),
             (credit, "ROOM", bounds.room),

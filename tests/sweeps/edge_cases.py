@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Coroutine
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -156,15 +157,16 @@ def _shown(through: int) -> Delta:
 async def _settle(folder: Path, ready: Ready, say: Say) -> None:
     """The delta that shows the facts, then the ack, then the overlay lets go."""
     shelf = Shelf(folder, reserve_bytes=RESERVE)
-    settling = Settling(shelf.journal)
+    moments = count(step=LINGER_US)
+    settling = Settling(shelf.journal, lambda: next(moments))
     session = next(iter(shelf.journal.lines))
     ready()
     try:
         await shelf.replica.apply(_shown(2), as_of_us=NOON_US)
         for through in range(1, _FACTS + 1):
             settle = Settle(session=session, through=through, version=2, exceptions=(), safe=through - 1)
-            settling.add(settle, now_us=through * 10 * LINGER_US)
-            await settling.flush(now_us=through * 10 * LINGER_US + LINGER_US, replica=shelf.replica)
+            settling.add(settle)
+            await settling.flush(shelf.replica)
             say(f"OK {through}")
     except StoreError:
         say("REFUSED the rest")
