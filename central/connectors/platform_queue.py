@@ -88,8 +88,8 @@ def enqueue_platform_tasks(transaction: Transaction) -> None:
     state = TaskState.UNKNOWN if transaction.is_refilling else TaskState.WAITING
     rows += [
         (TaskKind.RECEIPT, bill_of(folded.sealed.hash), folded.fact.document, folded.position, state, now_us)
-        for folded in transaction.folded
-        if folded.fact.what is What.RECEIVED and any(item.kind is Kind.BOX for item in folded.outcome.items)
+        for folded in transaction.of(What.RECEIVED)
+        if any(item.kind is Kind.BOX for item in folded.outcome.items)
     ]
     if rows:
         transaction.execute(_ADD, rows)

@@ -78,17 +78,14 @@ def enqueue_sales(transaction: Transaction) -> None:
     """
     added: list[Row] = []
     orders: dict[str, str] = {}
-    dispensed, returned = What.DISPENSED, What.RETURNED
-    for folded in transaction.folded:
-        what, items = folded.fact.what, folded.outcome.items
-        if what is dispensed:
+    for folded in transaction.of(What.DISPENSED, What.RETURNED):
+        items = folded.outcome.items
+        if folded.fact.what is What.DISPENSED:
             orders.update((item.code, item.order) for item in items)
-            added += _rows(transaction, folded, orders)
-        elif what is returned:
-            # It is of no order any more: the one that it was of is from this commit, or from before it.
+        else:  # It is of no order any more: the one that it was of is from this commit, or from before it.
             new = [item.code for item in items if item.code not in orders]
             orders.update((code, before.order) for code in new if (before := transaction.originals[code]))
-            added += _rows(transaction, folded, orders)
+        added += _rows(transaction, folded, orders)
     if added:
         transaction.execute(insurer_statements.ADD_INSURER_ROW, added)
 

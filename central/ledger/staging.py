@@ -41,6 +41,7 @@ class Staging:
         self._facts: list[rows.Row] = []
         self._runs: list[rows.Row] = []
         self._shifts: dict[bytes, int] = {}
+        self._names: dict[bytes, bytearray] = {}
         self._touched: set[str] = set()
         self._exceptions: list[rows.Row] = []
         self._written: dict[str, Item] = {}
@@ -56,10 +57,13 @@ class Staging:
         start, seq = facts.start, facts.first_seq + index
         if self._shifts.get(start.session) != position - seq:
             self._begin_run(start.session, seq, position)
+        name = self._names.get(start.session)
+        if name is None:
+            name = self._names[start.session] = bytearray(start.session)
         self._facts.append(
             (
                 position,
-                bytearray(start.session),
+                name,
                 seq,
                 start.device,
                 fact.what._value_,  # the property of that name asks its class first, at each fact

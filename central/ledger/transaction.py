@@ -4,6 +4,7 @@ Nothing of it is visible to anyone before ``write.Ledger`` commits; a transactio
 """
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from types import MappingProxyType
@@ -21,13 +22,14 @@ from sync_protocol.codec import encode_fact
 from sync_protocol.documents import CountSheet, DeliveryNote, Order, Person, Product, Transfer
 from sync_protocol.errors import ProtocolError
 from sync_protocol.facts import Fact, Moment, SealedFact, What
-from sync_protocol.items import Item, Kind
+from sync_protocol.items import Item, Kind, State
 from sync_protocol.lifecycle import Outcome, Refusal, fold
 from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Rows
 from sync_protocol.recalls import InForce
 
 _PRESCANNED, _PIECE = What.PRESCANNED, Kind.PIECE
+Shift = tuple[State | None, State]
 _NONE_PREPARED: "Mapping[What, Sequence[Preparation]]" = MappingProxyType({})
 
 
@@ -99,6 +101,8 @@ class Transaction:
         self._preparations = preparations
         self.now_us = moment().wall_us
         self.folded: list[Folded] = []
+        self._by_what: dict[What, list[Folded]] = defaultdict(list)
+        self._shifts: tuple[int, Mapping[Shift, list[str]]] = 0, {}
         self.stock: dict[str, Item] = {}
         self.originals: dict[str, Item | None] = {}
         self.changed: dict[str, Item] = {}
@@ -133,6 +137,26 @@ class Transaction:
     def size(self) -> int:
         """Rows that replicas will have to copy, about."""
         return len(self.changed) + len(self._orders)
+
+    def of(self, *whats: What) -> list[Folded]:
+        """Facts of these kinds that were folded so far, in their order."""
+        found = [folded for what in whats for folded in self._by_what.get(what, ())]
+        return sorted(found, key=lambda folded: folded.position) if len(whats) > 1 else found
+
+    def shifts(self) -> "Mapping[Shift, list[str]]":
+        """Codes of what was changed so far, by the state before this commit (None: unknown) and the state now.
+
+        Whoever asks for some states looks at their items only, and not at all that a commit changed.
+        """
+        count, shifts = self._shifts
+        if count != len(self.folded):
+            shifts = defaultdict(list)
+            originals = self.originals
+            for code, item in self.changed.items():
+                before = originals[code]
+                shifts[before.state if before is not None else None, item.state].append(code)
+            self._shifts = len(self.folded), shifts
+        return shifts
 
     def select(self, statement: str, values: Sequence[Any] = ()) -> list[rows.Row]:
         """Rows as they are with everything staged so far."""
@@ -251,7 +275,9 @@ class Transaction:
             staging.touch(code for code in codes if code in stock)
             for refusal in outcome.refusals:
                 staging.add_refusal(position, facts[index], refusal)
-        self.folded.append(Folded(position=position, facts=facts, index=index, fact=fact, outcome=outcome))
+        folded = Folded(position=position, facts=facts, index=index, fact=fact, outcome=outcome)
+        self.folded.append(folded)
+        self._by_what[fact.what].append(folded)
 
     def put(self, document: DeliveryNote | CountSheet | Transfer | Product | Person) -> None:
         """Write a document or a master record; the row replaces the one with its id."""

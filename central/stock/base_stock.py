@@ -22,7 +22,7 @@ from sync_protocol.items import Kind
 
 MOST = 99_999
 _LONGEST = 128
-_ARRIVES = frozenset({What.RECEIVED, What.TRANSFERRED_IN})
+_ARRIVES = (What.RECEIVED, What.TRANSFERRED_IN)
 _LEVEL = "SELECT quantity FROM par_level WHERE location = ? AND product = ?"
 _SET = (
     "INSERT INTO par_level (location, product, quantity, set_by, set_us) VALUES (?, ?, ?, ?, ?) "
@@ -91,7 +91,7 @@ class BaseStock:
 
 def settle_replenishments(transaction: Transaction) -> None:
     """Consequence: what arrived at a place, as its people say, fills the requests for it, the oldest first."""
-    facts = [each for each in transaction.folded if each.fact.what in _ARRIVES and _is_seen(each)]
+    facts = [each for each in transaction.of(*_ARRIVES) if _is_seen(each)]
     if not facts or not transaction.select(_ANY_OPEN):
         return
     kinds: dict[Spot, Counter[str]] = defaultdict(Counter)

@@ -95,8 +95,8 @@ def lies_at(item: Item, location: str) -> bool:
 def _counts(transaction: Transaction) -> Iterator[Count]:
     """A count that does not say where it was made can be held against nothing."""
     pieces: list[Folded] = []
-    for folded in transaction.folded:
-        if folded.fact.what is _COUNTED and folded.fact.location:
+    for folded in transaction.of(What.COUNTED):
+        if folded.fact.location:
             if pieces and not _goes_on(pieces[-1], folded):
                 yield _count(pieces, transaction.now_us)
                 pieces = []

@@ -57,7 +57,8 @@ def read_orders(transaction: Transaction, ids: Iterable[str]) -> list[Order]:
 
 def _reopen(transaction: Transaction) -> None:
     """An order whose hand-out was undone waits again, like any other."""
-    undone = {each.fact.order for each in transaction.folded if each.fact.undoes_hand_out and each.outcome.items}
+    returned = transaction.of(What.RETURNED)
+    undone = {each.fact.order for each in returned if each.fact.undoes_hand_out and each.outcome.items}
     for order in read_orders(transaction, undone) if undone else ():
         if order.state is OrderState.DISPENSED:
             transaction.settle(msgspec.structs.replace(order, state=_progress(transaction, order)))
@@ -80,10 +81,8 @@ def _count(transaction: Transaction, order: Order, states: frozenset[State]) -> 
 
 def _given_back(transaction: Transaction) -> Counter[str]:
     """Items that came back in this commit, by the order that had them: nothing else is allocated in their place."""
-    facts = [each.fact for each in transaction.folded]
-    returned = [
-        code for fact in facts if fact.what is What.RETURNED and not fact.undoes_hand_out for code in fact.codes
-    ]
+    facts = [each.fact for each in transaction.of(What.RETURNED)]
+    returned = [code for fact in facts if not fact.undoes_hand_out for code in fact.codes]
     before = (transaction.originals[code] for code in returned if code in transaction.changed)
     return Counter(item.order for item in before if item is not None and item.order)
 
@@ -141,12 +140,13 @@ def _allocate_at(transaction: Transaction, places: set[Place]) -> None:
 def _restocked(transaction: Transaction) -> set[Place]:
     """Where stock became free in this commit."""
     places = set()
-    originals, in_stock = transaction.originals, State.IN_STOCK
-    for code, item in transaction.changed.items():
-        if item.state is in_stock:
-            before = originals[code]
-            if before is None or before.state is not in_stock or before.location != item.location:
-                places.add((item.product, item.location))
+    originals, changed = transaction.originals, transaction.changed
+    for (state, now), codes in transaction.shifts().items():
+        if now is State.IN_STOCK:
+            for code in codes:
+                item, before = changed[code], originals[code]
+                if before is None or state is not now or before.location != item.location:
+                    places.add((item.product, item.location))
     return places
 
 

@@ -22,7 +22,7 @@ FREEZABLE = LIVE - {State.FROZEN, State.EXPECTED, State.IN_TRANSIT}
 # Facts that a workplace may have recorded before it heard of the recall. They happened, whatever the ledger had frozen.
 HAPPENS = frozenset(What) - {What.ANNOUNCED, What.RECEIVED, What.FROZEN, What.RELEASED, What.COUNTED, What.LOCKED}
 # Then a recalled drug is with a patient, or out of reach.
-_OUT_OF_HAND = frozenset({What.DISPENSED, What.LENT, What.TRANSFERRED_OUT})
+_OUT_OF_HAND = (What.DISPENSED, What.LENT, What.TRANSFERRED_OUT)
 _STATES = ", ".join(f"'{state}'" for state in sorted(FREEZABLE))
 _OF_LOT = (
     f"SELECT code FROM item WHERE product = ? AND (? = '' OR lot = ?) AND state IN ({_STATES}) "  # noqa: S608 - constants
@@ -122,9 +122,9 @@ def settle_recalls(transaction: Transaction) -> None:
 
 
 def _doubt(transaction: Transaction) -> None:
-    for folded in list(transaction.folded):
+    for folded in transaction.of(*_OUT_OF_HAND):
         fact = folded.fact
-        if fact.what not in _OUT_OF_HAND or (folded.device == DEVICE and fact.how is not How.MESSAGE):
+        if folded.device == DEVICE and fact.how is not How.MESSAGE:
             continue
         refused = {refusal.code for refusal in folded.outcome.refusals}
         at_us = fact.at.corrected_us

@@ -41,12 +41,13 @@ class Receiving:
 
 def settle_notes(transaction: Transaction) -> None:
     """Consequence: a note is received once none of its codes is still expected."""
-    originals, expected = transaction.originals, State.EXPECTED
-    arrived = {
-        before.document
-        for code, item in transaction.changed.items()
-        if (before := originals[code]) is not None and before.state is expected and item.state is not expected
-    }
+    came = [
+        code
+        for (state, now), codes in transaction.shifts().items()
+        if state is State.EXPECTED and now is not State.EXPECTED
+        for code in codes
+    ]
+    arrived = {before.document for code in came if (before := transaction.originals[code]) is not None}
     for note in find_notes(transaction, sorted(arrived - {""})):
         if note.state is NoteState.EXPECTED and not _still_expected(transaction, note):
             transaction.put(_with_state(note, NoteState.RECEIVED))

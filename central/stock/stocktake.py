@@ -84,7 +84,7 @@ class Stocktakes:
 
 def settle_stocktakes(transaction: Transaction) -> None:
     """Consequence: a count by hand belongs to the open sheet that is about its place and product."""
-    if not any(folded.fact.is_hand_count for folded in transaction.folded):
+    if not any(folded.fact.is_hand_count for folded in transaction.of(What.COUNTED)):
         return
     sheets = stocktake_rows.open_sheets(transaction)
     counts = [held for held in hold_counts(transaction) if held.count.kind is not None] if sheets else []

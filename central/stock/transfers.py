@@ -8,14 +8,15 @@ from central.ledger import rows, statements
 from central.ledger.transaction import Folded, Transaction
 from sync_protocol.documents import Transfer, TransferLine
 from sync_protocol.facts import What
-from sync_protocol.items import Item
+from sync_protocol.items import Item, State
 
-_MOVES = frozenset({What.TRANSFERRED_OUT, What.TRANSFERRED_IN})
+_MOVES = (What.TRANSFERRED_OUT, What.TRANSFERRED_IN)
+_MAY_BE_ON_THE_WAY = frozenset({State.IN_TRANSIT, State.FROZEN})
 
 
 def settle_transfers(transaction: Transaction) -> None:
     """Consequence: each transfer of which something moved has the codes issued under it, and the state they make."""
-    moves = [folded for folded in transaction.folded if folded.fact.what in _MOVES and folded.fact.document]
+    moves = [folded for folded in transaction.of(*_MOVES) if folded.fact.document]
     ids = {folded.fact.document for folded in moves} | _left_on_the_way(transaction)
     for before in find_transfers(transaction, sorted(ids)) if ids else ():
         after = before
@@ -40,7 +41,9 @@ def find_transfers(transaction: Transaction, ids: Iterable[str]) -> list[Transfe
 
 def _left_on_the_way(transaction: Transaction) -> set[str]:
     """Documents of what was on the way before this commit: whatever became of it, by a fact of another document too."""
-    originals = (transaction.originals[code] for code in transaction.changed)
+    shifts = transaction.shifts().items()
+    codes = [code for (state, _), codes in shifts if state in _MAY_BE_ON_THE_WAY for code in codes]
+    originals = (transaction.originals[code] for code in codes)
     return {item.document for item in originals if item is not None and item.is_on_the_way}
 
 

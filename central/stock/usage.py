@@ -44,8 +44,8 @@ class Usages:
 
 def settle_usages(transaction: Transaction) -> None:
     """Consequence: pieces whose use was told before their taking are used as soon as they are taken."""
-    piece, taken_away = Kind.PIECE, State.TAKEN
-    taken = [code for code, item in transaction.changed.items() if item.state is taken_away and item.kind is piece]
+    away = [code for (_, now), codes in transaction.shifts().items() if now is State.TAKEN for code in codes]
+    taken = [code for code in away if transaction.changed[code].kind is Kind.PIECE]
     if not taken or not transaction.select(statements.ANY_WAITING_USAGE):
         return
     usages: dict[str, Usage] = {}
