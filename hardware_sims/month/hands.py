@@ -164,7 +164,7 @@ class Hands:
     async def rested(self) -> None:
         """Quiet, and the station shows what the ledger says.
 
-        What it did itself it shows as it left it for a quarter of a second more, whatever was locked since.
+        What it did itself it shows as it left it until its copy is sure of it, whatever was locked since.
         """
         await self.quiet()
         await self._until(

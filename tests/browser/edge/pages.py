@@ -85,6 +85,7 @@ async def pull_trigger(page: Page, code: str) -> None:
 async def picture(page: Page, name: str, *, lang: str, least: int = 44) -> None:
     """Take a picture, and check what can be checked without eyes."""
     SCREENSHOTS.mkdir(exist_ok=True)
+    await page.wait_for_load_state()
     await page.evaluate(_DRAWN)
     await page.screenshot(path=SCREENSHOTS / f"edge-{name}-{lang}.png", full_page=True, animations="disabled")
     clipped = await page.evaluate(_OVERFLOWS)
