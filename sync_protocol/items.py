@@ -29,6 +29,9 @@ class State(StrEnum):
 
 FINAL = frozenset({State.ABNORMAL, State.RETURNED_TO_SUPPLIER})
 
+# An item keeps the name of its order when it is frozen or written off; its order has it in these states only.
+OF_ITS_ORDER = frozenset({State.LOCKED, State.TAKEN, State.LENT, State.DISPENSED})
+
 # In the hospital's hands or on the way to them. A dispensed item is with its patient: a recall lists the patient.
 LIVE = frozenset(State) - FINAL - {State.DISPENSED}
 

@@ -28,7 +28,7 @@ from central.ledger.schema import agent, exception, fact, insurer_row, item, met
 from sync_protocol.codec import decode_fact
 from sync_protocol.documents import DeliveryNote, NoteLine, NoteState, Order, Pack
 from sync_protocol.errors import ProtocolError
-from sync_protocol.items import Item, Kind
+from sync_protocol.items import OF_ITS_ORDER, Item, Kind
 
 MAX_EVENTS = 500
 _CHUNK = 500
@@ -101,6 +101,7 @@ async def with_codes(engine: AsyncEngine, rows: Sequence[RowMapping]) -> list[tu
     for start in range(0, len(names), _CHUNK):
         chunk = names[start : start + _CHUNK]
         query = select(item.c.code, item.c.order_id).where(item.c.order_id != "", item.c.order_id.in_(chunk))
+        query = query.where(item.c.state.in_(sorted(OF_ITS_ORDER)))
         for row in await rows_of(engine, query.order_by(item.c.code)):
             codes[row["order_id"]].append(row["code"])
     return [(order_of(row, tuple(codes[row["id"]])), row["version"]) for row in rows]

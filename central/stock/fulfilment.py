@@ -15,11 +15,11 @@ from central.stock.masterdata import find_products
 from central.stock.shelf import Shelf
 from sync_protocol.documents import Order, OrderState, Product
 from sync_protocol.facts import Fact, How, What
-from sync_protocol.items import Kind, State
+from sync_protocol.items import OF_ITS_ORDER, Kind, State
 
 # An order that came to its end stays there: what is returned later does not open it again, but for a hand-out undone.
 _ENDED = frozenset({OrderState.DISPENSED, OrderState.CANCELLED})
-_HELD = frozenset({State.LOCKED, State.TAKEN, State.LENT})
+_HELD = OF_ITS_ORDER - {State.DISPENSED}
 Place = tuple[str, str]
 """Product and location: stock of one can fill orders of the same only."""
 
@@ -121,7 +121,7 @@ def _allocate(transaction: Transaction, touched: set[str]) -> None:
     if touched:
         given_back = _given_back(transaction)
         for order in read_orders(transaction, touched):
-            has = _count(transaction, order, _HELD | {State.DISPENSED}) + given_back[order.id]
+            has = _count(transaction, order, OF_ITS_ORDER) + given_back[order.id]
             if order.state not in _ENDED and has < order.quantity:
                 places.add((order.product, order.location))
                 state = _state(transaction, order)
@@ -163,7 +163,7 @@ def _allocate_product(transaction: Transaction, product: Product, locations: set
 
 def _fill(transaction: Transaction, row: Order, shelf: Shelf) -> None:
     (order,) = read_orders(transaction, [row.id])
-    has = _count(transaction, order, _HELD | {State.DISPENSED})
+    has = _count(transaction, order, OF_ITS_ORDER)
     if has >= order.quantity:
         return
     moment = transaction.moment()

@@ -16,7 +16,7 @@ from central.stock.fulfilment import read_orders
 from central.stock.masterdata import find_products
 from sync_protocol.documents import Order, OrderState
 from sync_protocol.facts import MAX_CODES, Fact, How, What
-from sync_protocol.items import Kind, State
+from sync_protocol.items import OF_ITS_ORDER, Kind, State
 
 MAX_QUANTITY = MAX_CODES
 """One allocation is one fact."""
@@ -70,11 +70,12 @@ class Orders:
         return found[order_id][0]
 
     def found(self, ids: Iterable[str]) -> dict[str, tuple[Order, int]]:
-        """Those of the orders that were placed, by id, each with the version of its last change."""
+        """Those of the orders that were placed, by id, with what they have now and the version of the last change."""
         connection, wanted = self._ledger.connection, sorted(set(ids))
         codes: dict[str, list[str]] = defaultdict(list)
-        for order, code, _ in in_chunks(connection, statements.ORDER_CODES, wanted):
-            codes[order].append(code)
+        for order, code, state in in_chunks(connection, statements.ORDER_CODES, wanted):
+            if state in OF_ITS_ORDER:
+                codes[order].append(code)
         found = in_chunks(connection, statements.FOUND_ORDERS, wanted)
         return {row[0]: (rows.order_of(row, tuple(codes[row[0]])), row[-1]) for row in found}
 

@@ -1,7 +1,8 @@
 """Twelve weeks, event by event. Time stands still while somebody acts, and then goes to the next event.
 
 Hand-outs are told by the minute: those that end nearest to it are done at the same time, while the hospital system
-sends what was ordered. Returns, damage, loans to be bound and products to be counted gather for a third of an hour.
+sends what was ordered. Returns, damage and loans to be bound gather for a third of an hour; products of which the shelf
+had not what the book says are counted in the evening.
 Facts may be on their way when time goes on, for they carry their own moments; orders have been filled, for theirs is
 central's. Whoever does what depends on what others have done waits until nothing is on its way (``Hands.settled``): so
 one seed gives one table.
@@ -37,7 +38,7 @@ LENGTH = DAYS * len(Period)
 _ORDERS_OF_A_PRODUCT, _FEWEST_PRODUCTS = 20, 8
 _PDAS = 16
 _UNITS_OF_AN_ORDER = 1.7
-_MORNING_US, _EARLY_US, _EVENING_US = (hour * 60 * MINUTE_US for hour in (5, 7, 23))
+_MORNING_US, _EARLY_US, _QUIET_US, _EVENING_US = (hour * 60 * MINUTE_US for hour in (5, 7, 22, 23))
 _SUNDAY = 6
 _ORDER_AFTER_LOAN_US = 100 * MINUTE_US
 _RECALL_DAY = DAYS * 2 + 10
@@ -291,7 +292,7 @@ class Course:
         """Until after the next delivery; what never comes is taken back by the doctor."""
         self.given.acts["hand-outs put off"] += 1
         if outcome is Outcome.NOT_FOUND and case.good.id not in self.pharmacy.quarantined:
-            at_us = self._gathering(us + MINUTE_US)
+            at_us = self._gathering(max(us + MINUTE_US, us // DAY_US * DAY_US + _QUIET_US))
             self._to_count.setdefault(at_us, {}).setdefault(case.good.id, case.period)
         self._tries[case.number] += 1
         if self._tries[case.number] > _AGAIN_DAYS:

@@ -204,6 +204,20 @@ async def test_orders_carry_their_codes(hospital: Hospital, reader: aiohttp.Clie
         await said(response)
 
 
+async def test_an_order_has_no_code_that_was_written_off(hospital: Hospital, reader: aiohttp.ClientSession) -> None:
+    await hospital.stock()
+    await hospital.services.orders.place(order("o-1"))
+    first, *others = hospital.services.orders.get("o-1").codes
+    hospital.record("station-1", hospital.fact(What.FROZEN, first, reason="broken"))
+    hospital.record("station-1", hospital.fact(What.WRITTEN_OFF, first, reason="broken"))
+    async with reader.get(f"{PREFIX}/orders/o-1") as response:
+        now = await said(response)
+    assert (now["state"], len(now["codes"]), set(others) < set(now["codes"])) == ("locked", 3, True)
+    assert first not in now["codes"], "another one was locked in its place"
+    async with reader.get(f"{PREFIX}/orders", params={"limit": "1"}) as response:
+        assert (await said(response))["orders"] == [now]
+
+
 @pytest.mark.covers("X12")
 async def test_timeline_of_a_unit_begins_with_its_box(hospital: Hospital, reader: aiohttp.ClientSession) -> None:
     await hospital.stock()
