@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from hardware_sims.month.hands import Hands, Seat
+from hardware_sims.month.hands import FormRefusedError, Hands, Seat
 from hardware_sims.month.orders import Case
 from hardware_sims.month.shelves import Given, Pharmacy
 from hardware_sims.scenarios.errors import UnexpectedAnswerError
@@ -95,10 +95,18 @@ class Aside:
         return False
 
     async def _bind(self, case: Case) -> None:
-        """The order has come: what was lent is bound to it at the console, and billed."""
+        """The order has come: what was lent is bound to it at the console, and billed.
+
+        Where a wrong count has made the book poorer, what broke in a box may be the unit that the ward has of it.
+        """
         loan = f"{case.line.ward}~{case.good.id}~{PHARMACY}"
-        await self._hands.submit("/loans", loan=loan, order=case.line.id, quantity=str(case.line.quantity))
-        self._given.coded[case.number] += case.line.quantity
+        try:
+            await self._hands.submit("/loans", loan=loan, order=case.line.id, quantity=str(case.line.quantity))
+        except FormRefusedError:
+            self._given.acts["loans that the book has lost"] += 1
+            self._hands.take_back(case)
+        else:
+            self._given.coded[case.number] += case.line.quantity
 
     async def _damage(self, case: Case, seat: Seat) -> str:
         """One unit breaks and is registered at the shelf; its code, or empty: there was none."""
