@@ -29,6 +29,10 @@ _AT = (
     " AND state IN (SELECT value FROM json_each(?)) AND (? = '' OR product = ?) AND (? = '' OR kind = ?))"
     " AND code > ? ORDER BY code LIMIT ?"
 )
+_ENDING = (
+    "SELECT code, body FROM item WHERE place IN (SELECT id FROM place WHERE location = ?"
+    " AND state IN (SELECT value FROM json_each(?))) AND code LIKE '%' || ? ORDER BY code"
+)
 _PLACES = "SELECT DISTINCT location FROM place WHERE location <> '' ORDER BY location"
 _SHEETS = "SELECT body FROM count_sheet WHERE is_open ORDER BY id"
 _KEPT_AT = (
@@ -131,6 +135,12 @@ class Stock:
             if len(rows) < page:
                 break
             after = rows[-1][0]
+        return sorted(own + found, key=lambda item: item.code)[:limit]
+
+    def items_ending(self, location: str, ending: str, *, states: Collection[State], limit: int) -> list[Item]:
+        """Items of a place whose codes end like this, by code, at most ``limit``. ``ending``: letters and digits."""
+        own = self._overlay.ending(location, ending, states=states, limit=limit)
+        found = self._untouched(self._replica.query(_ENDING, location, as_json(states), ending))
         return sorted(own + found, key=lambda item: item.code)[:limit]
 
     def own_items_at(self, location: str, *, states: Collection[State], limit: int) -> list[Item]:

@@ -30,6 +30,8 @@ POST /receive              note[, reason, witness, witness_pin]        a verdict
 POST /receive              note, code, reason, witness, witness_pin    the same as at hand-out, for a box of the note
 POST /take                 pick, quantity[, witness, witness_pin]      a verdict: so many units are dealt with
                            [, reason]
+POST /take                 digits, witness, witness_pin                a verdict: damage of what no scanner reads, by
+                                                                       the last digits of its code, six or more
 POST /undo                 number[, witness, witness_pin]              a verdict (is_undone): of one's own last step
                                                                        here, a hand-out or loan, for 10 minutes;
                                                                        number: of its verdict

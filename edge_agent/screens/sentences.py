@@ -293,6 +293,21 @@ _STEPS: Mapping[StepReason, Say] = {
         mark("This cannot be undone here any more"),
         mark("Only your own last hand-out or loan at this seat, within 10 minutes. Register the return, under More."),
     ),
+    StepReason.TOO_FEW_DIGITS: Say(
+        mark("These are too few digits"),
+        mark("Type at least the last six that are printed under the code, without brackets and blanks."),
+        About.PLAIN,
+    ),
+    StepReason.NONE_ENDS_SO: Say(
+        mark("No package here has a code that ends like this"),
+        mark("Compare the digits. If none can be read, set it aside: a stocktake shows which one is missing."),
+        About.PLAIN,
+    ),
+    StepReason.SEVERAL_END_SO: Say(
+        mark("Several packages here have codes that end like this"),
+        mark("Type more of the digits in front of these."),
+        About.PLAIN,
+    ),
     StepReason.CABINET_BUSY: Say(
         mark("The cabinet is in use"),
         mark("Wait until the reading has ended."),

@@ -11,7 +11,7 @@ from edge_agent.screens import answers, answers_of_moves, paper
 from edge_agent.screens.site import SITE, Site, as_json, as_text, fields, needed, refreshed, uploaded, wants_json
 from edge_agent.screens.visits import Seat, Visit
 from edge_agent.workflows.count import OBJECTS, Line, Spot
-from edge_agent.workflows.damage import Harm
+from edge_agent.workflows.damage import UNREAD, Harm
 from edge_agent.workflows.desk import NEEDS_EMERGENCY, Desk
 from edge_agent.workflows.orders import Need, Ticket
 from edge_agent.workflows.picture import BYTES_AT_MOST, STEPS
@@ -98,7 +98,10 @@ async def take(request: web.Request) -> web.Response:
     """POST /take."""
     site, desk, visit = seat_of(request)
     values = await fields(request)
-    pick, quantity = needed(values, "pick"), _whole(values, "quantity", digits=DIGITS_AT_MOST)
+    if "digits" in values:
+        pick, quantity = f"{UNREAD}{values['digits']}", 1
+    else:
+        pick, quantity = needed(values, "pick"), _whole(values, "quantity", digits=DIGITS_AT_MOST)
     try:
         witness = await _witness(site, values)
     except SignInRefusedError as error:

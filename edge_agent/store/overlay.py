@@ -13,6 +13,10 @@ _AT = (
     "SELECT item FROM overlay WHERE location = ? AND state IN (SELECT value FROM json_each(?))"
     " AND (? = '' OR product = ?) AND (? = '' OR kind = ?) ORDER BY code LIMIT ?"
 )
+_ENDING = (
+    "SELECT item FROM overlay WHERE location = ? AND state IN (SELECT value FROM json_each(?)) AND code LIKE '%' || ?"
+    " ORDER BY code LIMIT ?"
+)
 _KEPT_AT = "SELECT DISTINCT product, kind FROM overlay WHERE location = ? AND state IN (SELECT value FROM json_each(?))"
 _OF_ORDER = "SELECT item FROM overlay WHERE order_id = ? AND order_id <> '' ORDER BY code"
 _KNOWN = "SELECT code FROM overlay WHERE code IN (SELECT value FROM json_each(?))"
@@ -45,6 +49,11 @@ class Overlay:
     ) -> list[Item]:
         kind_name = kind or ""
         rows = self._journal.query(_AT, location, as_json(states), product, product, kind_name, kind_name, limit)
+        return [_decode(item) for (item,) in rows]
+
+    def ending(self, location: str, ending: str, *, states: Collection[State], limit: int) -> list[Item]:
+        """Items of a place whose codes end like this, by code."""
+        rows = self._journal.query(_ENDING, location, as_json(states), ending, limit)
         return [_decode(item) for (item,) in rows]
 
     def kept_at(self, location: str, *, states: Collection[State]) -> set[tuple[str, Kind]]:

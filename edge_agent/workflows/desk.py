@@ -146,7 +146,7 @@ class Desk:
                 raise Refuse(StepReason.PICK_GONE, found=pick)
             act = msgspec.structs.replace(_act(person, source, witness), reason=reason)
             verdict = await task.take(pick, quantity, act, self.choice)
-            self.picked = ""
+            self.picked = verdict.asks
             return verdict
 
         return await self._guarded(act, code="")

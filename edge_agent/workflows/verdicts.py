@@ -104,6 +104,9 @@ class StepReason(StrEnum):
     UNKNOWN_PERSON = "unknown_person"
     CODES_MISSING = "codes_missing"
     NOTHING_TO_UNDO = "nothing_to_undo"
+    TOO_FEW_DIGITS = "too_few_digits"
+    NONE_ENDS_SO = "none_ends_so"
+    SEVERAL_END_SO = "several_end_so"
 
 
 AnyReason = Reason | CodeFlaw | StepReason | SignInFlaw

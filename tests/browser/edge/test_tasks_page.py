@@ -165,3 +165,26 @@ async def test_what_is_damaged_is_frozen_at_once(browser: Browser, ward: Ward, s
         await picture(page, f"{size}-28-damaged", lang=lang)
         await shoot(page, box_code(CEFTRIAXONE, 31))
         await page.wait_for_selector("#verdict .verdict.refused")
+
+
+@pytest.mark.covers("A11", "A16")
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_label_that_cannot_be_read_is_registered_by_two_people(
+    browser: Browser, ward: Ward, size: str, lang: str
+) -> None:
+    code, form = box_code(CEFTRIAXONE, 33), "#side form#unread"
+    async with at_station(browser, ward, size, lang) as page:
+        await turn_to(page, "damage")
+        await page.click("#side form:has(input[value=label_unreadable]) button")
+        await picture(page, f"{size}-29-unread", lang=lang)
+        for digits, result in (("000077", "refused"), (code[-6:], "done")):
+            await page.fill(f"{form} [name=digits]", digits)
+            await page.fill(f"{form} [name=witness]", "P002")
+            await page.fill(f"{form} [name=witness_pin]", PIN)
+            await page.click(f"{form} button.main")
+            await page.wait_for_selector(f"#verdict .verdict.{result}")
+            await expect(page.locator(f"{form} [name=digits]")).to_have_value(digits if result == "refused" else "")
+            await picture(page, f"{size}-29-unread-{result}", lang=lang)
+        fact = last(ward)
+        assert (fact.what, fact.codes, fact.operator, fact.witness) == (What.FROZEN, (code,), "P001", "P002")
