@@ -1,6 +1,7 @@
 """I3: an item leaves the stock once until it is back; what leaves twice says so, and is on the work list.
 
-By the simulator's own account of who recorded what, in the order in which it happened.
+By the simulator's own account of who recorded what, in the order in which it happened. And REQ-08: what one agent may
+issue is free for others only once it has said so, its facts are in, or two people have counted.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,14 +10,31 @@ from collections.abc import Set as AbstractSet
 import msgspec
 
 from sync_protocol.facts import Fact, FactId, What
+from sync_protocol.machines import grants_events as on
+from sync_protocol.machines.grants import Grants
 from tests.simulation.around import spoken
 from tests.simulation.ledger_watch import Violation
 from tests.simulation.truth import Known, Truth
 
 _ISSUES = frozenset({What.DISPENSED, What.LENT})
 _ENDS = frozenset({What.RETURNED, What.GIVEN_BACK, What.PUT_BACK, What.TAKEN, What.TRANSFERRED_IN})
+_FREEING = (on.Stated, on.Committed, on.Spent, on.Overridden)
+_Handle = Callable[[Grants, on.Event], list[on.Effect]]
 _Act = tuple[FactId, Fact]
 """What was recorded, and as what: a machine that was woken from a snapshot gives the same identity to another fact."""
+
+
+def watched(handle: _Handle) -> _Handle:
+    """The machine of all leases, looked at: neither time nor a fence, a question or an offer makes anything free."""
+
+    def looked_at(grants: Grants, event: on.Event) -> list[on.Effect]:
+        held = {} if isinstance(event, _FREEING) else dict(grants._book.holders)
+        effects = handle(grants, event)
+        for code in held.keys() - grants._book.holders.keys():
+            raise Violation("REQ-08", f"{type(event).__name__} makes {code} free, which {held[code]} may still issue")
+        return effects
+
+    return looked_at
 
 
 class Issue(msgspec.Struct, frozen=True):

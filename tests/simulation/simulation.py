@@ -16,6 +16,7 @@ from central.sync import early, ingest, publish
 from edge_agent.sync import comparing, settling
 from sync_protocol.facts import FactId
 from sync_protocol.machines import credit, uplink
+from sync_protocol.machines.grants import Grants
 from tests.simulation.around import Around
 from tests.simulation.books import Books
 from tests.simulation.central_nemesis import CentralNemesis
@@ -26,7 +27,7 @@ from tests.simulation.dict_stores import DictMedium
 from tests.simulation.edge_node import EdgeNode
 from tests.simulation.end_watch import EndWatch
 from tests.simulation.fleet_watch import FleetWatch
-from tests.simulation.lease_watch import LeaseWatch
+from tests.simulation.lease_watch import LeaseWatch, watched
 from tests.simulation.ledger_watch import LedgerWatch, Violation
 from tests.simulation.life import Lives
 from tests.simulation.media import Medium
@@ -296,6 +297,7 @@ def bounded(bounds: Bounds) -> Iterator[None]:
             (early, "SLICE", bounds.slice_early),
             (credit, "ROOM", bounds.room),
             (credit, "LEAST", bounds.least_credit),
+            (Grants, "handle", watched(Grants.handle)),
             (comparing, "PAUSE_S", 0.0),
             (rounds, "_PAUSE_S", 0.0),
         ):

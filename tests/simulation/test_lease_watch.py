@@ -3,7 +3,9 @@
 import pytest
 
 from sync_protocol.facts import Fact, FactId, How, Moment, What
-from tests.simulation.lease_watch import LeaseWatch
+from sync_protocol.machines import grants_events as on
+from sync_protocol.machines.grants import Grants
+from tests.simulation.lease_watch import LeaseWatch, watched
 from tests.simulation.ledger_watch import Violation
 from tests.simulation.truth import Known, Truth
 
@@ -45,3 +47,21 @@ def test_an_issue_in_whose_place_another_fact_stands_does_not_stand() -> None:
     watch({"edge-2"}).look(set(), ledger)
     with pytest.raises(Violation, match="edge-2/323232/21, in whose place another fact stands"):
         watch(set()).look(set(), ledger)
+
+
+def test_a_fence_that_frees_is_seen_and_a_count_is_none() -> None:
+    lease = on.Lease(device="edge-2", session=b"2" * 16, location="ward", route="station")
+    lease.codes[CODE], lease.products[CODE] = 1, "P"
+    grants = Grants([lease], term_us=60_000_000, margin_us=1_000_000)
+
+    def frees(grants: Grants, _event: on.Event) -> list[on.Effect]:
+        grants._book.let_go("edge-2", CODE)
+        return []
+
+    assert watched(Grants.handle)(grants, on.Fenced(device="edge-2")) == [on.SendFence(device="edge-2")]
+    assert grants.holder(CODE) == "edge-2"
+    with pytest.raises(Violation, match=r"Fenced makes .* free, which edge-2 may still issue"):
+        watched(frees)(grants, on.Fenced(device="edge-2"))
+    grants._book.hold(lease, CODE, "P", number=1)
+    watched(frees)(grants, on.Overridden(device="edge-2", found=(CODE,), now_us=0))
+    assert grants.holder(CODE) == ""
