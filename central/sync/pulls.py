@@ -23,6 +23,10 @@ class Pulls:
         self._waiting: dict[str, Pull] = {}
         self._has_any = asyncio.Event()
 
+    @property
+    def has_any(self) -> bool:
+        return self._has_any.is_set()
+
     def ask(self, device: str, pull: Pull) -> None:
         """Of one agent's questions the one that is furthest stays, so that an old one said again replaces none."""
         known = self._waiting.get(device)

@@ -17,6 +17,7 @@ from central.sync.inbox import Inbox
 from central.sync.ingest import Ingest
 from central.sync.leases import Leases
 from central.sync.publish import Publisher
+from central.sync.pulls import Pulls
 from central.sync.recalls import RecallLane
 from central.sync.refill import Refill
 from central.sync.safe import Safe
@@ -69,6 +70,7 @@ class Process:
     early: Early
     comparing: Comparing
     safe: Safe
+    pulls: Pulls
     round_us: int
     """When replicas are compared with the ledger next."""
 
@@ -89,7 +91,7 @@ class CentralNode:
         self._told: Told = {}
         self._keys = ListedKeys()
         self.inbox = Inbox()
-        self._is_working = False
+        self._is_working = self._is_answering = False
         self._sessions = around.random(f"sessions/{name}")
         self._chance = around.random(name)
         self._disk = around.random(f"disk/{name}")
@@ -144,7 +146,7 @@ class CentralNode:
             self.process = None
         self.perils.disarm()
         self.inbox = Inbox()
-        self._is_working = False
+        self._is_working = self._is_answering = False
         self.around.network.left(self)
         self.around.scheduler.after(down_us, self, "boot")
 
@@ -157,6 +159,8 @@ class CentralNode:
             return
         elif kind == "work":
             self._work(self.process)
+        elif kind == "answer":
+            self._answer(self.process)
         elif kind == "tick":
             if arg is self.process:
                 self._tick(self.process)
@@ -188,6 +192,7 @@ class CentralNode:
         greeting = Greeting(ledger, publisher, agents, refill, recalls, early=early, inbox=self.inbox)
         gate = Gate(ledger, self._keys, agents, publisher.refuse)
         leases = Leases(ledger, publisher, agents, early, term_s=LEASE_S, margin_s=MARGIN_S)
+        pulls = Pulls(publisher, has_room=lambda: True)
         taking = UntiringIngest(
             ledger,
             self.inbox,
@@ -199,6 +204,7 @@ class CentralNode:
             early=early,
             leases=leases,
             comparing=comparing,
+            pulled=pulls.ask,
         )
         self.process = Process(
             ledger=ledger,
@@ -212,6 +218,7 @@ class CentralNode:
             leases=leases,
             comparing=comparing,
             safe=self.books.safe(ledger, taking.tell),
+            pulls=pulls,
             round_us=self.around.scheduler.now_us + COMPARE_US,
         )
         self._told = {device: dict(heads) for device, heads in self.watch.life.told.items()}
@@ -288,6 +295,19 @@ class CentralNode:
         process.leases.turn()
         if self.inbox.has_any or process.early.ready() is not None:
             self._work_later()
+        self._answer_later(process)
+
+    def _answer_later(self, process: Process) -> None:
+        if process.pulls.has_any and not self._is_answering:
+            self._is_answering = True
+            self.around.scheduler.after(self._chance.randint(*self.work_us), self, "answer")
+
+    def _answer(self, process: Process) -> None:
+        """Pulls have their turn between the facts."""
+        self._is_answering = False
+        if process.pulls.has_any:  # of the process that was asked, which may have died since
+            process.pulls.answer_one()
+        self._answer_later(process)
 
     def _note_told(self, letter: inbox.Letter) -> None:
         """How far a device said to have written, by the simulator's own account."""
