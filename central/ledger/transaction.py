@@ -29,7 +29,6 @@ from sync_protocol.messages import Rows
 from sync_protocol.recalls import InForce
 
 _PRESCANNED, _PIECE = What.PRESCANNED, Kind.PIECE
-Shift = tuple[State | None, State]
 _NONE_PREPARED: "Mapping[What, Sequence[Preparation]]" = MappingProxyType({})
 
 
@@ -102,7 +101,7 @@ class Transaction:
         self.now_us = moment().wall_us
         self.folded: list[Folded] = []
         self._by_what: dict[What, list[Folded]] = defaultdict(list)
-        self._shifts: tuple[int, Mapping[Shift, list[str]]] = 0, {}
+        self._shifts: tuple[int, Mapping[tuple[State | None, State], list[str]]] = 0, {}
         self.stock: dict[str, Item] = {}
         self.originals: dict[str, Item | None] = {}
         self.changed: dict[str, Item] = {}
@@ -143,10 +142,10 @@ class Transaction:
         found = [folded for what in whats for folded in self._by_what.get(what, ())]
         return sorted(found, key=lambda folded: folded.position) if len(whats) > 1 else found
 
-    def shifts(self) -> "Mapping[Shift, list[str]]":
+    def shifted(self, is_meant: Callable[[State | None, State], bool]) -> list[str]:
         """Codes of what was changed so far, by the state before this commit (None: unknown) and the state now.
 
-        Whoever asks for some states looks at their items only, and not at all that a commit changed.
+        Items are grouped by both once, so that each rule looks at its own only.
         """
         count, shifts = self._shifts
         if count != len(self.folded):
@@ -156,7 +155,7 @@ class Transaction:
                 before = originals[code]
                 shifts[before.state if before is not None else None, item.state].append(code)
             self._shifts = len(self.folded), shifts
-        return shifts
+        return [code for shift, codes in shifts.items() if is_meant(*shift) for code in codes]
 
     def select(self, statement: str, values: Sequence[Any] = ()) -> list[rows.Row]:
         """Rows as they are with everything staged so far."""

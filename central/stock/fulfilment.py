@@ -141,12 +141,10 @@ def _restocked(transaction: Transaction) -> set[Place]:
     """Where stock became free in this commit."""
     places = set()
     originals, changed = transaction.originals, transaction.changed
-    for (state, now), codes in transaction.shifts().items():
-        if now is State.IN_STOCK:
-            for code in codes:
-                item, before = changed[code], originals[code]
-                if before is None or state is not now or before.location != item.location:
-                    places.add((item.product, item.location))
+    for code in transaction.shifted(lambda _, now: now is State.IN_STOCK):
+        item, before = changed[code], originals[code]
+        if before is None or before.state is not State.IN_STOCK or before.location != item.location:
+            places.add((item.product, item.location))
     return places
 
 

@@ -41,12 +41,7 @@ class Receiving:
 
 def settle_notes(transaction: Transaction) -> None:
     """Consequence: a note is received once none of its codes is still expected."""
-    came = [
-        code
-        for (state, now), codes in transaction.shifts().items()
-        if state is State.EXPECTED and now is not State.EXPECTED
-        for code in codes
-    ]
+    came = transaction.shifted(lambda before, now: before is State.EXPECTED and now is not before)
     arrived = {before.document for code in came if (before := transaction.originals[code]) is not None}
     for note in find_notes(transaction, sorted(arrived - {""})):
         if note.state is NoteState.EXPECTED and not _still_expected(transaction, note):

@@ -41,8 +41,7 @@ def find_transfers(transaction: Transaction, ids: Iterable[str]) -> list[Transfe
 
 def _left_on_the_way(transaction: Transaction) -> set[str]:
     """Documents of what was on the way before this commit: whatever became of it, by a fact of another document too."""
-    shifts = transaction.shifts().items()
-    codes = [code for (state, _), codes in shifts if state in _MAY_BE_ON_THE_WAY for code in codes]
+    codes = transaction.shifted(lambda before, _: before in _MAY_BE_ON_THE_WAY)
     originals = (transaction.originals[code] for code in codes)
     return {item.document for item in originals if item is not None and item.is_on_the_way}
 

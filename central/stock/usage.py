@@ -44,7 +44,7 @@ class Usages:
 
 def settle_usages(transaction: Transaction) -> None:
     """Consequence: pieces whose use was told before their taking are used as soon as they are taken."""
-    away = [code for (_, now), codes in transaction.shifts().items() if now is State.TAKEN for code in codes]
+    away = transaction.shifted(lambda _, now: now is State.TAKEN)
     taken = [code for code in away if transaction.changed[code].kind is Kind.PIECE]
     if not taken or not transaction.select(statements.ANY_WAITING_USAGE):
         return
