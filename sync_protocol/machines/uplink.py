@@ -223,18 +223,19 @@ class Uplink:
 
     def _acked(self, event: Acked) -> list[Effect]:
         ack = event.ack
-        stranger = self._stranger(ack.incarnation)
-        if stranger is not None:
+        if (stranger := self._stranger(ack.incarnation)) is not None:
             return stranger
         line = self._lines.get(ack.session)
         if line is None:
             return [*self._settled.told(Position(session=ack.session, through=ack.through, safe=ack.safe), ack.version)]
-        if ack.through > line.head or ack.through < max(line.acked, line.kept):
+        # A disk that was set back may lack the end of an older session: the rest of it is acked all the same.
+        through = ack.through if ack.session == self._current else min(ack.through, line.head)
+        if through > line.head or through < max(line.acked, line.kept):
             return []
-        has_moved = ack.through > line.acked
-        line.acked = ack.through
+        has_moved = through > line.acked
+        line.acked = through
         self._credit = ack.credit or MOST
-        line.held = max(line.held, ack.through, min(ack.held, line.head))
+        line.held = max(line.held, through, min(ack.held, line.head))
         line.sent = max(line.sent, line.held)
         flying = len(self._in_flight)
         self._in_flight = [one for one in self._in_flight if one.session != ack.session or one.through > line.held]
@@ -243,10 +244,9 @@ class Uplink:
             self._patience_us = RESEND_AFTER_US
             is_waiting = self._in_flight or any(line.held > line.acked for line in self._lines.values())
             self._waiting_since_us = event.now_us if is_waiting else None
-        safe = min(ack.safe, ack.through)
-        kept, said = ack.through, ack.exceptions
-        settle = Settle(session=ack.session, through=kept, version=ack.version, exceptions=said, safe=safe)
-        self._debt.pay(ack.session, ack.through, ack.version)
+        safe = min(ack.safe, through)
+        settle = Settle(session=ack.session, through=through, version=ack.version, exceptions=ack.exceptions, safe=safe)
+        self._debt.pay(ack.session, through, ack.version)
         self._drop_done(safe={ack.session: safe})
         # Before the welcome the debt is not known to be all: other sessions may be unheard of.
         refilled = self._refilled(ack.version) if self._is_welcome else []

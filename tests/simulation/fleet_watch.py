@@ -152,15 +152,16 @@ class FleetWatch:
     def _check_credit(self, node: EdgeNode) -> None:
         """REQ-10: nobody sends past the credit that it has, but for one batch of what happens now."""
         if node.process is None:
-            node.flying = 0
+            node.flying = node.credit = 0
             return
         uplink = node.process.shell._uplink
         flying = sum(one.through - one.after for one in uplink._in_flight if one.session != uplink._current)
         is_same = node.process.stores.journal.start.session == node.writing
         node.writing = node.process.stores.journal.start.session
-        if is_same and flying > max(node.flying, uplink._credit):
+        # What it had at the last look it may have used before it got less.
+        if is_same and flying > max(node.flying, node.credit, uplink._credit):
             raise Violation("REQ-10", f"{node.name} has {flying} facts in flight, its credit is {uplink._credit}")
-        node.flying = flying
+        node.flying, node.credit = flying, uplink._credit
 
     def _fact(self, identity: FactId) -> str:
         known = self._around.truth.facts[identity]

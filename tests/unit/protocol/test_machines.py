@@ -265,6 +265,19 @@ class TestUplink:
         machine.handle(uplink.Connected(now_us=0))
         assert any(isinstance(effect, Alarm) for effect in machine.handle(welcome((OLD, 4), (NOW, 0))))
 
+    def test_an_ack_for_more_than_a_disk_that_was_set_back_has_ends_its_session(self) -> None:
+        """Central had it in hand at the HELLO, and took it in when the facts before it had come."""
+        machine = Uplink(NOW, [Line(session=OLD, head=3), Line(session=NOW, head=1)])
+        machine.handle(uplink.Connected(now_us=0))
+        [*_, sending] = machine.handle(welcome((OLD, 0), (NOW, 0)))
+        assert sending == SendBatch(session=OLD, after=0, limit=500)
+        machine.handle(uplink.Sent(session=OLD, through=3, now_us=0))
+        settle, *_, sending = machine.handle(ack(OLD, 4))
+        assert settle == Settle(session=OLD, through=3, version=2, exceptions=(), safe=0)
+        assert sending == SendBatch(session=NOW, after=0, limit=500)
+        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
+        assert machine.handle(ack(NOW, 2)) == [], "of what is written now nobody can have more"
+
     def test_a_later_session_waits_until_all_of_the_one_before_is_acked(self) -> None:
         """A lost batch of the older one must not let the newer one into the ledger first."""
         machine = Uplink(NOW, [Line(session=OLDER, head=2), Line(session=OLD, head=3)])
