@@ -11,7 +11,14 @@ from sync_protocol.items import Item, Kind, State
 from sync_protocol.subcode import sub_codes
 
 MOST_HELD = 4_000
-"""Codes that one agent may hold: all of them fit one message."""
+"""Codes that one agent is given beforehand, most of them for orders."""
+SHARED = MOST_HELD // 2
+"""How many of these may be for no order: the rest is room for orders."""
+MOST_CLAIMED = 2 * MOST_HELD
+"""With units of boxes that were opened and what a person asks for at the moment; all of it fits one message.
+
+What is more is not claimed, and central has it for others.
+"""
 
 LEASABLE = frozenset({State.IN_STOCK, State.LOCKED})
 OUT = frozenset({State.TAKEN, State.LENT, State.DISPENSED, State.RETURNED_TO_SUPPLIER, State.ABNORMAL})

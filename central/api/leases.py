@@ -9,7 +9,7 @@ from central.api.documents import CodeText, Key
 from central.api.recalls import Reason
 from central.auth import Scope
 from central.stock.services import Deciding, EndLease, LeaseView
-from sync_protocol.leases import MOST_HELD
+from sync_protocol.leases import MOST_CLAIMED
 
 
 class Leases(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,7 +25,7 @@ class CountDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     operator: Key
     witness: Key
     reason: Reason
-    found: Annotated[tuple[CodeText, ...], msgspec.Meta(max_length=MOST_HELD)] = ()
+    found: Annotated[tuple[CodeText, ...], msgspec.Meta(max_length=MOST_CLAIMED)] = ()
     is_all: bool = False
 
 

@@ -2,7 +2,7 @@
 
 from central.ledger.reading import fits_integer
 from sync_protocol.digests import BUCKETS, DIGEST_BYTES
-from sync_protocol.leases import MOST_HELD
+from sync_protocol.leases import MOST_CLAIMED
 from sync_protocol.machines.credit import BATCH_FACTS
 from sync_protocol.messages import Ask, AskBucket, AskRecalls, Batch, Confirm, Digest, Hello, Holds, Mended, Pull, Up
 from sync_protocol.recalls import SignedRecalls
@@ -19,8 +19,8 @@ def flaw(device: str, message: Up) -> str:
             return f"batch from fact {message.first_seq} with {len(message.bodies)} facts, at most {BATCH_FACTS}"
         case Digest() if len(message.sums) != DIGEST_BYTES:
             return f"digest of {len(message.sums)} bytes, expected {DIGEST_BYTES}"
-        case Holds() | Ask() if len(message.codes) > 2 * MOST_HELD:
-            return f"{len(message.codes)} codes of a lease, at most {2 * MOST_HELD}"
+        case Holds() | Ask() if len(message.codes) > MOST_CLAIMED:
+            return f"{len(message.codes)} codes of a lease, at most {MOST_CLAIMED}"
         case AskBucket() if not 0 <= message.bucket < BUCKETS:
             return f"question about bucket {message.bucket}, expected 0 to {BUCKETS - 1}"
     return ""

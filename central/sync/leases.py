@@ -19,17 +19,16 @@ from central.sync.early import Early
 from central.sync.greeting import read_position
 from central.sync.lease_stock import LeaseStock, Place
 from central.sync.publish import Publisher
+from central.sync.relief import Relief
 from sync_protocol.items import Kind
 from sync_protocol.leases import LEASABLE, NOTHING, OUT, spent
 from sync_protocol.machines import grants_events as on
 from sync_protocol.machines.grants import Grants
 from sync_protocol.messages import Ask, AskHolds, Fence, Grant, Holds, Position, Release, Withheld
 
-TICK_S = 0.5
+TICK_S, PLACES_AT_ONCE = 0.5, 16
 GATHER_S, REST = 0.01, 4
-"""After a turn this long, or that many times as long as it took, if that is less: what follows from commits in quick
-succession is decided once, and who waits for one decision waits for no clock."""
-PLACES_AT_ONCE = 16
+"""Rest after a turn: so long, or so many times as long as it took, if that is less. Who is alone waits for no clock."""
 AGAIN_US = 1_500_000
 """How long what was asked back may be on its way."""
 _log = structlog.get_logger("central.leases")
@@ -56,7 +55,7 @@ class Leases:
         self._reached: frozenset[str] = frozenset()
         self._again: dict[Place | None, int] = {}
         self._wake = asyncio.Event()
-        self._stock = LeaseStock(ledger)
+        self._stock, self._relief = LeaseStock(ledger), Relief(ledger)
         self.grants = self._load()
         ledger.held_by = self.held_by
         ledger.follow(self._follow)
@@ -149,8 +148,9 @@ class Leases:
         wanted, self._wanted = self._wanted, set()
         if wanted:
             self._asked_back = wanted
-            self._do(on.Needed(codes=tuple(sorted(wanted)), now_us=now_us))
             self._look_again(now_us, None)
+        if codes := (*sorted(wanted), *self._relief.spare(self.grants.leases.values(), now_us)):
+            self._do(on.Needed(codes=codes, now_us=now_us))
         self._share(connected, now_us)
 
     def _look_again(self, now_us: int, place: Place | None) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from sync_protocol.leases import MOST_HELD
+from sync_protocol.leases import MOST_CLAIMED
 from sync_protocol.machines import grants_events as on
 from sync_protocol.machines.asking_back import AskingBack
 from sync_protocol.machines.lease_book import LeaseBook
@@ -210,7 +210,7 @@ class Grants:
         if code in lease.codes:
             return code not in lease.doubted
         is_free = code in lease.given_up or (code in products and not self.holder(code))
-        return is_free and not self.is_frozen and len(lease.codes) < MOST_HELD
+        return is_free and not self.is_frozen and len(lease.codes) < MOST_CLAIMED
 
     def _ask_others(self, lease: on.Lease, codes: set[str], event: on.Asked) -> list[on.Effect]:
         """Ask holders for what they may give back; say of the rest who has it."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from sync_protocol.leases import MOST_HELD
+from sync_protocol.leases import MOST_CLAIMED
 from sync_protocol.messages import Grant, Holder
 
 AGAIN_AFTER_US = 2_000_000
@@ -227,10 +227,9 @@ class Holding:
         self._number += 1
         self._stated_us = now_us
         self._gone.clear()
-        if self._incarnation != self._spoken_to and not self._lasts(now_us):
-            # In its lost life the restored central may have given away what was this agent's, after its time.
-            return [*self._drop(tuple(self._codes)), self._holds()]
-        return [self._holds()]
+        # In its lost life a restored central may have given away what was this agent's, after its time.
+        is_void = self._incarnation != self._spoken_to and not self._lasts(now_us)
+        return [*self._drop(sorted(self._codes)[0 if is_void else MOST_CLAIMED :]), self._holds()]
 
     def _lasts(self, now_us: int) -> bool:
         return self._deadline_us is not None and now_us <= self._deadline_us
@@ -263,7 +262,6 @@ class Holding:
         codes = set(grant.codes).difference(ended)
         added = tuple(sorted(codes if grant.is_whole else codes - self._codes))
         self._codes = codes if grant.is_whole else self._codes | codes
-        assert len(self._codes) <= 2 * MOST_HELD, "boxes that were opened may be more than was granted, not twice"
         for code in codes:
             self._holders.pop(code, None)
         self._seen = grant.number

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sync_protocol.leases import MOST_HELD
+from sync_protocol.leases import MOST_HELD, SHARED
 from sync_protocol.machines.grants_events import Lease, Offer, Standing
 
 
@@ -20,7 +20,7 @@ def serving(leases: Iterable[Lease], location: str, route: str, connected: froze
 def may_fill_up(lease: Lease, product: str) -> bool:
     """Whether its stock is so low that ``Sharing`` fills it up if enough is free."""
     has = lease.tally[product]
-    return has < lease.want and has * 2 <= lease.want
+    return has < lease.want and has * 2 <= lease.want and len(lease.codes) < SHARED
 
 
 class Sharing:
@@ -44,10 +44,10 @@ class Sharing:
             return
         for code in (*offer.free, *(code for order in offer.ordered for code in order)):
             if wanted.get(code) in self._leases:
-                self._give(wanted[code], (code,))
+                self._give(wanted[code], (code,), MOST_HELD)
         for order in offer.ordered:
             if any(self._is_free(code) for code in order):
-                self._give(self._best(order), order)
+                self._give(self._best(order), order, MOST_HELD)
         self._fill_up(offer)
 
     def _fill_up(self, offer: Offer) -> None:
@@ -60,7 +60,7 @@ class Sharing:
             wants = lease.want if len(self._leases) == 1 else min(lease.want, part)
             missing = wants - has[device]
             if missing > 0 and has[device] * 2 <= wants:
-                self._give(device, free[:missing])
+                self._give(device, free[:missing], SHARED)
                 short += max(0, missing - len(free))
                 free = free[missing:]
         if short:
@@ -77,14 +77,13 @@ class Sharing:
             self.surplus.update(dict.fromkeys(spare[len(spare) - count :], device))
             short -= count
 
-    def _give(self, device: str, codes: Iterable[str]) -> None:
-        room = self._room(device)
-        got = [code for code in codes if self._is_free(code)][:room]
+    def _give(self, device: str, codes: Iterable[str], most: int) -> None:
+        got = [code for code in codes if self._is_free(code)][: self._room(device, most)]
         self._taken.update(got)
         self._given[device] += got
 
-    def _room(self, device: str) -> int:
-        return max(0, MOST_HELD - len(self._leases[device].codes) - len(self._given[device]))
+    def _room(self, device: str, most: int) -> int:
+        return max(0, most - len(self._leases[device].codes) - len(self._given[device]))
 
     def _is_free(self, code: str) -> bool:
         return code not in self._taken and code not in self._holders
@@ -93,6 +92,6 @@ class Sharing:
         """An order goes whole to one agent: to that which has most of it, or else to that which has least at all."""
 
         def has(device: str) -> tuple[int, int]:
-            return sum(self._holders.get(code) == device for code in order), self._room(device)
+            return sum(self._holders.get(code) == device for code in order), self._room(device, MOST_HELD)
 
         return max(self._leases, key=has)

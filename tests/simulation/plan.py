@@ -37,6 +37,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     slice_early: int = 500
     room: int = 32_000
     least_credit: int = 50
+    most_held: int = 4_000
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +84,7 @@ _BACKLOG = 0.15
 _WITH_LOSSES = 0.4
 _WITH_RECALLS = 0.5
 _WITH_JAMS = 0.3
+MOST_HELD = (4_000, 4_000, 24, 6)
 _TROUBLES = (
     ("partition", ""),
     ("partition", "kill_edge"),
@@ -121,6 +123,8 @@ def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
         nemeses = (*nemeses, *JAMS)
     for name in nemeses:
         decisions += NEMESES[name](stream(seed, f"nemesis/{name}"), edges, minutes * MINUTE_US)
+    bounds = _with_lanes(_bounds(random, is_strict=is_strict), stream(seed, "lanes"))
+    bounds = msgspec.structs.replace(bounds, most_held=stream(seed, "full leases").choice(MOST_HELD))
     keep_us = stream(seed, "keep").choice(KEPT_US) if "backups" in nemeses else 0
     return Plan(
         seed=seed,
@@ -128,7 +132,7 @@ def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
         locations=locations,
         minutes=minutes,
         weather=_weather(random, forged=stream(seed, "forger").choice((0.0, 0.0, 0.02, 0.2))),
-        bounds=_with_lanes(_bounds(random, is_strict=is_strict), stream(seed, "lanes")),
+        bounds=bounds,
         keep_us=keep_us,
         is_strict=is_strict,
         decisions=tuple(sorted(decisions, key=lambda decision: decision.at_us)),

@@ -12,10 +12,10 @@ import msgspec
 import structlog
 
 from central.sync import comparing as rounds
-from central.sync import early, ingest, publish
+from central.sync import early, ingest, publish, relief
 from edge_agent.sync import comparing, settling
 from sync_protocol.facts import FactId
-from sync_protocol.machines import credit, uplink
+from sync_protocol.machines import credit, grants, holding, sharing, uplink
 from sync_protocol.machines.grants import Grants
 from tests.simulation.around import Around
 from tests.simulation.books import Books
@@ -298,6 +298,9 @@ def bounded(bounds: Bounds) -> Iterator[None]:
             (credit, "ROOM", bounds.room),
             (credit, "LEAST", bounds.least_credit),
             (Grants, "handle", watched(Grants.handle)),
+            (sharing, "MOST_HELD", bounds.most_held),
+            *((module, "SHARED", bounds.most_held // 2) for module in (sharing, relief)),
+            *((module, "MOST_CLAIMED", bounds.most_held * 2) for module in (grants, holding)),
             (comparing, "PAUSE_S", 0.0),
             (rounds, "_PAUSE_S", 0.0),
         ):

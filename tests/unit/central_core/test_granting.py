@@ -7,6 +7,7 @@ import pytest
 from central.errors import ConflictError, InvalidError, NotFoundError
 from central.ledger.transaction import Holding, Transaction
 from central.stock.services import UNHEARD, EndLease
+from central.sync import relief
 from central.sync.lease_desk import LeaseDesk
 from sync_protocol.documents import Person, Route
 from sync_protocol.facts import FactId, How, What
@@ -86,6 +87,35 @@ async def test_a_lone_station_gets_the_stock_and_what_is_locked_for_its_orders(s
     stocked.leases.turn()
     assert station.take(stocked) == set(BOXES), "what it held is locked for its workplace"
     assert stocked.rows("SELECT count(*), count(DISTINCT device) FROM leased") == [(8, 1)]
+
+
+async def test_a_lease_does_not_fill_up_with_what_was_ordered_once(
+    stocked: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relief, "SHARED", 4)
+    station = Workplace("station-1")
+    assert await station.meet(stocked, want=0) == set()
+    await stocked.orders.place(an_order("RX-1", WHOLE, 5))
+    await stocked.orders.place(an_order("RX-2", WHOLE, 1))
+    stocked.leases.turn()
+    held = station.take(stocked)
+    assert len(held) == 6
+    stocked.clock.us += relief.LOOK_US
+    await stocked.send(station, station.holds(stocked, *held, want=2))
+    stocked.leases.turn()
+    assert stocked.post.to("station-1", Release) == [], "all of it is ordered"
+    await stocked.orders.cancel("RX-1")
+    stocked.clock.us += relief.LOOK_US
+    stocked.leases.turn()
+    (release,) = stocked.post.to("station-1", Release)
+    ordered = set(stocked.orders.get("RX-2").codes)
+    assert (len(release.codes), ordered & set(release.codes)) == (3, set())
+    kept = held - set(release.codes)
+    await stocked.send(station, station.holds(stocked, *kept, want=2))
+    stocked.clock.us += relief.LOOK_US
+    stocked.leases.turn()
+    assert station.take(stocked) == kept, "what it wants, and what is ordered"
+    assert stocked.rows("SELECT count(*) FROM leased") == [(3,)]
 
 
 async def test_two_stations_get_disjoint_parts_and_each_other_s_only_by_asking(stocked: Desk) -> None:

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from sync_protocol.documents import Route
 from sync_protocol.facts import Fact, Moment, What, no_codes
 from sync_protocol.leases import spent
+from sync_protocol.machines import holding as holding_machine
+from sync_protocol.machines import sharing
 from sync_protocol.machines.asking_back import WAITS_US
 from sync_protocol.machines.grants import Grants
 from sync_protocol.machines.grants_events import (
@@ -26,7 +28,7 @@ from sync_protocol.machines.grants_events import (
     Stated,
     Tick,
 )
-from sync_protocol.machines.holding import Granted, Holding, Welcomed
+from sync_protocol.machines.holding import Granted, Holding, Keep, SendHolds, Used, Welcomed
 from sync_protocol.messages import Ask, Grant, Holder, Holds, Position
 from tests.unit.protocol.lease_world import World
 
@@ -109,6 +111,31 @@ def test_an_order_goes_whole_to_one_agent() -> None:
     grants.handle(Asked(device="two", ask=Ask(session=b"two", seen=1, sent_us=0, codes=("b",)), products={"b": "P"},
                         now_us=0))  # fmt: skip
     assert offer(grants, orders=(("a", "b", "c"),)) == {"two": ("a", "c")}
+
+
+def test_what_nobody_ordered_leaves_room_for_orders_and_both_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "SHARED", 1)
+    monkeypatch.setattr(sharing, "MOST_HELD", 2)
+    grants = granting("one")
+    assert offer(grants, *FREE) == {"one": ("a",)}
+    assert offer(grants, *FREE[1:]) == {}
+    assert offer(grants, orders=(("b", "c"),)) == {"one": ("b",)}
+    assert offer(grants, orders=(("b", "c"),)) == {}
+    ask = Ask(session=b"one", seen=3, sent_us=0, codes=("c", "d"))
+    (answer,) = grants.handle(Asked(device="one", ask=ask, products=dict.fromkeys(FREE, "P"), now_us=0))
+    assert isinstance(answer, SendGrant)
+    assert answer.codes == ("c", "d"), "a person stands there"
+
+
+def test_what_is_held_beyond_all_bounds_is_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding_machine, "MOST_CLAIMED", 2)
+    holding = Holding(b"one", ("box",), incarnation=1, spoken_to=1, deadline_us=50)
+    holding.handle(Used(opened=(("box", ("a", "b", "c")),)))
+    assert holding.codes == {"a", "b", "c"}
+    keep, holds = holding.handle(Welcomed(session=b"one", incarnation=1, now_us=10))
+    assert keep == Keep(removed=("c",)), "written down before central hears of it"
+    assert isinstance(holds, SendHolds)
+    assert (holds.codes, holding.may_issue("c", 10)) == (("a", "b"), False)
 
 
 def test_what_was_given_back_is_free_when_its_holders_facts_are_in() -> None:
