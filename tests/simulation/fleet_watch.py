@@ -7,6 +7,7 @@ from central.sync.inbox import OF_ONE
 from sync_protocol.codec import MAX_MESSAGE
 from sync_protocol.facts import FactId
 from sync_protocol.items import Item
+from sync_protocol.machines import credit
 from sync_protocol.machines.uplink import WINDOW
 from tests.simulation.around import Around, spoken
 from tests.simulation.centrals import Centrals
@@ -155,6 +156,9 @@ class FleetWatch:
             node.flying = node.credit = 0
             return
         uplink = node.process.shell._uplink
+        most = max(credit.LEAST, min(credit.MOST, credit.ROOM))
+        if uplink._is_welcome and uplink._credit > most:
+            raise Violation("REQ-10", f"{node.name} has a credit of {uplink._credit}, nobody gets more than {most}")
         flying = sum(one.through - one.after for one in uplink._in_flight if one.session != uplink._current)
         is_same = node.process.stores.journal.start.session == node.writing
         node.writing = node.process.stores.journal.start.session
