@@ -48,6 +48,7 @@ class Program(ManagedProcess):
             if self.has_died:
                 raise ProcessDiedError(self, "ended while starting")
             if asyncio.get_running_loop().time() > deadline:
+                await self.kill()  # or it would stand in the way of the next one that is started
                 raise ProcessDiedError(self, f"does not answer at {self.url}/healthz after {_READY_S:.0f} s")
             await asyncio.sleep(_POLL_S)
 
