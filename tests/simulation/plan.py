@@ -84,7 +84,7 @@ _BACKLOG = 0.15
 _WITH_LOSSES = 0.4
 _WITH_RECALLS = 0.5
 _WITH_JAMS = 0.3
-MOST_HELD = (4_000, 4_000, 24, 6)
+_WITH_FULL_LEASES = 0.2
 _TROUBLES = (
     ("partition", ""),
     ("partition", "kill_edge"),
@@ -124,7 +124,9 @@ def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
     for name in nemeses:
         decisions += NEMESES[name](stream(seed, f"nemesis/{name}"), edges, minutes * MINUTE_US)
     bounds = _with_lanes(_bounds(random, is_strict=is_strict), stream(seed, "lanes"))
-    bounds = msgspec.structs.replace(bounds, most_held=stream(seed, "full leases").choice(MOST_HELD))
+    full = stream(seed, "full leases")
+    if full.random() < _WITH_FULL_LEASES:
+        bounds = msgspec.structs.replace(bounds, most_held=full.choice((24, 6)))
     keep_us = stream(seed, "keep").choice(KEPT_US) if "backups" in nemeses else 0
     return Plan(
         seed=seed,
