@@ -65,6 +65,13 @@ async def sign_in(page: Page, person: str = "P001") -> None:
     await page.wait_for_load_state()
 
 
+async def sign(page: Page, form: str, person: str) -> None:
+    """As the second person."""
+    await page.fill(f"{form} [name=witness]", person)
+    await page.fill(f"{form} [name=witness_pin]", PIN)
+    await page.click(f"{form} button.main")
+
+
 async def pull_trigger(page: Page, code: str) -> None:
     """What a scanner that acts as a keyboard types: the code and Enter, a key each 2 ms, however busy we are."""
     # A key before the scripts of a page are there is nobody's.

@@ -10,7 +10,7 @@ from edge_agent.workflows.station import Station
 from sync_protocol.documents import OrderState
 from sync_protocol.facts import Fact, What
 from sync_protocol.items import State
-from tests.browser.edge.pages import LANGUAGES, opened, picture, sign_in
+from tests.browser.edge.pages import LANGUAGES, opened, picture, sign, sign_in
 from tests.browser.edge.test_station_page import shoot
 from tests.unit.edge_work.site import Gun, serve
 from tests.unit.edge_work.ward import AMOXICILLIN, CEFTRIAXONE, MORPHINE, PIN, Ward, box, box_code, order, units
@@ -180,9 +180,7 @@ async def test_a_label_that_cannot_be_read_is_registered_by_two_people(
         await picture(page, f"{size}-29-unread", lang=lang)
         for digits, result in (("000077", "refused"), (code[-6:], "done")):
             await page.fill(f"{form} [name=digits]", digits)
-            await page.fill(f"{form} [name=witness]", "P002")
-            await page.fill(f"{form} [name=witness_pin]", PIN)
-            await page.click(f"{form} button.main")
+            await sign(page, form, "P002")
             await page.wait_for_selector(f"#verdict .verdict.{result}")
             await expect(page.locator(f"{form} [name=digits]")).to_have_value(digits if result == "refused" else "")
             await picture(page, f"{size}-29-unread-{result}", lang=lang)

@@ -1,17 +1,17 @@
 """Undo at the station and PDA: what it would undo stands there in words, and is gone when it is done."""
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from edge_agent.workflows.station import Station
 from edge_agent.workflows.undoing import WITHIN_S
 from sync_protocol.documents import OrderState
 from sync_protocol.facts import UNDONE, What
 from sync_protocol.items import State
-from tests.browser.edge.pages import LANGUAGES, opened, picture, sign_in
+from tests.browser.edge.pages import LANGUAGES, opened, picture, sign, sign_in
 from tests.browser.edge.test_station_page import SIZES, shoot, step
 from tests.unit.edge_work.site import Gun, serve
-from tests.unit.edge_work.ward import AMOXICILLIN, CEFTRIAXONE, MORPHINE, PIN, Ward, box, box_code, order, units
+from tests.unit.edge_work.ward import AMOXICILLIN, CEFTRIAXONE, MORPHINE, Ward, box, box_code, order, units
 
 pytestmark = pytest.mark.browser
 UNDO = "#verdict .undo"
@@ -39,12 +39,6 @@ async def stock(ward: Ward) -> None:
             order(3, MORPHINE, 1, OrderState.LOCKED),
         ),
     )
-
-
-async def sign(page: Page, form: str, person: str) -> None:
-    await page.fill(f"{form} [name=witness]", person)
-    await page.fill(f"{form} [name=witness_pin]", PIN)
-    await page.click(f"{form} button.main")
 
 
 @pytest.mark.covers("A07", "A17", "A25")
