@@ -9,7 +9,8 @@ import aiohttp
 
 from hardware_sims.books.papers import JOURNAL
 from hardware_sims.books.report import CENTRAL
-from hardware_sims.broker import Brand, Broker, free_port, is_free
+from hardware_sims.broker import Brand, Broker
+from hardware_sims.ports import free_port, is_free
 from hardware_sims.process import ProcessDiedError
 from hardware_sims.program import Program
 from hardware_sims.settings import AGENTS, CABINET, PACKAGER, STATION, Doors, Wires, agent_settings, central_settings

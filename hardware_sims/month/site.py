@@ -14,9 +14,10 @@ from pathlib import Path
 import aiohttp
 
 from hardware_sims import settings
-from hardware_sims.broker import Brand, Broker, free_port
+from hardware_sims.broker import Brand, Broker
 from hardware_sims.devices.scanner import SimScanner
 from hardware_sims.platforms.hospital import HospitalSystem
+from hardware_sims.ports import free_port
 from hardware_sims.process import ManagedProcess, ProcessDiedError
 from hardware_sims.program import Program
 from hardware_sims.scenarios.plan import PHARMACY

@@ -13,8 +13,9 @@ import msgspec
 
 from hardware_sims import settings
 from hardware_sims.books.papers import JOURNAL, LEDGER, REPLICA
-from hardware_sims.broker import Brand, Broker, free_port
+from hardware_sims.broker import Brand, Broker
 from hardware_sims.platforms.hospital import HospitalSystem
+from hardware_sims.ports import free_port
 from hardware_sims.process import ManagedProcess, ProcessDiedError
 from hardware_sims.program import Program
 from hardware_sims.settings import Workplace

@@ -28,9 +28,10 @@ sys.path.insert(0, str(ROOT))
 
 from edge_agent.store.folder import REPLICA  # noqa: E402 - this is a script of the tree
 from hardware_sims import settings  # noqa: E402
-from hardware_sims.broker import Brand, Broker, free_port  # noqa: E402
+from hardware_sims.broker import Brand, Broker  # noqa: E402
 from hardware_sims.catalogue import CATALOGUE, Role, of_role, piece_epc  # noqa: E402
 from hardware_sims.platforms.hospital import HospitalSystem  # noqa: E402
+from hardware_sims.ports import free_port  # noqa: E402
 from hardware_sims.process import ManagedProcess  # noqa: E402
 from hardware_sims.program import Program  # noqa: E402
 from hardware_sims.scenarios.plan import delivery_note  # noqa: E402

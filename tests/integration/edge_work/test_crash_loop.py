@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from edge_agent.safe_mode import ENDED_UNASKED
-from hardware_sims.broker import free_port
+from hardware_sims.ports import free_port
 from hardware_sims.process import ManagedProcess
 from sync_protocol.items import State
 from tests.unit.edge_work.ward import AMOXICILLIN, PIN, WANG, Ward, box, box_code

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from hardware_sims.broker import free_port
+from hardware_sims.ports import free_port
 from hardware_sims.process import ManagedProcess
 from tests.integration.recalls.house import PLACE, Agent, House, box
 

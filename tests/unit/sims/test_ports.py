@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hardware_sims import broker
-from hardware_sims.broker import free_port, is_free
+from hardware_sims import ports
+from hardware_sims.ports import free_port, is_free
 
 
 def test_a_port_is_free_and_none_that_connections_get() -> None:
@@ -28,14 +28,14 @@ def test_what_the_system_says_of_its_ports(
     says = tmp_path / "ip_local_port_range"
     if said is not None:
         says.write_text(said)
-    monkeypatch.setattr(broker, "_BY_CHANCE", says)
-    ports = {free_port() for _ in range(300)}
-    assert 20_000 <= min(ports) <= max(ports) < below
-    assert len(ports) > 200, "two programs that start at once get different ones"
+    monkeypatch.setattr(ports, "_BY_CHANCE", says)
+    found = {free_port() for _ in range(300)}
+    assert 20_000 <= min(found) <= max(found) < below
+    assert len(found) > 200, "two programs that start at once get different ones"
 
 
 def test_where_all_are_taken_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "is_free", lambda _port: False)
+    monkeypatch.setattr(ports, "is_free", lambda _port: False)
     with pytest.raises(OSError, match=r"no free port of 127\.0\.0\.1") as raised:
         free_port()
     assert raised.value.errno == errno.EADDRINUSE
