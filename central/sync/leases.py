@@ -10,6 +10,7 @@ import structlog
 
 from central.errors import BusyError
 from central.ledger import lease_rows, statements
+from central.ledger.staging import in_chunks
 from central.ledger.transaction import Holding, Transaction
 from central.ledger.write import DEVICE, Committed, Ledger
 from central.stock.fulfilment import allocate_waiting
@@ -26,9 +27,10 @@ from sync_protocol.machines import grants_events as on
 from sync_protocol.machines.grants import Grants
 from sync_protocol.messages import Ask, AskHolds, Fence, Grant, Holds, Position, Release, Withheld
 
-TICK_S, PLACES_AT_ONCE = 0.5, 16
+TICK_S = 0.5
 GATHER_S, REST = 0.01, 4
 """Rest after a turn: so long, or so many times as long as it took, if that is less. Who is alone waits for no clock."""
+PLACES_AT_ONCE = 16
 AGAIN_US = 1_500_000
 """How long what was asked back may be on its way."""
 _log = structlog.get_logger("central.leases")
@@ -333,12 +335,9 @@ class Leases:
 
     def _free(self, codes: tuple[str, ...]) -> None:
         self._asked_back.difference_update(codes)
-        for chunk in range(0, len(codes), statements.CHUNK):
-            part = codes[chunk : chunk + statements.CHUNK]
-            statement = statements.marks(statements.LEASABLE, len(part))
-            for _, product, location, _ in self._ledger.connection.execute(statement, part):
-                self._dirty[product, location] = None
-                self._freed.add((product, location))
+        for _, product, location, _ in in_chunks(self._ledger.connection, statements.LEASABLE, codes):
+            self._dirty[product, location] = None
+            self._freed.add((product, location))
         self._wake.set()
 
     def _load(self) -> Grants:
