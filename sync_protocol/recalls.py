@@ -102,13 +102,13 @@ class InForce:
 
 
 def merged(*sets: RecallSet) -> tuple[Recall, ...]:
-    """The last word on every recall of the sets: the highest version counts, between equals the one that recalls."""
+    """The last word on every recall of the sets, by id: the highest version counts, between equals the one that recalls."""
     last: dict[str, Recall] = {}
     for recall in (recall for each in sets for recall in each.recalls):
         known = last.get(recall.id)
         if known is None or (recall.version, recall.is_active) > (known.version, known.is_active):
             last[recall.id] = recall
-    return tuple(last.values())
+    return tuple(last[recall_id] for recall_id in sorted(last))
 
 
 def lacks(newer: RecallSet, older: RecallSet) -> bool:

@@ -100,12 +100,13 @@ class Recalls:
     async def adopt(self, signed: SignedRecalls, device: str) -> bool:
         """Take back what an agent holds and this ledger has lost. Raises WireError for a set that our key did not sign.
 
-        Whether it brought anything. Of two words about one recall the one of the higher version counts.
+        Whether anything changed. Of two words about one recall the one of the higher version counts. A set that says
+        less than this one under its version or a higher one is overtaken: whoever holds it takes none below it.
         """
         given = open_recalls(signed, [self._key.public])
         own = RecallSet(version=self.version, recalls=tuple(self._said()))
         together = merged(own, given)
-        if together == merged(own):
+        if together == merged(own) and (given.version < own.version or _is_same(given, own)):
             return False
         _log.warning("recalls given back", device=device, version=signed.version, before=self.version)
         self._commit(lambda transaction: self._adopt(transaction, own, given, signed, device))
@@ -235,6 +236,10 @@ class Recalls:
 
     def _next_version(self) -> int:
         return max(self.version + 1, self._ledger.time.now_us() // 1_000_000)
+
+
+def _is_same(one: RecallSet, other: RecallSet) -> bool:
+    return one.version == other.version and merged(one) == merged(other)
 
 
 def _checked(transaction: Transaction, wanted: NewRecall) -> NewRecall:

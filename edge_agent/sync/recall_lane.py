@@ -11,7 +11,7 @@ from sync_protocol import codec, envelope
 from sync_protocol.errors import WireError
 from sync_protocol.machines import recalls as lane
 from sync_protocol.messages import Ack, AskRecalls, Confirm, Down, Up, Welcome
-from sync_protocol.recalls import NO_RECALLS, RecallSet, SignedRecalls, open_recalls, read_recalls
+from sync_protocol.recalls import NO_RECALLS, RecallSet, SignedRecalls, merged, open_recalls, read_recalls
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.recalls")
 
@@ -81,7 +81,10 @@ class RecallLane:
 
     def _arrived(self, signed: SignedRecalls) -> None:
         if signed.version == self._machine.version:
-            self._confirm()  # said again: central has not heard that it is held here
+            if self._is_held(signed):
+                self._confirm()  # said again: central has not heard that it is held here
+            else:
+                self._give_back()  # two centrals were alive in one second: this one is to make one set of both
             return
         is_authentic = False
         if signed.version > self._machine.version:
@@ -111,8 +114,7 @@ class RecallLane:
                 case lane.Confirm():
                     self._confirm()
                 case lane.GiveBack():
-                    for signed in self._held.signed:
-                        self._try_to_send(signed)
+                    self._give_back()
                 case lane.Alarm():
                     self._state.recall_trouble = RecallTrouble.FORGED if self._keys else RecallTrouble.NO_KEY
                     self._tell()
@@ -132,6 +134,17 @@ class RecallLane:
             for older in self._held.signed[1:]:
                 self._try_to_send(older)
         self._tell()
+
+    def _is_held(self, signed: SignedRecalls) -> bool:
+        """Whether it says what the newest set here says."""
+        try:
+            return merged(read_recalls(signed)) == merged(read_recalls(self._held.signed[0]))
+        except WireError:
+            return False
+
+    def _give_back(self) -> None:
+        for signed in self._held.signed:
+            self._try_to_send(signed)
 
     def _confirm(self) -> None:
         self._try_to_send(Confirm(recall_version=self._machine.version))

@@ -341,6 +341,51 @@ async def test_a_set_that_only_adds_is_adopted_as_it_was_signed(pharmacy: Desk, 
     restored.close()
 
 
+async def test_a_set_that_says_no_more_but_has_a_higher_version_is_overtaken(pharmacy: Desk, tmp_path: Path) -> None:
+    """The other one of two centrals alive said it: whoever holds it takes no set with a lower version."""
+    await pharmacy.recalls.issue(a_recall("R0", lot="L9"))
+    other = _copy(pharmacy, tmp_path / "other")
+    await pharmacy.recalls.issue(a_recall("R1"))
+    other.clock.us += LATER_US
+    await other.recalls.issue(a_recall("R2", lot="L2"))
+    agent, theirs = HandAgent("cabinet-1"), other.recalls.signed
+    assert theirs is not None
+    await pharmacy.send(agent, theirs)
+    ours = pharmacy.recalls.signed
+    assert ours is not None
+    assert ours.version > theirs.version
+    await lifted(other, "R2")
+    poorer = other.recalls.signed
+    assert poorer is not None
+    assert poorer.version == ours.version, "made in one second, and not the same"
+    await pharmacy.send(agent, poorer)
+    assert pharmacy.recalls.version > poorer.version, "R1 is not in it, and would never come to who holds it"
+    active = {recall.id: recall.is_active for recall in held(pharmacy).recalls}
+    assert active == {"R0": True, "R1": True, "R2": False}
+    other.close()
+
+
+async def test_the_same_recalls_under_a_higher_version_are_taken_as_they_were_signed(
+    pharmacy: Desk, tmp_path: Path
+) -> None:
+    """Of two centrals alive neither makes a third set of what both say: they would do so for ever."""
+    await pharmacy.recalls.issue(a_recall("R1"))
+    other = _copy(pharmacy, tmp_path / "other")
+    other.clock.us += LATER_US
+    await other.recalls.issue(a_recall("R2", lot="L2"))
+    pharmacy.clock.us += LATER_US
+    await pharmacy.recalls.issue(a_recall("R3", lot="L9"))
+    agent = HandAgent("cabinet-1")
+    for _ in range(3):
+        for here, there in ((pharmacy, other), (other, pharmacy)):
+            said = here.recalls.signed
+            assert said is not None
+            await there.send(agent, said)
+    assert pharmacy.recalls.signed == other.recalls.signed
+    assert {recall.id for recall in held(pharmacy).recalls} == {"R1", "R2", "R3"}
+    other.close()
+
+
 def _copy(desk: Desk, folder: Path) -> Desk:
     """The ledger as a backup of now has it, opened again."""
     folder.mkdir()

@@ -177,6 +177,17 @@ async def test_a_set_said_again_is_confirmed_again(shelf: Shelf) -> None:
     assert lane.said == [Confirm(recall_version=5)] * 2
 
 
+async def test_another_set_under_the_version_held_is_not_confirmed_but_answered_by_ours(shelf: Shelf) -> None:
+    """Two centrals were alive in one second: the one that is left makes one set of both."""
+    lane = Lane(shelf, PUBLIC)
+    lane.hear(signed(2, LOT))
+    lane.said.clear()
+    lane.hear(signed(2, Recall(id="R2", version=2, product="stent", lot="L2")))
+    assert lane.said == [signed(2, LOT)]
+    lane.hear(signed(2, LOT))
+    assert lane.said[1:] == [Confirm(recall_version=2)]
+
+
 async def test_a_full_disk_does_not_keep_a_recall_from_being_in_force(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
