@@ -102,7 +102,7 @@ class InForce:
 
 
 def merged(*sets: RecallSet) -> tuple[Recall, ...]:
-    """The last word on every recall of the sets, by id: the highest version counts, between equals the one that recalls."""
+    """The last word on every recall, by id: the highest version counts, between equals the one that recalls."""
     last: dict[str, Recall] = {}
     for recall in (recall for each in sets for recall in each.recalls):
         known = last.get(recall.id)

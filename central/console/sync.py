@@ -153,7 +153,10 @@ def troubles_of(visit: Visit, agent: AgentRow) -> list[Trouble]:
         )
         found.append(Trouble(cause=cause, action=action, is_serious=False))
     if agent.is_connected and agent.replica_lag > BEHIND:
-        cause = say("Its replica is %(n)d versions behind.", n=agent.replica_lag)
+        if agent.is_of_life_before:
+            cause = say("Its replica is of the ledger as it was before it was restored.")
+        else:
+            cause = say("Its replica is %(n)d versions behind.", n=agent.replica_lag)
         action = say("It pulls by itself. If the number grows, restart the agent: its replica is built anew.")
         found.append(Trouble(cause=cause, action=action, is_serious=False))
     if agent.recall_version < visit.services.recalls.version:

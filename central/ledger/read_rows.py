@@ -10,6 +10,7 @@ from sync_protocol.codec import decode_fact
 from sync_protocol.documents import Order, OrderKind, OrderState, Route
 from sync_protocol.errors import ProtocolError
 from sync_protocol.items import Item, Kind, State
+from sync_protocol.machines.incarnation import LIVES_APART
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
@@ -84,7 +85,10 @@ class ExceptionRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A device that speaks to central, as last heard. ``replica_lag``: ledger versions that its replica is behind."""
+    """A device that speaks to central, as last heard. ``replica_lag``: ledger versions that its replica is behind.
+
+    ``is_of_life_before``: its replica is of the ledger as it was before a restore; the number says nothing then.
+    """
 
     device: str
     is_connected: bool
@@ -92,6 +96,7 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     software: str
     replica_version: int
     replica_lag: int
+    is_of_life_before: bool
     facts_waiting: int
     clock_offset_us: int | None
     recall_version: int
@@ -169,7 +174,14 @@ def insurer_row_of(row: RowMapping) -> InsurerRow:
 
 def agent_of(row: RowMapping, version: int) -> AgentRow:
     lag = max(0, version - row["replica_version"])
-    return _same_names(row, AgentRow, replica_lag=lag, is_connected=bool(row["is_connected"]))
+    is_of_life_before = lag >= LIVES_APART
+    return _same_names(
+        row,
+        AgentRow,
+        replica_lag=lag,
+        is_of_life_before=is_of_life_before,
+        is_connected=bool(row["is_connected"]),
+    )
 
 
 def _same_names(row: RowMapping, kind: type[_S], **others: Any) -> _S:

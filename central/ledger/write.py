@@ -21,7 +21,7 @@ from central.ledger.transaction import Folded, HeldBy, Preparation, Transaction,
 from sync_protocol.chain import SessionStart
 from sync_protocol.facts import What
 from sync_protocol.items import Item
-from sync_protocol.machines.incarnation import Mark, mint, wake
+from sync_protocol.machines.incarnation import Mark, mint, version_of_new_life, wake
 from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Rows
 from sync_protocol.recalls import InForce
@@ -158,6 +158,7 @@ class Ledger:
         """
         incarnation = mint(self.time.now_us(), self.incarnation)
         self._renew(incarnation)
+        self._changes.announce(self._version)
 
     def keep_witnesses(self) -> None:
         """Keep what stands outside the ledger: its mark, and a head for each day. Raises OSError."""
@@ -210,22 +211,24 @@ class Ledger:
             raise DiskError(f"ledger {path}: {error}.\nMake the disk writable and start again.") from error
 
     def _renew(self, incarnation: int) -> None:
-        before, self.incarnation = self.incarnation, incarnation
+        before = self.incarnation, self._version
+        self.incarnation, self._version = incarnation, version_of_new_life(self._version)
         try:
             self.write(self._write_life)
         except BaseException:
-            self.incarnation = before
+            self.incarnation, self._version = before
             raise
         try:
             self._mark.sync()
         except OSError as error:  # it only lags behind, and is synced again within a second
             _log.warning("mark not synced", cause=str(error))
-        _log.warning("new incarnation", before=before, now=incarnation)
+        _log.warning("new incarnation", before=before[0], now=incarnation)
 
     def _write_life(self, connection: sqlite3.Connection) -> None:
         now_us = self.time.now_us()
         lives = [*heads.lives_of(connection), (self.incarnation, self._position)]
         connection.execute(statements.WRITE_META, ("incarnation", str(self.incarnation)))
+        connection.execute(statements.WRITE_META, ("version", str(self._version)))
         connection.execute(statements.WRITE_META, ("lives", msgspec.json.encode(lives).decode()))
         if connection.execute(statements.ANY_AGENT).fetchone():
             connection.execute(statements.WRITE_META, ("refill_since_us", str(now_us)))

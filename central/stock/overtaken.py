@@ -9,6 +9,7 @@ no fact can tell, for clocks are evidence and no order: a person looks.
 from collections.abc import Mapping
 
 from central.ledger.transaction import Folded, Transaction
+from central.ledger.write import DEVICE
 from sync_protocol.facts import What
 from sync_protocol.items import State
 from sync_protocol.lifecycle import MOVES, Reason, Refusal
@@ -18,7 +19,10 @@ _OUT = frozenset({State.TAKEN, State.LENT, State.DISPENSED, State.IN_TRANSIT})
 
 
 def doubt_overtaken(transaction: Transaction) -> None:
-    """Consequence: a step stands, and is on the work list, if others led the item away after its check."""
+    """Consequence: a step stands, and is on the work list, if others led the item away after its check.
+
+    A device whose replica was gone knew nothing: all that others did came after its check.
+    """
     movers: dict[str, str] = {}
     versions = transaction.versions
     for folded in list(transaction.folded):
@@ -26,10 +30,10 @@ def doubt_overtaken(transaction: Transaction) -> None:
         if len(fact.codes) == 1:  # as most are, and nobody else had any to do with it
             code = fact.codes[0]
             is_alone = movers.setdefault(code, device) == device
-            if is_alone and not versions.get(code, 0) > fact.checked_at > 0:
+            if is_alone and versions.get(code, 0) <= fact.checked_at:
                 continue
         suspects = _suspects(transaction, folded, movers)
-        if not suspects or fact.what not in _ON_THE_WAY or not fact.checked_at:
+        if not suspects or fact.what not in _ON_THE_WAY or device == DEVICE:
             continue
         for code, found in sorted(_overtakers(transaction, folded, suspects).items()):
             state = transaction.stock[code].state

@@ -8,6 +8,13 @@ wherever they were begun.
 
 import msgspec
 
+LIVES_APART = 10_000_000
+"""Versions that a new life leaves out, more than the life before had commits since any backup (30 days of 4 a second).
+
+A fact says by a ledger version what its device knew (``checked_at``). If two lives gave one number to two commits, a
+step that was checked in the life before would pass for one whose device knew what others did in this one.
+"""
+
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Where a ledger stands: its incarnation, the number of its commits, and what identifies the last of them."""
@@ -27,6 +34,11 @@ def wake(ledger: Mark, outside: Mark | None, *, now_us: int) -> int:
 def mint(now_us: int, *known: int) -> int:
     """A new incarnation: the time in microseconds, or one more than the highest known where clocks went back."""
     return max(now_us, *(each + 1 for each in known))
+
+
+def version_of_new_life(version: int) -> int:
+    """Where a ledger that was restored at ``version`` goes on; one that never had a commit begins at the beginning."""
+    return version + LIVES_APART if version else 0
 
 
 def _is_behind(ledger: Mark, outside: Mark) -> bool:

@@ -28,8 +28,10 @@ async def measure(bench: Bench) -> list[Result]:
 
         def letters(chains: list[Chain], number: int) -> list[Letter]:
             moment, what = central.time.moment(), What.PUT_BACK if number % 2 else What.TAKEN
+            seen = central.ledger.version
             return [
-                chain.letter(office.moves(what, place * facts, facts, moment)) for place, chain in enumerate(chains)
+                chain.letter(office.moves(what, place * facts, facts, moment, seen=seen))
+                for place, chain in enumerate(chains)
             ]
 
         async def raw(number: int) -> Figures:

@@ -30,7 +30,8 @@ async def measure(bench: Bench) -> list[Result]:
 
         async def first(number: int) -> Figures:
             places = range(number * batches * BATCH, (number + 1) * batches * BATCH, BATCH)
-            sent[:] = [chain.letter(office.moves(What.TAKEN, place, BATCH, central.time.moment())) for place in places]
+            moment, seen = central.time.moment(), central.ledger.version
+            sent[:] = [chain.letter(office.moves(What.TAKEN, place, BATCH, moment, seen=seen)) for place in places]
             return await take()
 
         async def again(_: int) -> Figures:

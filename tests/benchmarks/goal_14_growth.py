@@ -66,8 +66,9 @@ async def _agents(bench: Bench) -> Result:
         async def figures(chains: list[Chain]) -> Figures:
             """Out and back again: one is more to do than the other."""
             moment = central.time.moment()
+            known = central.ledger.version + 2 * letters  # who puts back has heard that it is out
             waiting = [
-                chains[place % len(chains)].letter(office.moves(what, place * FACTS, FACTS, moment))
+                chains[place % len(chains)].letter(office.moves(what, place * FACTS, FACTS, moment, seen=known))
                 for what in (What.TAKEN, What.PUT_BACK)
                 for place in range(letters)
             ]

@@ -8,6 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from central.changes import Changes
 from central.clock import HospitalTime, SystemClock
 from central.consequences import establish
@@ -172,9 +174,10 @@ async def stocked(bench: Bench, name: str, *, stock: int = STOCK) -> Path:
     return Path(shutil.copytree(model, bench.folder / name))
 
 
-def moves(what: What, first: int, count: int, at: Moment) -> list[Fact]:
+def moves(what: What, first: int, count: int, at: Moment, *, seen: int = 0) -> list[Fact]:
+    """``seen``: the ledger version that the device knew, where it does not stamp its facts itself."""
     move = pool.taken if what is What.TAKEN else pool.put_back
-    return [move(number, at) for number in range(first, first + count)]
+    return [msgspec.structs.replace(move(number, at), checked_at=seen) for number in range(first, first + count)]
 
 
 async def _fill(folder: Path, stock: int) -> None:

@@ -23,7 +23,7 @@ from tests.simulation.books import Backup, Entry, Misfit, Tell, Way
 from tests.simulation.clocks import SimClock
 from tests.simulation.dict_comparing import DictComparing
 from tests.simulation.dict_ledger import DictLedger
-from tests.simulation.dict_tables import TABLES, Tables
+from tests.simulation.dict_tables import TABLES, Tables, version_of
 from tests.simulation.disk import Disk
 from tests.simulation.perils import Perils
 from tests.simulation.snapshots import SimSnapshots, Whole
@@ -37,12 +37,14 @@ class DictPublisher(Publisher):
         latest = tables.version
         codes: dict[str, None] = {}
         to = after
-        for version in range(after + 1, latest + 1):
+        for version in tables.changed_after(after):
             fresh = [code for code in tables.changes[version] if tables.items[code][1] == version]
             if codes and len(codes) + len(fresh) > publish.MAX_ROWS:
                 break
             codes.update(dict.fromkeys(fresh))
             to = version
+        else:
+            to = latest
         return self._delta(after, to, Rows(items=tuple(tables.items[code][0] for code in codes)), latest=latest)
 
 
@@ -96,7 +98,7 @@ class DictBooks:
 
     def publisher(self, ledger: Ledger, outbox: Outbox, voice: Voice, key: bytes) -> Publisher:
         tables = cast("Tables", ledger.connection)
-        snapshots = SimSnapshots(ledger, tables.items, self._snapshots).as_shipped()
+        snapshots = SimSnapshots(ledger, tables, self._snapshots).as_shipped()
         return DictPublisher(ledger, outbox, voice, key=key, snapshots=snapshots)
 
     def comparing(self, ledger: Ledger, publisher: Publisher) -> Comparing:
@@ -153,7 +155,7 @@ class DictBooks:
                 disk.sync()
 
     def version(self) -> int:
-        return len(self._disk.tables["change"])
+        return version_of(self._disk)
 
     def incarnation(self) -> int:
         return int(self._disk.tables["meta"].get("incarnation", 0))

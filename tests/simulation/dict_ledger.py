@@ -13,7 +13,7 @@ from central.ledger.transaction import HeldBy, Transaction, nobody
 from central.ledger.write import DEVICE, Committed, Consequence
 from sync_protocol.chain import SessionStart
 from sync_protocol.facts import Moment
-from sync_protocol.machines.incarnation import Mark, mint, wake
+from sync_protocol.machines.incarnation import Mark, mint, version_of_new_life, wake
 from sync_protocol.machines.ingest import SessionState, begin
 from sync_protocol.messages import Rows
 from sync_protocol.recalls import InForce
@@ -151,7 +151,8 @@ class DictLedger:
 
     def _renew(self, incarnation: int) -> None:
         self.incarnation = incarnation
-        writes: list[Write] = [("meta", "incarnation", str(incarnation))]
+        version = str(version_of_new_life(self.version))
+        writes: list[Write] = [("meta", "incarnation", str(incarnation)), ("meta", "version", version)]
         if self._disk.tables["agent"] or any(one.start.device != DEVICE for one in self.tables.sessions.values()):
             writes.append(("meta", "refill_since_us", str(self.time.now_us())))
             writes.append(("meta", "leases_since_us", str(self.time.now_us())))

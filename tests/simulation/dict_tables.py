@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import Any
 
 from central.ledger import statements
@@ -58,6 +59,12 @@ TABLES = (
 )
 
 
+def version_of(disk: Disk) -> int:
+    """Of the last commit, or the one that a new life goes on from."""
+    last: int = next(reversed(disk.tables["change"]), 0)
+    return max(last, int(disk.tables["meta"].get("version", 0)))
+
+
 class Tables:
     """The committed state, with the indexes that questions need."""
 
@@ -99,7 +106,12 @@ class Tables:
 
     @property
     def version(self) -> int:
-        return len(self.changes)
+        return version_of(self.disk)
+
+    def changed_after(self, version: int) -> list[int]:
+        """Versions of commits, in their order."""
+        newer = takewhile(lambda one: one > version, reversed(self.changes))
+        return sorted(newer)
 
     def index_item(self, item: Item) -> None:
         if item.box:

@@ -163,7 +163,7 @@ class LedgerWatch:
 
     def _is_overtaken(self, identity: FactId, fact: Fact, code: str) -> bool:
         for version, other in self.life.by_code.get(code, ()):
-            is_news = version > fact.checked_at > 0 and other.device != identity.device
+            is_news = version > fact.checked_at and other.device != identity.device != DEVICE
             if is_news and (other, code) not in self.life.refused:
                 led = self.life.held[other].fact
                 if led is not None and led.what in _LED_AWAY.get(fact.what, ()):

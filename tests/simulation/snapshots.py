@@ -14,6 +14,7 @@ from sync_protocol.items import Item
 from sync_protocol.machines.bootstrap import Fetched, Missed
 from sync_protocol.messages import Offer, Pull
 from tests.simulation.clocks import SimClock
+from tests.simulation.dict_tables import Tables
 from tests.simulation.scheduler import SECOND_US, Node, Scheduler
 
 FAR, FRESH = 6, 30
@@ -33,20 +34,20 @@ class Whole:
 class SimSnapshots:
     """Stands in for ``central.sync.snapshots.Snapshots``. ``kept``: by hash; it outlives central's process."""
 
-    def __init__(self, ledger: Ledger, items: dict[str, tuple[Item, int]], kept: dict[str, Whole]) -> None:
+    def __init__(self, ledger: Ledger, tables: Tables, kept: dict[str, Whole]) -> None:
         self._ledger = ledger
-        self._items = items
+        self._tables = tables
         self._kept = kept
 
     def offer(self, pull: Pull) -> Offer | None:
         version, incarnation = self._ledger.version, self._ledger.incarnation
-        if pull.takes != replica_format.VERSION or version - pull.after < FAR:
+        if pull.takes != replica_format.VERSION or len(self._tables.changed_after(pull.after)) < FAR:
             return None
         for name, whole in reversed(self._kept.items()):
             if whole.incarnation == incarnation and whole.version > max(pull.after, version - FRESH):
                 return _offer(bytes.fromhex(name), whole)
         name = hashlib.sha256(f"{incarnation}/{version}".encode()).hexdigest()
-        items = {code: item for code, (item, _) in self._items.items()}
+        items = {code: item for code, (item, _) in self._tables.items.items()}
         self._kept[name] = Whole(items, version, incarnation)
         return None  # it is being made: deltas meanwhile
 

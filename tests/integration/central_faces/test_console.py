@@ -387,6 +387,25 @@ async def test_sync_shows_a_refill_a_lost_journal_and_the_last_backup(
     assert hospital.ended_by == "n01"
 
 
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", "Its replica is of the ledger as it was before it was restored."),
+        ("zh-CN", "其副本仍是账本恢复之前的内容。"),
+    ],
+)
+async def test_sync_names_a_replica_of_the_life_before_and_counts_no_versions(
+    hospital: Hospital, nurse: aiohttp.ClientSession, language: str, expected: str
+) -> None:
+    version = hospital.ledger.version
+    hospital.ledger.begin_life()
+    agent = ("cabinet-1", hospital.time.now_us(), "0.1.0", 1, version, 0, 100, b"s" * 16, 1, None, 0, 0)
+    hospital.ledger.write(lambda connection: connection.execute(statements.WRITE_AGENT, agent))
+    html = await page(nurse, f"/sync?lang={language}")
+    assert expected in html
+    assert str(hospital.ledger.version - version) not in html
+
+
 async def test_the_refill_is_ended_by_nobody_who_is_not_signed_in(hospital: Hospital, address: str) -> None:
     async with browser(address) as session, session.post("/sync/refill/end") as response:
         assert "/sign-in" in str(response.url)

@@ -18,6 +18,7 @@ from central.ledger import store
 from central.progress import Bar
 from central.sync.safe import Safe
 from sync_protocol.facts import What
+from sync_protocol.machines.incarnation import version_of_new_life
 from sync_protocol.messages import Ack, Hello, Position, Welcome
 from tests.unit.central_core.desk import NOON_US, STENT, Desk, HandAgent, piece
 from tests.unit.central_core.test_verify import busy, check
@@ -60,7 +61,7 @@ async def test_a_backup_under_write_load_is_one_moment_and_restores_clean(desk: 
     assert before <= manifest.version < desk.ledger.version
     restored(tmp_path / "new", tmp_path / "to" / manifest.file)
     again = Desk(tmp_path / "new")
-    assert again.ledger.version == manifest.version
+    assert again.ledger.version == version_of_new_life(manifest.version)
     assert again.ledger.incarnation > desk.ledger.incarnation
     again.close()
     assert check(tmp_path / "new" / "ledger.db").is_whole
@@ -164,7 +165,7 @@ class TestRestore:
         assert raw.execute("SELECT value FROM meta WHERE key = 'version'").fetchone() == (str(version),)
         raw.close()
         again = Desk(tmp_path / "data")
-        assert again.ledger.version == version - 1
+        assert again.ledger.version == version_of_new_life(version - 1)
         assert again.ledger.incarnation > incarnation
         assert again.refill.is_on
         again.close()

@@ -1,5 +1,7 @@
 """Steps that the ledger hears of late, and that fit because others had the item out meanwhile, and back."""
 
+from pathlib import Path
+
 import pytest
 
 from central.ledger import signing
@@ -7,6 +9,7 @@ from central.ledger.verify import open_ledger, verify
 from sync_protocol.facts import How, What
 from sync_protocol.items import State
 from tests.unit.central_core.desk import STENT, Desk, HandAgent, piece
+from tests.unit.central_core.test_incarnation import copy_of, put_back
 
 PIECE = piece(1)
 
@@ -52,6 +55,31 @@ async def test_an_older_put_back_is_looked_at(ward: Desk) -> None:
     assert await says(ward, station, What.DISPENSED, What.RETURNED, What.TAKEN) == []
     assert await says(ward, cabinet, What.PUT_BACK, checked_at=seen) == ["overtaken"]
     assert ward.state(PIECE) is State.IN_STOCK
+
+
+async def test_who_had_no_replica_knew_of_nothing(ward: Desk) -> None:
+    """Its replica was damaged and gone; the piece is known to it from its own facts."""
+    cabinet = HandAgent("cabinet")
+    assert await says(ward, cabinet, What.TAKEN, What.PUT_BACK) == []
+    assert await says(ward, HandAgent("station"), What.DISPENSED, What.RETURNED) == []
+    (ack,) = await ward.send(cabinet, cabinet.batch(ward.fact(What.TAKEN, PIECE)))
+    assert [refusal.reason for verdict in ack.exceptions for refusal in verdict.refusals] == ["overtaken"]
+
+
+async def test_who_was_checked_in_the_life_before_knew_of_nothing_in_this_one(ward: Desk, tmp_path: Path) -> None:
+    """The life before had more commits than this one has had yet: their numbers say nothing of each other."""
+    older = copy_of(ward, tmp_path)
+    for _ in range(10):
+        ward.record(What.COUNTED, PIECE)
+    seen = ward.ledger.version
+    ward.clock.us += 1_000_000
+    ward.close()
+    put_back(older, tmp_path / "data")
+    again = Desk(tmp_path / "data")
+    assert again.ledger.version > seen
+    assert await says(again, HandAgent("station"), What.DISPENSED, What.RETURNED) == []
+    assert await says(again, HandAgent("cabinet"), What.TAKEN, checked_at=seen) == ["overtaken"]
+    again.close()
 
 
 async def test_who_knew_of_the_others_is_believed(ward: Desk) -> None:
