@@ -109,14 +109,20 @@ class Ingest:
         )
         batches = [one.message for one in heard if isinstance(one.message, Batch) and self._is_meant(one.message)]
         before = {batch.start.device: self._agents.before(batch.start.device) for batch in batches}
-        for one in heard:
-            if isinstance(one.message, Batch) and self._is_meant(one.message):
-                self._agents.sent(one.device, one.message, is_news=one.is_news)
+        greeting = {one.device for one in heard if isinstance(one.message, Hello)}
+        self._note([one for one in heard if one.device not in greeting])
         if batches:
             await self._commit(batches, before)
         self._greeting.greet(heard)
+        self._note([one for one in heard if one.device in greeting])  # a HELLO is judged by what was said before it
         for one in heard:
             self._reply(one)
+
+    def _note(self, heard: Iterable[Opened]) -> None:
+        """How far sessions were written, as batches say."""
+        for one in heard:
+            if isinstance(one.message, Batch) and self._is_meant(one.message):
+                self._agents.sent(one.device, one.message, is_news=one.is_news)
 
     def _reply(self, one: Opened) -> None:
         match one.message:

@@ -27,12 +27,16 @@ class Computed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparing:
-    """``copy_anew``: too much differs. ``tell``: rows of the replica were put right."""
+    """``copy_anew``: too much differs. ``tell``: rows of the replica were put right.
+
+    ``is_whole``: whether the replica is one state of the ledger; between two pages of a pull it differs by design.
+    """
 
     def __init__(
         self,
         replica: Replica,
         *,
+        is_whole: Callable[[], bool],
         watch: Watch,
         state: SyncState,
         send: Callable[[Up], None],
@@ -40,6 +44,7 @@ class Comparing:
         tell: Callable[[Rows], None],
     ) -> None:
         self._replica = replica
+        self._is_whole = is_whole
         self._watch = watch
         self._state = state
         self._send = send
@@ -113,7 +118,7 @@ class Comparing:
                     await self._copy_anew(effect.place.incarnation)
 
     def _begin(self, effect: comparing.Compute) -> None:
-        if not self._scans.full():
+        if self._is_whole() and not self._scans.full():
             scan = self._replica.scan()
             assert scan.version == effect.place.version, "nobody else moves the replica"
             self._scans.put_nowait(scan)

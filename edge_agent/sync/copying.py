@@ -44,6 +44,11 @@ class Copying:
         """The highest ledger version heard of."""
         return self._downlink.latest
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the replica in use is one state of the ledger, and not between two pages of a pull."""
+        return self._downlink.is_whole
+
     async def welcomed(self, welcome: Welcome) -> None:
         if welcome.incarnation == self._downlink.incarnation:
             await self._handle(downlink.Connected(version=welcome.version, now_us=self._now_us()))
@@ -81,16 +86,17 @@ class Copying:
             await self.rebuild(incarnation, self._downlink.latest)
 
     async def start_anew(self, incarnation: int, *, is_refilling: bool) -> None:
-        """The replica is damaged: an empty one takes its place and is filled by pulling. Raises StoreError.
+        """The replica is damaged: an empty one takes its place until another is built beside. Raises StoreError.
 
+        What central said of an item before this agent's own facts may still be on its way, or be in one page of a pull.
         A ledger that is being refilled may say of an item what was true before this agent's own facts, and their
         overlay rows may be gone with the replica that knew them: rather than believe it, know nothing until then.
         """
         latest = self._downlink.latest
         self._replica.reset()
-        self._downlink = self._new_downlink(0, _NOBODY if is_refilling else incarnation)
+        self._downlink = self._new_downlink(0, _NOBODY)
         if not is_refilling:
-            await self._handle(downlink.Connected(version=latest, now_us=self._now_us()))
+            await self.rebuild(incarnation, latest)
         self._tell(None)
 
     async def _handle(self, event: downlink.Event) -> None:

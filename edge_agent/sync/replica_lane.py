@@ -40,12 +40,23 @@ class ReplicaLane:
         self._fetcher = fetcher
         self._copying = Copying(replica, watch=watch, tell=tell, send=send, fetcher=fetcher)
         self._comparing = Comparing(
-            replica, watch=watch, state=state, send=send, copy_anew=self._copying.copy_anew, tell=tell
+            replica,
+            is_whole=lambda: self._copying.is_whole,
+            watch=watch,
+            state=state,
+            send=send,
+            copy_anew=self._copying.copy_anew,
+            tell=tell,
         )
 
     @property
     def wake_us(self) -> int | None:
         return min((us for us in (self._copying.wake_us, self._comparing.wake_us) if us is not None), default=None)
+
+    def whole_of(self, incarnation: int) -> Replica | None:
+        """The replica in use; None while it is of an incarnation before this one, or between two pages of a pull."""
+        is_own = self._replica.incarnation == incarnation
+        return self._replica if is_own and self._copying.is_whole else None
 
     async def run(self, hear: Callable[[Ended], Awaitable[None]]) -> None:
         """Do what takes long, until cancelled."""

@@ -315,13 +315,14 @@ class SyncShell:
 
     def _hello(self, effect: uplink.SendHello) -> Hello:
         start, head = self._journal.start, self._journal.head
+        is_own = self._replica.incarnation == self._journal.incarnation
         return Hello(
             start=start,
             head=FactId(device=start.device, session=start.session, seq=head) if head else None,
             head_hash=self._journal.head_hash,
             pending=effect.pending,
             heads=effect.heads,
-            replica_version=replica.version if (replica := self._own_replica) else 0,
+            replica_version=self._replica.version if is_own else 0,
             incarnation=self._uplink.incarnation,
             software=self._software,
             sent_us=self._watch.clock.wall_us(),
@@ -332,14 +333,9 @@ class SyncShell:
     def _send(self, message: Up) -> None:
         self._link.send(self._voice.say(message, self._topic))
 
-    @property
-    def _own_replica(self) -> Replica | None:
-        """None while the replica in use is of an incarnation before the one that is spoken to."""
-        return self._replica if self._replica.incarnation == self._journal.incarnation else None
-
     async def _keep_house(self) -> None:
         await self._copy.keep_house(self._journal.incarnation, is_refilling=self.is_refilling)
-        if await self._settling.flush(self._own_replica):
+        if await self._settling.flush(self._copy.whole_of(self._journal.incarnation)):
             self.state.store_trouble = ""
             self._tell(None)
         if self.state.is_welcome and self._now_us() - self._heard_us > SILENT_AFTER_US:

@@ -9,6 +9,9 @@ A replica that is far behind is offered a snapshot instead of thousands of delta
 the replica in use is pulled at the pace of the poll only. Then it lies beside like the one of a restored ledger, goes
 on by deltas and takes the place by the same rule: not before it is as new as anything that was heard of, for what
 this agent's own facts did may be known from that alone.
+
+For the same reason a replica between two pages of a pull is not *whole*: an item that changed before the cut and again
+after it comes with the later page, and is shown until then as it was before both.
 """
 
 import msgspec
@@ -122,6 +125,15 @@ class Downlink:
         self._is_connected = False
         self._pulling_since_us: int | None = None
         self._pulled_us = 0
+        self._whole_from: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the replica in use shows every item as the ledger had it at ``cursor``.
+
+        False until the first contact, too: the process before may have stopped between two pages.
+        """
+        return self._whole_from is not None and self._cursor >= self._whole_from
 
     @property
     def cursor(self) -> int:
@@ -170,6 +182,8 @@ class Downlink:
             case Connected():
                 self._is_connected = True
                 self._latest = max(self._latest, event.version)
+                if self._whole_from is None:
+                    self._whole_from = self._latest
                 return self._pull(event.now_us)
             case Disconnected():
                 self._is_connected = False
@@ -187,7 +201,8 @@ class Downlink:
             case Offered() | Fetched() | Adopted() | Missed():
                 return self._of_snapshot(event)
             case Swapped():
-                self._cursor, self._built = self._at, None
+                self._cursor = self._whole_from = self._at
+                self._built = None
                 return self._follow(event.now_us)
             case Tick():
                 is_due = self.wake_us is not None and event.now_us >= self.wake_us
@@ -199,6 +214,8 @@ class Downlink:
             return []
         self._latest = max(self._latest, delta.latest)
         if delta.after == self._at < delta.to:
+            if not self.is_rebuilding and self._whole_from is not None:
+                self._whole_from = max(self._whole_from, delta.latest)
             return [Apply(delta=delta, is_rebuild=self.is_rebuilding)]
         if delta.after == delta.to == self._at:
             self._pulling_since_us = None

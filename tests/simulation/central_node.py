@@ -39,8 +39,6 @@ from tests.simulation.scheduler import SECOND_US
 from tests.simulation.signing import ListedKeys, SimSecret
 from tests.simulation.world import shelf
 
-_WELCOME, _TAG_WITHIN = b"welcome", 12
-"""How a welcome begins."""
 REDIAL_US = 3 * SECOND_US
 TICK_US = SECOND_US
 REFILL_S = 300.0
@@ -111,8 +109,7 @@ class CentralNode:
         elif topic == topics.BROADCAST:
             self.around.network.publish(self, "all", "", data)
         else:
-            is_doubled = self.around.is_strict or _WELCOME not in envelope.read(data).message[:_TAG_WITHIN]
-            self.around.network.publish(self, "down", topic.rsplit("/", 2)[1], data, is_doubled=is_doubled)
+            self.around.network.publish(self, "down", topic.rsplit("/", 2)[1], data)
 
     def on(self, kind: str, arg: Any) -> None:
         try:

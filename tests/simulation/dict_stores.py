@@ -232,9 +232,8 @@ class DictReplica:
     is_trusting = False
     """For mutants: takes any delta, wherever it starts."""
 
-    def __init__(self, disk: Disk, perils: Perils, *, is_lazy: bool) -> None:
+    def __init__(self, disk: Disk, perils: Perils) -> None:
         self.is_damaged = False
-        self._is_lazy = is_lazy
         self._disk = disk
         self._perils = perils
         self._built: _Copy | None = None
@@ -248,16 +247,11 @@ class DictReplica:
         self._perils.point("replica.write")
         writes: list[Write] = [("item", item.code, item) for item in delta.rows.items]
         self._disk.write([*writes, ("cursor", 1, (delta.to, as_of_us, delta.incarnation))])
-        self.sync()
         self._perils.point("replica.written")
         self.version, self.as_of_us, self.incarnation = delta.to, as_of_us, delta.incarnation
 
     async def make_durable(self) -> None:
         self._disk.sync()
-
-    def sync(self) -> None:
-        if not self._is_lazy:
-            self._disk.sync()
 
     def confirm(self, *, as_of_us: int) -> None:
         self._disk.write([("cursor", 1, (self.version, as_of_us, self.incarnation))])
@@ -271,7 +265,6 @@ class DictReplica:
         writes = mending(self.items, bucket)
         self._perils.point("repair.write")
         self._disk.write(writes)
-        self.sync()
         return len(writes)
 
     def adopt(self, whole: Path) -> None:
@@ -348,10 +341,9 @@ class DictStores:
 
 
 class DictMedium:
-    """Two disks, as the shipped agent has two files. ``is_lazy``: the replica's is synced when nobody looks."""
+    """Two disks, as the shipped agent has two files. The replica's is synced when nobody looks, or asks for it."""
 
-    def __init__(self, journal: Disk | None = None, replica: Disk | None = None, *, is_lazy: bool = False) -> None:
-        self._is_lazy = is_lazy
+    def __init__(self, journal: Disk | None = None, replica: Disk | None = None) -> None:
         self._journal = journal or Disk("session", "base", "fact", "overlay", "setting", "recall_set", "leased")
         self._replica = replica or Disk("item", "cursor")
 
@@ -364,9 +356,7 @@ class DictMedium:
             perils=perils,
             is_resumed=is_resumed,
         )
-        return DictStores(
-            journal, DictReplica(self._replica, perils, is_lazy=self._is_lazy), self._journal.tables["overlay"]
-        )
+        return DictStores(journal, DictReplica(self._replica, perils), self._journal.tables["overlay"])
 
     def crashed(self, random: Random, *, is_power: bool) -> None:
         for disk in (self._journal, self._replica):
@@ -376,7 +366,7 @@ class DictMedium:
                 disk.sync()
 
     def image(self, folder: Path) -> "DictMedium":  # noqa: ARG002 -- files need one
-        return DictMedium(self._journal.image(), self._replica.image(), is_lazy=self._is_lazy)
+        return DictMedium(self._journal.image(), self._replica.image())
 
     def fresh(self, folder: Path) -> "DictMedium":  # noqa: ARG002 -- files need one
-        return DictMedium(is_lazy=self._is_lazy)
+        return DictMedium()

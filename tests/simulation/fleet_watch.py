@@ -117,7 +117,7 @@ class FleetWatch:
         for code, identity in list(node.touched.items()):
             if stores.touched_at(code) is not None or code in node.drifted:
                 continue
-            if code not in shown and version < min((life.where.get(identity, 0) for life in lives), default=1):
+            if code not in shown and process.shell._copy.whole_of(node.shown) is None:
                 continue  # the replica was deleted and is not filled yet: unknown is not wrong
             if not self._is_shown(lives, code, identity, shown.get(code), version):
                 if node.client_id in self._around.truth.resumed:

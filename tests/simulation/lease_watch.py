@@ -121,10 +121,11 @@ class LeaseWatch:
     def _check_ousted(self, code: str, issues: list[Issue], ledger: Mapping[FactId, Known]) -> None:
         """An issue in whose place another life of its machine stands is in no ledger: its device is on the work list.
 
-        But for a disk that was replaced before it could say anything.
+        But for a disk that was replaced before it could say anything, or whose words a restored ledger has forgotten.
         """
         told = self._blamed() | self._truth.wiped
         for issue in issues:
-            if issue.identity in ledger and issue.identity.device not in told:
+            is_gone = issue.identity in self._truth.lost
+            if issue.identity in ledger and issue.identity.device not in told and not is_gone:
                 said = f"{code} was issued by {spoken(issue.identity)}, in whose place another fact stands"
                 raise Violation("I3", f"{said}, and nobody was told")

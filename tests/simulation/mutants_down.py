@@ -76,17 +76,12 @@ class ForgetsGap(Downlink):
 async def _cursor_first(replica: DictReplica, delta: Delta, *, as_of_us: int) -> None:
     """The cursor in one transaction, the rows in the next."""
     replica._disk.write([("cursor", 1, (delta.to, as_of_us, delta.incarnation))])
-    replica.sync()
+    replica._disk.sync()
     replica._perils.point("replica.write")
     rows: list[Write] = [("item", item.code, item) for item in delta.rows.items]
     replica._disk.write(rows)
-    replica.sync()
     replica._perils.point("replica.written")
     replica.version, replica.as_of_us, replica.incarnation = delta.to, as_of_us, delta.incarnation
-
-
-def _no_sync(_replica: DictReplica) -> None:
-    """Left to the operating system."""
 
 
 async def _not_durable(_replica: DictReplica) -> None:
@@ -160,6 +155,11 @@ DOWN = (
     _downlink("never_polls", "a lost broadcast is never asked for", NeverPolls),
     _downlink("forgets_gap", "a gap in the broadcasts is passed over", ForgetsGap),
     Mutant(
+        name="between_pages",
+        wrong="the overlay is let go while the replica is between two pages of a pull",
+        patches=((Downlink, "is_whole", True),),
+    ),
+    Mutant(
         name="cursor_before_rows",
         wrong="the cursor is committed before the rows",
         patches=((DictReplica, "apply", _cursor_first),),
@@ -167,7 +167,7 @@ DOWN = (
     Mutant(
         name="replica_not_synced",
         wrong="the overlay is let go while the replica's rows are not on the disk",
-        patches=((DictReplica, "sync", _no_sync), (DictReplica, "make_durable", _not_durable)),
+        patches=((DictReplica, "make_durable", _not_durable),),
     ),
     Mutant(
         name="digest_of_any_version",

@@ -53,7 +53,8 @@ class Letter(msgspec.Struct, frozen=True):
     lane: str
     data: bytes
     generation: int
-    is_doubled: bool
+    is_doubled: bool = True
+    """It may come twice."""
     line: int | None = None
 
 
@@ -148,18 +149,15 @@ class Network:
         for path in self._paths.values():
             path.blocked_us = path.clogged_us = 0
 
-    def publish(self, sender: Client, lane: str, to: str, data: bytes, *, is_doubled: bool = True) -> None:
-        """``lane``: up to every central, down to the agent ``to``, all agents, or recalls, which are kept for these.
-
-        ``is_doubled``: it may come twice.
-        """
+    def publish(self, sender: Client, lane: str, to: str, data: bytes) -> None:
+        """``lane``: up to every central, down to the agent ``to``, all agents, or recalls, which are kept for these."""
         self.largest = max(self.largest, len(data))
         if sender.line is None:
             return
         self._scheduler.note(f"{sender.name} says {zlib.crc32(data):08x} on {lane}")
         if self._scheduler.is_traced:
             self._scheduler.tell(f"{sender.name} says {spoken_message(data, is_up=lane == 'up')}")
-        letter = Letter(sender.name, sender.client_id, to, lane, data, self._generation, is_doubled)
+        letter = Letter(sender.name, sender.client_id, to, lane, data, self._generation)
         self._carry(sender.name, "u", letter, self, "route")
         if self.weather.forged:
             self._forge(sender, letter)

@@ -166,7 +166,7 @@ class Simulation:
 
     def _medium(self, n: int) -> Medium:
         if self._store == "dict":
-            return DictMedium(is_lazy=self.plan.is_strict)
+            return DictMedium()
         medium: Medium = _files().FileMedium(self.around.folder / f"edge-{n}")
         return medium
 
