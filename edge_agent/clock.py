@@ -6,7 +6,7 @@ import time
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from sync_protocol.facts import SESSION_BYTES, Moment
+from sync_protocol.facts import LAST_US, SESSION_BYTES, Moment, is_date
 
 DISTRUST_AFTER_US = 300_000_000
 """How far behind known times the wall clock may be before it is not believed."""
@@ -55,12 +55,16 @@ class Watch:
         return self._offset_us
 
     def moment(self) -> Moment:
-        wall_us = self.clock.wall_us()
+        """Now, as a date: a fact that happened is not to be unreadable because a clock is nowhere."""
+        wall_us = min(max(0, self.clock.wall_us()), LAST_US)
+        offset_us = self._offset_us
+        if offset_us is not None and not is_date(wall_us + offset_us):  # it was estimated before the clock fell
+            offset_us = None
         return Moment(
             wall_us=wall_us,
             mono_us=self.clock.mono_us() - self._started_us,
-            offset_us=self._offset_us,
-            is_trusted=wall_us + (self._offset_us or 0) >= self._known_us - DISTRUST_AFTER_US,
+            offset_us=offset_us,
+            is_trusted=wall_us + (offset_us or 0) >= self._known_us - DISTRUST_AFTER_US,
             zone_min=self._zone_min(wall_us),
         )
 

@@ -62,6 +62,15 @@ class How(StrEnum):
 
 # ``gc=False``, here and on items: a frozen record of texts and numbers is never part of a cycle, and central holds so
 # many of them that looking for cycles among them was a quarter of an ingest.
+LAST_US = 253_402_214_400_000_000
+"""The last day of the year 9999: no date exists after it."""
+
+
+def is_date(wall_us: int) -> bool:
+    """Whether a time is a date of this calendar, in 1970 or later."""
+    return 0 <= wall_us <= LAST_US
+
+
 class Moment(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """When a device says something happened. Time is evidence, never an order: facts are ordered by their chain."""
 

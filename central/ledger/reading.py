@@ -2,12 +2,10 @@
 
 from sync_protocol.codec import decode_fact
 from sync_protocol.errors import FactError, WireError
-from sync_protocol.facts import Fact, What
+from sync_protocol.facts import LAST_US, Fact, What, is_date
 
 MAX_UNITS_OF_FACT = 50_000
 """Units that one pre-scan may create: its rows must fit one delta."""
-_LAST_US = 253_402_214_400_000_000
-"""The last day of the year 9999: no date exists after it."""
 _DAY_MIN = 24 * 60
 _MAX_INT = 2**63 - 1
 
@@ -17,8 +15,9 @@ def flaw(body: bytes) -> tuple[Fact | None, str]:
     try:
         fact = decode_fact(body)
         at = fact.at
-        is_date = 0 <= at.wall_us <= _LAST_US and 0 <= at.corrected_us <= _LAST_US
-        if not (is_date and -_DAY_MIN <= at.zone_min <= _DAY_MIN and len(fact.codes) * fact.units <= MAX_UNITS_OF_FACT):
+        has_dates = 0 <= at.wall_us <= LAST_US and 0 <= at.corrected_us <= LAST_US
+        has_zone = -_DAY_MIN <= at.zone_min <= _DAY_MIN
+        if not (has_dates and has_zone and len(fact.codes) * fact.units <= MAX_UNITS_OF_FACT):
             _check(fact)
     except (FactError, WireError) as error:
         return None, str(error)
@@ -28,19 +27,14 @@ def flaw(body: bytes) -> tuple[Fact | None, str]:
 def _check(fact: Fact) -> None:
     """Raises FactError."""
     at = fact.at
-    if not fits_moment(at.wall_us):
-        raise FactError("at.wall_us", str(at.wall_us), f"0 to {_LAST_US}")
-    if not fits_moment(at.corrected_us):
+    if not is_date(at.wall_us):
+        raise FactError("at.wall_us", str(at.wall_us), f"0 to {LAST_US}")
+    if not is_date(at.corrected_us):
         raise FactError("at.offset_us", str(at.offset_us), "an offset that leads to a date")
     if abs(at.zone_min) > _DAY_MIN:
         raise FactError("at.zone_min", str(at.zone_min), f"at most {_DAY_MIN} minutes from UTC")
     if fact.what is What.PRESCANNED and len(fact.codes) * fact.units > MAX_UNITS_OF_FACT:
         raise FactError("units", f"{len(fact.codes)} boxes of {fact.units}", f"at most {MAX_UNITS_OF_FACT} in one fact")
-
-
-def fits_moment(wall_us: int) -> bool:
-    """Whether a time from outside is a date of this calendar."""
-    return 0 <= wall_us <= _LAST_US
 
 
 def fits_integer(*numbers: int) -> bool:

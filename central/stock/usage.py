@@ -8,10 +8,9 @@ import msgspec
 
 from central.errors import ConflictError, InvalidError
 from central.ledger import statements
-from central.ledger.reading import fits_moment
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
-from sync_protocol.facts import MAX_CODES, Fact, How, What
+from sync_protocol.facts import MAX_CODES, Fact, How, What, is_date
 from sync_protocol.items import Item, Kind, State
 
 WAITING, RECORDED = "waiting", "recorded"
@@ -65,7 +64,7 @@ def _check(usage: Usage) -> None:
         raise InvalidError("codes", f"{len(usage.codes)} codes", f"1 to {MAX_CODES} codes")
     if len(set(usage.codes)) != len(usage.codes):
         raise InvalidError("codes", "a code twice", "each code once")
-    if not fits_moment(usage.wall_us):
+    if not is_date(usage.wall_us):
         raise InvalidError("wall_us", str(usage.wall_us), "UTC microseconds since 1970")
 
 

@@ -119,9 +119,9 @@ class Ingest:
             self._reply(one)
 
     def _note(self, heard: Iterable[Opened]) -> None:
-        """How far sessions were written, as batches say."""
+        """How far sessions were written, as batches say, for whichever life of the ledger they are meant."""
         for one in heard:
-            if isinstance(one.message, Batch) and self._is_meant(one.message):
+            if isinstance(one.message, Batch):
                 self._agents.sent(one.device, one.message, is_news=one.is_news)
 
     def _reply(self, one: Opened) -> None:

@@ -36,8 +36,6 @@ class Around:
     """What central serves on its site, by hash."""
     keep_us: int = 0
     """How long agents keep facts that are in a backup; 0: for ever."""
-    is_strict: bool = False
-    """Also faults that are known not to be survived yet (``plan.OPEN``)."""
 
     on_recorded: list[Recorded] = dataclasses.field(default_factory=list)
 

@@ -145,6 +145,11 @@ class EdgeNode:
     def is_running(self) -> bool:
         return self.process is not None and self._paused_us <= self.around.scheduler.now_us
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """It died in the midst of a commit: what is on its disk of that, the simulator sees when it starts."""
+        return bool(self._attempts)
+
     def on(self, kind: str, arg: Any) -> None:
         if kind == "resume":
             self._resume()

@@ -113,10 +113,10 @@ class Nemesis:
         self._network.kill(self._scheduler.now_us + decision.long_us)
 
     def _clock(self, node: EdgeNode, decision: Decision) -> None:
-        """A jump of up to a day, back to 1970, or a quartz that runs wrong from the next start on."""
+        """A jump of up to a day, back to 1970 or to before it, or a quartz that runs wrong from the next start on."""
         node.skew_us = int((decision.pick - 0.5) * 48 * HOUR_US)
         if decision.more > 0.9:
-            node.skew_us = -CENTURY_US if self._around.is_strict else SINCE_1970_US - SUMMER_2026_US
+            node.skew_us = -CENTURY_US if decision.more > 0.95 else SINCE_1970_US - SUMMER_2026_US
         node.drift = (decision.more - 0.5) * 0.0004
         if node.process is not None:
             node.process.clock.skew_us = node.skew_us
@@ -149,6 +149,8 @@ class Nemesis:
         self._truth.drifted.add(node.client_id)
 
     def _image(self, node: EdgeNode, decision: Decision) -> None:
+        if node.is_in_doubt:
+            return
         folder = self._around.folder / f"image-{node.name}-{decision.at_us}"
         medium = node.medium.image(folder)
         self._images[node.name] = (medium, list(node.written), set(node.drifted), node.recalls.image())
@@ -189,6 +191,8 @@ class Nemesis:
         node.put_in(medium, written, is_resumed=is_resumed)
 
     def _clone(self, node: EdgeNode, decision: Decision) -> None:
+        if node.is_in_doubt:
+            return
         folder = self._around.folder / f"clone-{node.name}-{decision.at_us}"
         self._truth.copied.add(node.client_id)
         self._truth.cloned.add(node.client_id)

@@ -50,8 +50,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...]
     keep_us: int = 0
     """How long agents keep facts that are in a backup (REQ-02); 0: for ever."""
-    is_strict: bool = False
-    """With the faults of ``OPEN``."""
     nemeses: tuple[str, ...] = ()
     """Kinds that this seed turned on, for the reader."""
 
@@ -101,11 +99,7 @@ _WHOLLY = 0.99
 """A pick: both ways of a line, or a death between two steps."""
 
 
-OPEN = ("the clock falls to 1926: central takes such facts for unreadable",)
-"""What a strict run does and the shipped shells do not survive yet."""
-
-
-def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
+def make_plan(seed: int) -> Plan:
     random = stream(seed, "plan")
     locations = random.choice((1, 2, 2, 3))
     edges = random.randint(max(2, locations), 5)
@@ -118,7 +112,7 @@ def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
         nemeses = (*nemeses, *JAMS)
     for name in nemeses:
         decisions += NEMESES[name](stream(seed, f"nemesis/{name}"), edges, minutes * MINUTE_US)
-    bounds = _with_lanes(_bounds(random, is_strict=is_strict), stream(seed, "lanes"))
+    bounds = _with_lanes(_bounds(random), stream(seed, "lanes"))
     full = stream(seed, "full leases")
     if full.random() < _WITH_FULL_LEASES:
         bounds = msgspec.structs.replace(bounds, most_held=full.choice((24, 6)))
@@ -131,7 +125,6 @@ def make_plan(seed: int, *, is_strict: bool = False) -> Plan:
         weather=_weather(random, forged=stream(seed, "forger").choice((0.0, 0.0, 0.02, 0.2))),
         bounds=bounds,
         keep_us=keep_us,
-        is_strict=is_strict,
         decisions=tuple(sorted(decisions, key=lambda decision: decision.at_us)),
         nemeses=nemeses,
     )
@@ -147,7 +140,7 @@ def _weather(random: Random, *, forged: float) -> Weather:
     )
 
 
-def _bounds(random: Random, *, is_strict: bool) -> Bounds:
+def _bounds(random: Random) -> Bounds:
     if random.random() < 0.4:
         return Bounds()
     return Bounds(

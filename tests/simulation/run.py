@@ -20,7 +20,7 @@ import msgspec
 
 from tests.simulation.cases import Case, save
 from tests.simulation.mutants import MOST_SEEDS, MUTANTS, Kill, hunt
-from tests.simulation.plan import OPEN, Plan, make_plan
+from tests.simulation.plan import Plan, make_plan
 from tests.simulation.shrink import shrink
 from tests.simulation.simulation import Report, run_plan
 
@@ -35,8 +35,6 @@ examples:
   run.py --mutants                          what `make mutants` does; exits 1 if one lives
   run.py --mutants ack_highest off_cursor   some of them
   run.py --seed 7 --mutant ack_highest      one seed of one mutant (with --trace or --shrink too)
-
-with --strict also what is known not to be survived yet:
 """
 
 
@@ -45,11 +43,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int
     store: str
-    is_strict: bool
     mutant: str = ""
 
     def plan(self) -> Plan:
-        return make_plan(self.seed, is_strict=self.is_strict)
+        return make_plan(self.seed)
 
 
 def say(text: str) -> None:
@@ -166,14 +163,13 @@ def _spread(work: Callable[[_In], _Out], tasks: Sequence[_In], jobs: int) -> Ite
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog=_HELP + "".join(f"  - {finding}\n" for finding in OPEN),
+        epilog=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seeds", type=int, default=100, help="how many seeds (default 100)")
     parser.add_argument("--first", type=int, default=1, help="the first of them (default 1)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--store", choices=("dict", "sqlite"), default="dict", help="stand-ins or the shipped stores")
-    parser.add_argument("--strict", action="store_true", help="with the faults listed below")
     parser.add_argument("--seed", type=int, help="only this seed")
     parser.add_argument("--trace", action="store_true", help="with --seed: print everything that happens")
     parser.add_argument("--shrink", action="store_true", help="with --seed: find the few decisions that matter")
@@ -191,11 +187,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return min(1, hunt_all(asked.mutants, asked.first, MOST_SEEDS, asked.jobs))
     if asked.seed is None:
         tasks = [
-            Task(seed=seed, store=asked.store, is_strict=asked.strict, mutant=asked.mutant)
+            Task(seed=seed, store=asked.store, mutant=asked.mutant)
             for seed in range(asked.first, asked.first + asked.seeds)
         ]
         return min(1, run_many(tasks, asked.jobs))
-    task = Task(seed=asked.seed, store=asked.store, is_strict=asked.strict, mutant=asked.mutant)
+    task = Task(seed=asked.seed, store=asked.store, mutant=asked.mutant)
     if asked.shrink:
         return make_small(task, asked.seconds, asked.save)
     report = run_task(task, trace=say if asked.trace else None)

@@ -89,7 +89,6 @@ class Simulation:
             truth=Truth(),
             folder=folder,
             keep_us=plan.keep_us,
-            is_strict=plan.is_strict,
         )
         locations = [f"ward-{n}" for n in range(plan.locations)]
         books = DictBooks(self.around.snapshots) if store == "dict" else _file_books(folder / "central")

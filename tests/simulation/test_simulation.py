@@ -90,7 +90,7 @@ def test_a_wrong_protocol_is_found(name: str) -> None:
 
 
 def test_a_failing_run_is_made_small() -> None:
-    task = Task(seed=2, store="dict", is_strict=False, mutant="misfit_unsaid")
+    task = Task(seed=2, store="dict", mutant="misfit_unsaid")
     whole = task.plan()
     plan = msgspec.structs.replace(whole, decisions=whole.decisions[:120])
     rule = run_task(task, plan).rule

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from edge_agent.clock import SystemClock, Watch, fresh_session
+from sync_protocol.facts import is_date
 from tests.unit.edge_core.shelf import NOON_US, HandClock
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -63,11 +64,25 @@ def test_a_clock_without_battery_is_not_trusted_and_central_makes_up_for_it() ->
     assert watch.today() == dt.date(2026, 3, 2)
 
 
-def test_a_wall_clock_beyond_the_calendar_still_gives_moments() -> None:
+@pytest.mark.parametrize("now_us", [2**62, -(2**62), -1])
+def test_a_wall_clock_beyond_the_calendar_still_gives_moments(now_us: int) -> None:
     clock = HandClock()
     watch = Watch(clock, SHANGHAI)
-    clock.now_us = 2**62
+    clock.now_us = now_us
     assert watch.moment().zone_min == 480
+    assert is_date(watch.moment().wall_us)
+
+
+def test_an_estimate_that_leads_to_no_date_is_left_out() -> None:
+    """The clock was a day ahead when it was measured, and has fallen to 1970 since."""
+    clock = HandClock()
+    watch = Watch(clock, SHANGHAI)
+    clock.now_us = NOON_US + 86_400_000_000
+    watch.measured(sent_us=clock.now_us - 500, central_us=NOON_US)
+    assert watch.moment().offset_us is not None
+    clock.now_us = 3_000_000
+    moment = watch.moment()
+    assert (moment.wall_us, moment.offset_us, moment.is_trusted) == (3_000_000, None, False)
 
 
 def test_sessions_and_the_system_clock_are_fresh() -> None:
