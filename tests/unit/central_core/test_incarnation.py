@@ -359,6 +359,33 @@ class TestJournals:
         assert len(desk.rows("SELECT 1 FROM exception")) == 1
 
     @pytest.mark.fault(12)
+    async def test_what_was_sent_to_a_life_before_was_told_all_the_same(self, desk: Desk) -> None:
+        """Of what a journal held, a batch that is meant for another central tells as much as any."""
+        await with_pieces(desk)
+        lived = HandAgent("cabinet-1")
+        await desk.send(lived, lived.batch(desk.fact(What.TAKEN, piece(0))))
+        image = HandAgent("cabinet-1", parent=lived)
+        batch = lived.batch(desk.fact(What.TAKEN, piece(1)))
+        await desk.send(lived, msgspec.structs.replace(batch, incarnation=desk.ledger.incarnation - 1))
+        assert desk.rows("SELECT count(*) FROM fact WHERE device = 'cabinet-1'") == [(1,)]
+        await desk.send(image, hello(image, desk))
+        ((reason, found),) = desk.rows("SELECT reason, found FROM exception")
+        assert (reason, "that are lost: 1," in found) == ("journal_restored", True)
+
+    @pytest.mark.fault(12)
+    async def test_a_hello_is_not_judged_by_what_was_sent_after_it(self, desk: Desk) -> None:
+        """They came together: the HELLO of a session, and the first batch of the one that follows it."""
+        await with_pieces(desk)
+        first = HandAgent("cabinet-1")
+        first.batch(desk.fact(What.TAKEN, piece(0)))
+        greeting = hello(first, desk)
+        second = HandAgent("cabinet-1", parent=first)
+        batch = second.batch(desk.fact(What.TAKEN, piece(1)))
+        await desk.take([first.letter(greeting), second.letter(batch)])
+        assert desk.rows("SELECT reason, found FROM exception") == []
+        assert desk.agents.before("cabinet-1").heads[second.start.session] == 1, "and it is not forgotten"
+
+    @pytest.mark.fault(12)
     async def test_what_was_told_of_and_is_gone_is_counted_though_the_chain_fits(self, desk: Desk) -> None:
         """The image has all that the ledger has, and not all that the agent had written."""
         await with_pieces(desk)
