@@ -52,6 +52,12 @@ class Ear:
         """Whose words are believed; empty before the first welcome."""
         return self._configured or self._journal.central_keys
 
+    def unasked(self, sent_us: int) -> int:
+        """The time, or the next one that no HELLO of this connection had: a clock may stand still, or be set back."""
+        while sent_us in self._hellos:
+            sent_us += 1
+        return sent_us
+
     def asked(self, sent_us: int) -> None:
         """A HELLO with this time was sent: a welcome that repeats it is an answer, and no old one."""
         self._hellos = [*self._hellos[1 - _HELLOS :], sent_us]

@@ -325,7 +325,7 @@ class SyncShell:
             replica_version=self._replica.version if is_own else 0,
             incarnation=self._uplink.incarnation,
             software=self._software,
-            sent_us=self._watch.clock.wall_us(),
+            sent_us=self._ear.unasked(self._watch.clock.wall_us()),
             recall_version=self._recalls.version,
             key=self._identity.public,
         )

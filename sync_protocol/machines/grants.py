@@ -248,7 +248,7 @@ class Grants:
         spender = self._leases.get(event.device)
         claimed = spender.codes if event.is_told and spender is not None else {}
         for code in event.ended:
-            if code in claimed:
+            if code in claimed and code not in event.unfit:
                 continue  # it has it again since: a restored ledger hears of both once more
             if code not in event.unfit:
                 self._book.let_go(self._book.loser(code) or event.device, code)

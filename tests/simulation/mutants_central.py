@@ -67,8 +67,7 @@ _take = Ingest.take
 
 
 def _ack(taking: Ingest, session: bytes, through: int, *, ahead: int = 0) -> Ack:
-    ledger = taking._ledger
-    return Ack(session=session, through=through, version=ledger.version + ahead, incarnation=ledger.incarnation)
+    return msgspec.structs.replace(taking._ack(session), through=through, version=taking._ledger.version + ahead)
 
 
 async def _ack_first(taking: Ingest, letters: Iterable[Letter]) -> None:

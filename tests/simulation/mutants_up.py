@@ -185,8 +185,14 @@ def _believe_puback(simulation: Simulation) -> None:
         if node is None or node.process is None or not isinstance(message, Batch):
             return
         process = node.process
-        incarnation = process.shell._uplink.incarnation
-        ack = Ack(session=message.start.session, through=message.last_seq, version=0, incarnation=incarnation)
+        uplink = process.shell._uplink
+        ack = Ack(
+            session=message.start.session,
+            through=message.last_seq,
+            version=0,
+            incarnation=uplink.incarnation,
+            credit=uplink._credit,
+        )
         drive(process.shell._do(process.shell._uplink.handle(Acked(ack=ack, now_us=process.clock.mono_us()))))
 
     simulation.network.on_puback = believe

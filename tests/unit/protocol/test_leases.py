@@ -278,6 +278,17 @@ def test_what_came_back_after_an_old_fact_stays_with_its_holder_when_that_fact_c
     assert grants.holder("a") == "", "this one it recorded since"
 
 
+def test_what_does_not_fit_is_in_doubt_though_its_holder_told_of_it_before() -> None:
+    """It opened the box and issued a unit, and said so; the unit is central's belief, and not what it claimed."""
+    grants = granting("one", "two")
+    assert offer(grants, "8100", "c")["one"] == ("8100",)
+    grants.handle(statement("one", number=2, seen=2, heads=(Position(session=b"one", through=7),), codes=("8100",)))
+    grants.handle(Spent(device="one", opened=(("8100", ("8100#001",)),), is_told=True))
+    grants.handle(Spent(device="one", ended=("8100#001",), unfit=frozenset({"8100#001"}), is_told=True))
+    grants.handle(statement("one", number=3, seen=3, codes=()))
+    assert grants.leases["one"].missing == {"8100#001"}, "nobody gets it before it is found"
+
+
 def known_to_the_backup(*, is_given_up: bool = False) -> Grants:
     """The ledger of a backup by which "one" has "a", or gave it back a moment before, in its next life."""
     grants = granting("one", "two")

@@ -351,32 +351,28 @@ class TestDownlink:
         assert machine.handle(downlink.Applied(version=4, now_us=0)) == [downlink.SendPull(after=4, incarnation=0)]
 
     def test_between_two_pages_it_is_not_whole(self) -> None:
-        """What changed before the cut and again after it is shown as it was before both."""
+        """What changed before the cut and again after it is shown as it was before both, with the line cut, too."""
         machine = self.connected(cursor=5, version=5)
-        assert machine.is_whole
-        machine.handle(delta(5, 8, latest=12))
-        machine.handle(downlink.Applied(version=8, now_us=0))
-        assert not machine.is_whole
-        machine.handle(delta(8, 11, latest=15))
-        machine.handle(downlink.Applied(version=11, now_us=0))
+        found = [machine.is_whole]
+        for page in (delta(5, 8, latest=12), delta(8, 11, latest=15)):
+            machine.handle(page)
+            machine.handle(downlink.Applied(version=page.delta.to, now_us=0))
+            found.append(machine.is_whole)
         machine.handle(downlink.Disconnected())
         machine.handle(downlink.Connected(version=15, now_us=0))
-        assert not machine.is_whole, "whoever was cut off there is as little whole"
-        machine.handle(delta(11, 15))
-        machine.handle(downlink.Applied(version=15, now_us=0))
-        assert machine.is_whole
-        machine.handle(delta(15, 16))
-        machine.handle(downlink.Applied(version=16, now_us=0))
-        assert machine.is_whole
+        found.append(machine.is_whole)
+        assert found == [True, False, False, False]
+        for last in (delta(11, 15), delta(15, 16)):
+            machine.handle(last)
+            machine.handle(downlink.Applied(version=last.delta.to, now_us=0))
+            assert machine.is_whole
 
     def test_a_process_that_just_started_does_not_know_whether_it_is_whole(self) -> None:
-        machine = downlink.Downlink(5)
-        assert not machine.is_whole
-        machine.handle(downlink.Connected(version=7, now_us=0))
-        assert not machine.is_whole
-        machine.handle(delta(5, 7))
-        machine.handle(downlink.Applied(version=7, now_us=0))
-        assert machine.is_whole
+        machine, known = downlink.Downlink(5), []
+        for event in (downlink.Connected(version=7, now_us=0), delta(5, 7), downlink.Applied(version=7, now_us=0)):
+            known.append(machine.is_whole)
+            machine.handle(event)
+        assert [*known, machine.is_whole] == [False, False, False, True]
 
     def test_a_lost_answer_is_pulled_again_and_silence_is_broken_by_a_poll(self) -> None:
         machine = downlink.Downlink(0)
