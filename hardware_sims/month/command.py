@@ -121,17 +121,21 @@ class Progress:
     def __init__(self, orders: int, say: Say) -> None:
         self._orders = orders
         self._say = say
+        self._number = 0
         self._began = self._last = time.monotonic()
         self._is_terminal = sys.stderr.isatty()
 
     def __call__(self, number: int, us: int) -> None:
+        """``number``: of the order that something is done for; some wait while later ones are filled."""
+        number = self._number = max(number, self._number)
         now = time.monotonic()
         if now - self._last < (0.2 if self._is_terminal else _PIPED_EVERY_S):
             return
         self._last = now
         left_s = (now - self._began) / max(1, number) * (self._orders - number)
         week = min(us // (7 * DAY_US), LENGTH // 7 - 1) + 1
-        text = f"week {week:2} of {LENGTH // 7}  order {number} of {self._orders}  about {left_s / 60:.0f} min left"
+        left = f"{left_s / 60:.0f} min left at this pace"  # the later periods are slower, for more is scanned in them
+        text = f"week {week:2} of {LENGTH // 7}  order {number} of {self._orders}  {left}"
         if self._is_terminal:
             done = _WIDTH * number // self._orders
             print(f"\r[{'#' * done}{'.' * (_WIDTH - done)}] {text} ", end="", file=sys.stderr, flush=True)  # noqa: T201 - a bar
