@@ -25,16 +25,30 @@ _Act = tuple[FactId, Fact]
 
 
 def watched(handle: _Handle) -> _Handle:
-    """The machine of all leases, looked at: neither time nor a fence, a question or an offer makes anything free."""
+    """The machine of all leases, looked at: neither time nor a fence, a question or an offer makes anything free.
+
+    Nor is free what an agent has by a grant that a restored ledger has lost, once it has said so.
+    """
 
     def looked_at(grants: Grants, event: on.Event) -> list[on.Effect]:
         held = {} if isinstance(event, _FREEING) else dict(grants._book.holders)
         effects = handle(grants, event)
         for code in held.keys() - grants._book.holders.keys():
             raise Violation("REQ-08", f"{type(event).__name__} makes {code} free, which {held[code]} may still issue")
+        if isinstance(event, on.Stated) and grants.takes_over(event.holds):
+            _check_claims(grants, event)
         return effects
 
     return looked_at
+
+
+def _check_claims(grants: Grants, event: on.Stated) -> None:
+    lease, holds = grants.leases.get(event.device), event.holds
+    if lease is None or (lease.session, lease.stated) != (holds.session, holds.number):
+        return  # it was not taken
+    free = [code for code in holds.codes if not grants.holder(code)]
+    if free:
+        raise Violation("REQ-08", f"{event.device} says that it has {free[0]}, which nobody holds in the ledger")
 
 
 class Issue(msgspec.Struct, frozen=True):
