@@ -60,8 +60,6 @@ class How(StrEnum):
     MESSAGE = "message"
 
 
-# ``gc=False``, here and on items: a frozen record of texts and numbers is never part of a cycle, and central holds so
-# many of them that looking for cycles among them was a quarter of an ingest.
 LAST_US = 253_402_214_400_000_000
 """The last day of the year 9999: no date exists after it."""
 
@@ -71,6 +69,8 @@ def is_date(wall_us: int) -> bool:
     return 0 <= wall_us <= LAST_US
 
 
+# ``gc=False``, here and on items: a frozen record of texts and numbers is never part of a cycle, and central holds so
+# many of them that looking for cycles among them was a quarter of an ingest.
 class Moment(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """When a device says something happened. Time is evidence, never an order: facts are ordered by their chain."""
 

@@ -153,8 +153,8 @@ def troubles_of(visit: Visit, agent: AgentRow) -> list[Trouble]:
         )
         found.append(Trouble(cause=cause, action=action, is_serious=False))
     if agent.is_connected and agent.replica_lag > BEHIND:
-        if agent.is_of_life_before:
-            cause = say("Its replica is of the ledger as it was before it was restored.")
+        if agent.has_no_copy:
+            cause = say("It has no copy of this ledger yet, or one from before a restore.")
         else:
             cause = say("Its replica is %(n)d versions behind.", n=agent.replica_lag)
         action = say("It pulls by itself. If the number grows, restart the agent: its replica is built anew.")

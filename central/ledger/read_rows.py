@@ -87,7 +87,7 @@ class ExceptionRow(msgspec.Struct, frozen=True, kw_only=True):
 class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     """A device that speaks to central, as last heard. ``replica_lag``: ledger versions that its replica is behind.
 
-    ``is_of_life_before``: its replica is of the ledger as it was before a restore; the number says nothing then.
+    ``has_no_copy``: its replica is empty, or of the ledger as it was before a restore; the number says nothing then.
     """
 
     device: str
@@ -96,7 +96,7 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     software: str
     replica_version: int
     replica_lag: int
-    is_of_life_before: bool
+    has_no_copy: bool
     facts_waiting: int
     clock_offset_us: int | None
     recall_version: int
@@ -174,14 +174,8 @@ def insurer_row_of(row: RowMapping) -> InsurerRow:
 
 def agent_of(row: RowMapping, version: int) -> AgentRow:
     lag = max(0, version - row["replica_version"])
-    is_of_life_before = lag >= LIVES_APART
-    return _same_names(
-        row,
-        AgentRow,
-        replica_lag=lag,
-        is_of_life_before=is_of_life_before,
-        is_connected=bool(row["is_connected"]),
-    )
+    is_connected = bool(row["is_connected"])
+    return _same_names(row, AgentRow, replica_lag=lag, has_no_copy=lag >= LIVES_APART, is_connected=is_connected)
 
 
 def _same_names(row: RowMapping, kind: type[_S], **others: Any) -> _S:

@@ -9,7 +9,7 @@ wherever they were begun.
 import msgspec
 
 LIVES_APART = 10_000_000
-"""Versions that a new life leaves out, more than the life before had commits since any backup (30 days of 4 a second).
+"""Versions that a new life leaves out: more than the life before it had commits since its backup (4 a second, 4 weeks).
 
 A fact says by a ledger version what its device knew (``checked_at``). If two lives gave one number to two commits, a
 step that was checked in the life before would pass for one whose device knew what others did in this one.

@@ -390,11 +390,11 @@ async def test_sync_shows_a_refill_a_lost_journal_and_the_last_backup(
 @pytest.mark.parametrize(
     ("language", "expected"),
     [
-        ("en", "Its replica is of the ledger as it was before it was restored."),
-        ("zh-CN", "其副本仍是账本恢复之前的内容。"),
+        ("en", "It has no copy of this ledger yet, or one from before a restore."),
+        ("zh-CN", "尚无本账本的副本，或副本仍是恢复之前的内容。"),
     ],
 )
-async def test_sync_names_a_replica_of_the_life_before_and_counts_no_versions(
+async def test_sync_names_a_replica_of_no_use_and_counts_no_versions(
     hospital: Hospital, nurse: aiohttp.ClientSession, language: str, expected: str
 ) -> None:
     version = hospital.ledger.version

@@ -333,16 +333,21 @@ async def test_a_ledger_without_its_seal_is_not_started(desk: Desk, tmp_path: Pa
         Desk(tmp_path / "data")
 
 
+async def imaged(desk: Desk) -> tuple[HandAgent, HandAgent]:
+    """A cabinet that sent one fact, and the image of its disk that was taken then; the cabinet lives on."""
+    await with_pieces(desk)
+    lived = HandAgent("cabinet-1")
+    await desk.send(lived, lived.batch(desk.fact(What.TAKEN, piece(0))))
+    return lived, HandAgent("cabinet-1", parent=lived)
+
+
 class TestJournals:
     """REQ-04, faults 12 to 14: what the first contact of a journal proves."""
 
     @pytest.mark.fault(12)
     async def test_a_restored_image_is_found_at_hello_and_its_loss_is_counted(self, desk: Desk) -> None:
         """The ledger has two facts more, and one more was told of and never came."""
-        await with_pieces(desk)
-        lived = HandAgent("cabinet-1")
-        await desk.send(lived, lived.batch(desk.fact(What.TAKEN, piece(0))))
-        image = HandAgent("cabinet-1", parent=lived)
+        lived, image = await imaged(desk)
         await desk.send(lived, lived.batch(desk.fact(What.TAKEN, piece(1)), desk.fact(What.TAKEN, piece(2))))
         lived.batch(desk.fact(What.TAKEN, piece(3)))
         await desk.send(lived, hello(lived, desk))
@@ -361,10 +366,7 @@ class TestJournals:
     @pytest.mark.fault(12)
     async def test_what_was_sent_to_a_life_before_was_told_all_the_same(self, desk: Desk) -> None:
         """Of what a journal held, a batch that is meant for another central tells as much as any."""
-        await with_pieces(desk)
-        lived = HandAgent("cabinet-1")
-        await desk.send(lived, lived.batch(desk.fact(What.TAKEN, piece(0))))
-        image = HandAgent("cabinet-1", parent=lived)
+        lived, image = await imaged(desk)
         batch = lived.batch(desk.fact(What.TAKEN, piece(1)))
         await desk.send(lived, msgspec.structs.replace(batch, incarnation=desk.ledger.incarnation - 1))
         assert desk.rows("SELECT count(*) FROM fact WHERE device = 'cabinet-1'") == [(1,)]
@@ -388,10 +390,7 @@ class TestJournals:
     @pytest.mark.fault(12)
     async def test_what_was_told_of_and_is_gone_is_counted_though_the_chain_fits(self, desk: Desk) -> None:
         """The image has all that the ledger has, and not all that the agent had written."""
-        await with_pieces(desk)
-        lived = HandAgent("cabinet-1")
-        await desk.send(lived, lived.batch(desk.fact(What.TAKEN, piece(0))))
-        image = HandAgent("cabinet-1", parent=lived)
+        lived, image = await imaged(desk)
         early = hello(lived, desk)
         lived.batch(desk.fact(What.TAKEN, piece(1)), desk.fact(What.TAKEN, piece(2)))
         await desk.send(lived, hello(lived, desk))
