@@ -98,8 +98,8 @@ _DROP_CODES = "DELETE FROM product_code WHERE product = ?"
 _PUT_CODE = "INSERT OR REPLACE INTO product_code(code, product) VALUES (?, ?)"
 _PUT_PERSON = "INSERT OR REPLACE INTO person(id, body, badge) VALUES (?, ?, ?)"
 
-_SLICE = 200
-"""Rows of one write: between two of them the writer may be told to stop."""
+_SLICE = 50
+"""Rows of one write: between two of them the writer gives way, or is told to stop."""
 _PLACE_BYTES = 6
 _R = TypeVar("_R")
 Write = tuple[str, Sequence[tuple[Any, ...]]]
@@ -126,12 +126,20 @@ def writes(rows: Rows) -> Iterator[Write]:
     yield from _sliced(_PUT_SHEET, rows.sheets, lambda sheet: (sheet.id, _encode(sheet), sheet.is_open))
     yield from _sliced(_PUT_ORDER, rows.orders, _order_row)
     yield from _sliced(PUT_ITEM, sorted(rows.items, key=_code), item_row)
-    yield PUT_PLACE, places_of(rows.items)
+    yield from _new_places(rows.items)
 
 
 def _sliced(statement: str, rows: Sequence[_R], row_of: Callable[[_R], tuple[Any, ...]]) -> Iterator[Write]:
     for first in range(0, len(rows), _SLICE):
         yield statement, [row_of(row) for row in rows[first : first + _SLICE]]
+
+
+def _new_places(items: Sequence[Item]) -> Iterator[Write]:
+    seen: set[tuple[str, ...]] = set()
+    for first in range(0, len(items), _SLICE):
+        found = set(map(_place, items[first : first + _SLICE])) - seen
+        seen |= found
+        yield PUT_PLACE, [(place_of(*place), *place) for place in sorted(found)]
 
 
 def places_of(items: Sequence[Item]) -> list[tuple[Any, ...]]:

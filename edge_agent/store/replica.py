@@ -10,17 +10,16 @@ complete: never is a part of it read, and a crash at any moment leaves one of th
 
 import asyncio
 import sqlite3
-import threading
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
 from edge_agent.errors import StoreError
 from edge_agent.store import scan, schema, sqlite
 from edge_agent.store.folder import sync
+from edge_agent.store.writing import Writing
 from sync_protocol import replica_format
 from sync_protocol.messages import Bucket, Delta
 
@@ -28,7 +27,6 @@ READER_CACHE = "PRAGMA cache_size = -8192"
 """Kibibytes: the inner pages of a million items, so that a lookup reads one leaf."""
 WRITER_CACHE = "PRAGMA cache_size = -16384"
 """Half as fast again as with the usual two megabytes; given back once the replica has caught up."""
-_T = TypeVar("_T")
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.replica")
 
 
@@ -40,6 +38,7 @@ class Replica:
         self.path = path
         self._built: sqlite3.Connection | None = None
         self._scan: scan.Scan | None = None
+        self._writing = Writing()
         try:
             self._drop_built()
             self._open()
@@ -71,6 +70,7 @@ class Replica:
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Raises StoreError."""
+        self._writing.give_way()
         try:
             return self._reader.execute(statement, values).fetchall()
         except sqlite3.Error as error:
@@ -81,7 +81,7 @@ class Replica:
         assert delta.after == self.version, "the downlink machine applies a delta only at its start"
         self._is_durable = False
         try:
-            await _take_in(self._writer, delta, as_of_us)
+            await self._writing.take_in(self._writer, delta, as_of_us)
         except asyncio.CancelledError:
             self._read_cursor()  # the thread may have committed before it heard
             raise
@@ -121,7 +121,7 @@ class Replica:
         assert bucket.version == self.version, "the comparing machine compares at one version only"
         self._is_durable = False
         try:
-            return await _on_a_thread(lambda is_unwanted: scan.repair(self._writer, bucket, is_unwanted))
+            return await self._writing.on_a_thread(lambda is_unwanted: scan.repair(self._writer, bucket, is_unwanted))
         except sqlite3.Error as error:
             raise self._explain(error) from error
 
@@ -139,7 +139,7 @@ class Replica:
         """Take a delta into the replica that is being built. Raises StoreError."""
         assert self._built is not None, "the downlink machine asks for a rebuild first"
         try:
-            await _take_in(self._built, delta, as_of_us)
+            await self._writing.take_in(self._built, delta, as_of_us)
         except sqlite3.Error as error:
             if sqlite.is_damage(error):  # begun again: nothing of it is in use
                 self.build()
@@ -225,41 +225,6 @@ class Replica:
     def _explain(self, error: sqlite3.Error) -> StoreError:
         self.is_damaged = self.is_damaged or sqlite.is_damage(error)
         return _explained(self.path, error)
-
-
-async def _take_in(writer: sqlite3.Connection, delta: Delta, as_of_us: int) -> None:
-    """Rows and cursor together, or neither. Raises sqlite3.Error."""
-    await _on_a_thread(lambda is_unwanted: _write(writer, delta, as_of_us, is_unwanted))
-
-
-async def _on_a_thread(work: Callable[[threading.Event], _T]) -> _T:
-    """Work that alone uses the writer meanwhile, and looks at every slice whether it is still wanted."""
-    is_unwanted = threading.Event()
-    working = asyncio.ensure_future(asyncio.to_thread(work, is_unwanted))
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        is_unwanted.set()
-        await asyncio.wait({working})  # a slice at most: nobody may close the connection under the thread
-        working.exception()  # looked at, so that nobody calls it forgotten
-        raise
-
-
-def _write(writer: sqlite3.Connection, delta: Delta, as_of_us: int, is_unwanted: threading.Event) -> None:
-    try:
-        writer.execute("BEGIN IMMEDIATE")
-        for statement, rows in replica_format.writes(delta.rows):
-            if is_unwanted.is_set():
-                writer.execute("ROLLBACK")
-                return
-            writer.executemany(statement, rows)
-        writer.execute(replica_format.MOVE, (delta.to, as_of_us, delta.incarnation))
-        writer.execute("COMMIT")
-        if delta.to >= delta.latest:
-            writer.execute("PRAGMA shrink_memory")
-    except BaseException:
-        sqlite.roll_back(writer)
-        raise
 
 
 def _sync_log(path: Path) -> None:

@@ -12,16 +12,25 @@ this agent's own facts did may be known from that alone.
 
 For the same reason a replica between two pages of a pull is not *whole*: an item that changed before the cut and again
 after it comes with the later page, and is shown until then as it was before both.
+
+Pages of a long pull are gathered and written together: a tree whose rows are written ten times as often in between is
+ten times as much for the disk, beside people who scan. What came is written at once when no more comes.
 """
+
+import operator
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from sync_protocol.machines.bootstrap import Bootstrap, Fetch, Fetched, Missed, Offered
-from sync_protocol.messages import Delta, Offer
+from sync_protocol.messages import Delta, Offer, Rows
 
 PULL_AGAIN_AFTER_US = 3_000_000
 POLL_AFTER_US = 15_000_000
 """Also while broadcasts come: the poll is how central knows that a workplace without scans is there, and in step."""
+GATHERED = 20_000
+"""Rows that are written together. More bring nothing (performance.md), and are held in memory."""
 
 
 class Connected(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +129,7 @@ class Downlink:
         self._bootstrap = bootstrap or Bootstrap(is_able=False)
         self._cursor = cursor
         self._built: int | None = None
+        self._gathered: list[Delta] = []
         self._latest = cursor
         self._incarnation = incarnation
         self._is_connected = False
@@ -167,7 +177,7 @@ class Downlink:
     @property
     def wake_us(self) -> int | None:
         if not self._is_connected:
-            return None
+            return self._pulled_us if self._gathered else None
         if self._pulling_since_us is not None:
             return self._pulling_since_us + PULL_AGAIN_AFTER_US
         return self._pulled_us + POLL_AFTER_US
@@ -175,6 +185,8 @@ class Downlink:
     @property
     def _at(self) -> int:
         """Where the next delta must start."""
+        if self._gathered:
+            return self._gathered[-1].to
         return self._cursor if self._built is None else self._built
 
     def handle(self, event: Event) -> list[Effect]:
@@ -196,6 +208,7 @@ class Downlink:
             case Rebuild():
                 self._incarnation, self._is_connected = event.incarnation, True
                 self._built, self._latest = 0, event.version
+                self._gathered.clear()
                 self._bootstrap.forget()
                 return self._pull(event.now_us)
             case Offered() | Fetched() | Adopted() | Missed():
@@ -205,8 +218,12 @@ class Downlink:
                 self._built = None
                 return self._follow(event.now_us)
             case Tick():
-                is_due = self.wake_us is not None and event.now_us >= self.wake_us
-                return self._pull(event.now_us) if is_due else []
+                return self._ticked(event.now_us)
+
+    def _ticked(self, now_us: int) -> list[Effect]:
+        if self.wake_us is None or now_us < self.wake_us:
+            return []
+        return self._write() or self._pull(now_us)
 
     def _arrived(self, event: Arrived) -> list[Effect]:
         delta = event.delta
@@ -214,15 +231,27 @@ class Downlink:
             return []
         self._latest = max(self._latest, delta.latest)
         if delta.after == self._at < delta.to:
-            if not self.is_rebuilding and self._whole_from is not None:
-                self._whole_from = max(self._whole_from, delta.latest)
-            return [Apply(delta=delta, is_rebuild=self.is_rebuilding)]
+            self._gathered.append(delta)
+            is_more = delta.to < delta.latest and sum(one.rows.count for one in self._gathered) < GATHERED
+            return (self._follow(event.now_us) if is_more else []) or self._write()
         if delta.after == delta.to == self._at:
             self._pulling_since_us = None
+            if self._gathered:
+                return self._write()
             return [Swap()] if self.is_rebuilding and self._at >= self._latest else []
         if delta.to <= self._at or self._pulling_since_us is not None or self.is_fetching:
             return []
         return self._pull(event.now_us)
+
+    def _write(self) -> list[Effect]:
+        """What was gathered, if anything, as one delta."""
+        if not self._gathered:
+            return []
+        delta = joined(self._gathered)
+        self._gathered.clear()
+        if not self.is_rebuilding and self._whole_from is not None:
+            self._whole_from = max(self._whole_from, delta.latest)
+        return [Apply(delta=delta, is_rebuild=self.is_rebuilding)]
 
     def _applied(self, event: Applied) -> list[Effect]:
         self._pulling_since_us = None
@@ -240,9 +269,10 @@ class Downlink:
         match event:
             case Offered():
                 fetch = self._bootstrap.offered(event, at=self._at, incarnation=self._incarnation)
-                if fetch:
-                    self._pulling_since_us = None
-                return list(fetch)
+                if not fetch:
+                    return []
+                self._pulling_since_us = None
+                return [*fetch, *self._write()]
             case Fetched():
                 is_newer = event.offer.incarnation == self._incarnation and event.offer.version > self._at
                 if self._bootstrap.is_awaited(event.offer) and is_newer:
@@ -251,6 +281,7 @@ class Downlink:
                 return [Discard(offer=event.offer), *self._follow(event.now_us)]
             case Adopted():
                 self._bootstrap.done(event.offer)
+                self._gathered.clear()
                 self._built = event.offer.version
                 return self._go_on(event.now_us)
             case Missed():
@@ -266,3 +297,21 @@ class Downlink:
         takes = self._bootstrap.takes(now_us)
         part = self._bootstrap.part if takes else b""
         return [SendPull(after=self._at, incarnation=self._incarnation, takes=takes, part=part)]
+
+
+def joined(deltas: Sequence[Delta]) -> Delta:
+    """One delta in place of several, each of which starts where the one before it ends: of a row the latest counts."""
+    if len(deltas) == 1:
+        return deltas[0]
+    return Delta(
+        after=deltas[0].after,
+        to=deltas[-1].to,
+        rows=Rows(**{kind: _latest(deltas, kind) for kind in Rows.__struct_fields__}),
+        latest=deltas[-1].latest,
+        incarnation=deltas[-1].incarnation,
+    )
+
+
+def _latest(deltas: Sequence[Delta], kind: str) -> tuple[Any, ...]:
+    key = operator.attrgetter("code" if kind == "items" else "id")
+    return tuple({key(row): row for delta in deltas for row in getattr(delta.rows, kind)}.values())

@@ -5,7 +5,7 @@ import itertools
 import shutil
 import sqlite3
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import closing
 from random import Random
 from typing import Any
@@ -17,13 +17,14 @@ from edge_agent.clock import SystemClock
 from edge_agent.store.replica import Replica
 from edge_agent.sync.comparing import PAUSE_S
 from sync_protocol.items import State
+from sync_protocol.machines import downlink
 from sync_protocol.messages import Delta, Rows
 from tests.benchmarks import pool
 from tests.benchmarks.measuring import Bench, Figures, Result, at_least, at_most, percentile, since_us
 from tests.benchmarks.workplace import Workplace
 
 GOAL = 10
-POOL = 40_000
+POOL = 100_000
 SCANS = 1_500
 _PUT = "INSERT OR REPLACE INTO item(code, body) VALUES (?, ?)"
 _STATES = (State.TAKEN, State.IN_STOCK, State.DISPENSED)
@@ -37,7 +38,10 @@ async def measure(bench: Bench) -> list[Result]:
     with closing(here), closing(_raw_table(bench)) as connection:
 
         async def raw(number: int) -> Figures:
-            batches = [[(item.code, _encode(item)) for item in rows.items] for rows in _changes(size, number)]
+            batches = [
+                sorted((item.code, _encode(item)) for page in pages for item in page.items)
+                for pages in _gathered(_changes(size, number))
+            ]
             began_s = time.perf_counter()
             for batch in batches:
                 connection.execute("BEGIN")
@@ -79,7 +83,7 @@ async def measure(bench: Bench) -> list[Result]:
             name="replica catch-up, rows a second",
             floor=at_least(0.5),
             aim=at_least(0.8),
-            note=f"deltas of {MAX_ROWS} rows; raw: sorted rows, code and body only",
+            note=f"{downlink.GATHERED:,} rows a commit, in pages of {MAX_ROWS:,}; raw: sorted, code and body only",
         ),
         scanning.result(
             goal=GOAL,
@@ -116,12 +120,20 @@ def _changes(size: int, number: int) -> list[Rows]:
     ]
 
 
+def _gathered(changes: list[Rows]) -> Iterator[list[Rows]]:
+    """The pages that are written together (``downlink.GATHERED``)."""
+    pages = downlink.GATHERED // MAX_ROWS
+    return (changes[first : first + pages] for first in range(0, len(changes), pages))
+
+
 async def _apply(replica: Replica, changes: list[Rows]) -> None:
-    for rows in changes:
-        version = replica.version
-        await replica.apply(
-            Delta(after=version, to=version + 1, rows=rows, latest=version + 1), as_of_us=SystemClock().wall_us()
-        )
+    latest = replica.version + len(changes)
+    for pages in _gathered(changes):
+        first = replica.version
+        deltas = [
+            Delta(after=version, to=version + 1, rows=rows, latest=latest) for version, rows in enumerate(pages, first)
+        ]
+        await replica.apply(downlink.joined(deltas), as_of_us=SystemClock().wall_us())
 
 
 async def _apply_on(replica: Replica, changes: list[list[Rows]]) -> None:

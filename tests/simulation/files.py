@@ -4,26 +4,25 @@ A killed process leaves its files as they are: they are copied, with their write
 them, and the next process starts on the copy. A lost power cannot be played here: the page cache outlives a process.
 """
 
-import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from random import Random
-from unittest import mock
+from typing import TypeVar
 
 import msgspec
 
 from edge_agent.check import Stock
 from edge_agent.store import folder as names
 from edge_agent.store import opening, sqlite
-from edge_agent.store import replica as replicas
 from edge_agent.store.journal import Journal, Touched
 from edge_agent.store.leased import NO_CHANGE, LeaseChange
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
 from edge_agent.store.witness import Witness
+from edge_agent.store.writing import Writing
 from sync_protocol.facts import FactId, Paper
 from sync_protocol.items import Item
 from sync_protocol.messages import Bucket, Delta
@@ -31,6 +30,7 @@ from tests.simulation.clocks import SUMMER_2026_US
 from tests.simulation.folders import Folders, copy
 from tests.simulation.perils import Perils
 
+_T = TypeVar("_T")
 _decode_item = msgspec.msgpack.Decoder(Item).decode
 _encode_item = msgspec.msgpack.Encoder().encode
 
@@ -94,22 +94,23 @@ class PerilousReplica(Replica):
     perils: Perils
     repairs = 0
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._writing = _AtOnce()
+
     async def apply(self, delta: Delta, *, as_of_us: int) -> None:
         self.perils.point("replica.write")
-        with _no_threads():
-            await super().apply(delta, as_of_us=as_of_us)
+        await super().apply(delta, as_of_us=as_of_us)
         self.perils.point("replica.written")
 
     async def repair(self, bucket: Bucket) -> int:
         self.repairs += 1
         self.perils.point("repair.write")
-        with mock.patch.object(replicas, "_on_a_thread", _at_once):
-            return await super().repair(bucket)
+        return await super().repair(bucket)
 
     async def build_on(self, delta: Delta, *, as_of_us: int) -> None:
         self.perils.point("rebuild.write")
-        with _no_threads():
-            await super().build_on(delta, as_of_us=as_of_us)
+        await super().build_on(delta, as_of_us=as_of_us)
 
     def swap(self, *, as_of_us: int) -> None:
         self.perils.point("swap.write")
@@ -120,16 +121,9 @@ class PerilousReplica(Replica):
         """These files are in memory."""
 
 
-async def _take_in(writer: sqlite3.Connection, delta: Delta, as_of_us: int) -> None:
-    replicas._write(writer, delta, as_of_us, threading.Event())
-
-
-async def _at_once(work: Callable[[threading.Event], int]) -> int:
-    return work(threading.Event())
-
-
-def _no_threads() -> contextlib.AbstractContextManager[object]:
-    return mock.patch.object(replicas, "_take_in", _take_in)
+class _AtOnce(Writing):
+    async def on_a_thread(self, work: Callable[[threading.Event], _T]) -> _T:
+        return work(threading.Event())
 
 
 class FileStores:

@@ -1,12 +1,14 @@
 """Mutants of the way down: deltas, cursors, pulls, the replica's own promises."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from sync_protocol.items import Item
 from sync_protocol.machines import comparing, downlink
 from sync_protocol.machines.bootstrap import Fetched
 from sync_protocol.machines.comparing import Comparing, Compute, Place
-from sync_protocol.machines.downlink import Applied, Apply, Arrived, Downlink, Effect
+from sync_protocol.machines.downlink import Applied, Apply, Arrived, Downlink, Effect, joined
 from sync_protocol.messages import Bucket, Compare, Delta, Differ
 from tests.simulation import dict_stores
 from tests.simulation.dict_books import DictPublisher
@@ -145,6 +147,12 @@ class SnapshotThenOldDelta(Downlink):
         return super()._arrived(event)
 
 
+def _joined_backwards(deltas: Sequence[Delta]) -> Delta:
+    """Of a row that changed twice, the first."""
+    whole = joined(deltas)
+    return msgspec.structs.replace(whole, rows=joined(deltas[::-1]).rows)
+
+
 DOWN = (
     _downlink("stale_delta", "a delta that ends before the cursor is applied", StaleDelta, is_trusting=True),
     _downlink("off_cursor", "a delta that starts beyond the cursor is applied", OffCursor, is_trusting=True),
@@ -154,6 +162,11 @@ DOWN = (
     _downlink("waits_for_answer", "a pull whose answer is lost is not repeated", WaitsForAnswer),
     _downlink("never_polls", "a lost broadcast is never asked for", NeverPolls),
     _downlink("forgets_gap", "a gap in the broadcasts is passed over", ForgetsGap),
+    Mutant(
+        name="joined_backwards",
+        wrong="of a row that changed in two pages written together, the older is written",
+        patches=((downlink, "joined", _joined_backwards),),
+    ),
     Mutant(
         name="between_pages",
         wrong="the overlay is let go while the replica is between two pages of a pull",

@@ -38,6 +38,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     room: int = 32_000
     least_credit: int = 50
     most_held: int = 4_000
+    gathered: int = 20_000
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +84,7 @@ _WITH_LOSSES = 0.4
 _WITH_RECALLS = 0.5
 _WITH_JAMS = 0.3
 _WITH_FULL_LEASES = 0.2
+_WITH_PAGES = 0.4
 _TROUBLES = (
     ("partition", ""),
     ("partition", "kill_edge"),
@@ -116,6 +118,11 @@ def make_plan(seed: int) -> Plan:
     full = stream(seed, "full leases")
     if full.random() < _WITH_FULL_LEASES:
         bounds = msgspec.structs.replace(bounds, most_held=full.choice((24, 6)))
+    paging = stream(seed, "pages")
+    if paging.random() < _WITH_PAGES:
+        bounds = msgspec.structs.replace(
+            bounds, delta_rows=paging.choice((1, 3, 10)), gathered=paging.choice((1, 10, 40, 20_000))
+        )
     keep_us = stream(seed, "keep").choice(KEPT_US) if "backups" in nemeses else 0
     return Plan(
         seed=seed,

@@ -15,7 +15,7 @@ from central.sync import comparing as rounds
 from central.sync import early, ingest, publish, relief
 from edge_agent.sync import comparing, settling
 from sync_protocol.facts import FactId
-from sync_protocol.machines import credit, grants, holding, sharing, uplink
+from sync_protocol.machines import credit, downlink, grants, holding, sharing, uplink
 from sync_protocol.machines.grants import Grants
 from tests.simulation.around import Around
 from tests.simulation.books import Books
@@ -289,6 +289,7 @@ def bounded(bounds: Bounds) -> Iterator[None]:
             (ingest, "COALESCED", bounds.coalesced),
             (ingest, "BUDGET", bounds.budget),
             (publish, "MAX_ROWS", bounds.delta_rows),
+            (downlink, "GATHERED", bounds.gathered),
             (settling, "SLICE", bounds.settling_slice),
             (settling, "LINGER_US", bounds.linger_us),
             (settling, "LEAST_LINGER_US", bounds.linger_us),

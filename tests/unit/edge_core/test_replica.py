@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import time
 from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from edge_agent.errors import StoreError
+from edge_agent.store import writing
 from edge_agent.store.folder import sync
 from edge_agent.store.replica import Replica
 from sync_protocol.messages import Delta, Rows
@@ -38,16 +40,41 @@ async def test_rows_and_cursor_survive_a_restart_together(tmp_path: Path) -> Non
 
 async def test_readers_see_the_old_version_until_a_delta_is_whole(tmp_path: Path) -> None:
     replica = await _filled(tmp_path / "replica.db", 10)
-    rows = Rows(items=tuple(piece(number, location="elsewhere") for number in range(20_000)))
+    rows = Rows(items=tuple(piece(number, location="elsewhere") for number in range(5_000)))
     applying = asyncio.create_task(replica.apply(Delta(after=7, to=8, rows=rows, latest=8), as_of_us=NOON_US))
     seen = []
     while not applying.done():
         await asyncio.sleep(0)
         seen.append((replica.version, _count(replica)))
     # Between the commit and its news the rows may be newer than the version they are said to have, never older.
-    assert set(seen) <= {(7, 10), (7, 20_000), (8, 20_000)}
+    assert set(seen) <= {(7, 10), (7, 5_000), (8, 5_000)}
     assert seen.count((7, 10)) > 3
-    assert (_count(replica), replica.version) == (20_000, 8)
+    assert (_count(replica), replica.version) == (5_000, 8)
+    replica.close()
+
+
+async def test_a_writer_that_nobody_reads_beside_does_not_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "PAUSE_S", 3_600.0)
+    async with asyncio.timeout(30):
+        replica = await _filled(tmp_path / "replica.db", 5_000)
+    assert _count(replica) == 5_000
+    replica.close()
+
+
+async def test_a_writer_rests_between_slices_while_somebody_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = await _filled(tmp_path / "replica.db", 10)
+    monkeypatch.setattr(writing, "PAUSE_S", 0.01)
+    monkeypatch.setattr(writing, "GIVES_WAY", 5)
+    rows = Rows(items=tuple(piece(number, location="elsewhere") for number in range(4_000)))
+    began_s = time.monotonic()
+    applying = asyncio.create_task(replica.apply(Delta(after=7, to=8, rows=rows, latest=8), as_of_us=NOON_US))
+    while not applying.done():
+        assert _count(replica) in {10, 4_000}
+        await asyncio.sleep(0.001)
+    slices = 4_000 / 50
+    assert time.monotonic() - began_s > 0.01 * slices / 2, "each read makes the next five slices wait"
     replica.close()
 
 

@@ -1,11 +1,14 @@
 """The sync machines alone: no wire, no store, time as numbers."""
 
+from datetime import date
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sync_protocol.chain import SessionStart, link
+from sync_protocol.items import Item, Kind, State
 from sync_protocol.machines import downlink, uplink
 from sync_protocol.machines.incarnation import Mark, wake
 from sync_protocol.machines.ingest import SessionState, admit, begin
@@ -317,12 +320,20 @@ def delta(after: int, to: int, latest: int | None = None) -> downlink.Arrived:
     return downlink.Arrived(delta=Delta(after=after, to=to, rows=Rows(), latest=latest or to), now_us=0)
 
 
+def piece(number: int, state: State = State.IN_STOCK) -> Item:
+    expiry = date(2027, 1, 1)
+    return Item(code=str(number), kind=Kind.PIECE, product="p", lot="l", expiry=expiry, state=state, location="ward")
+
+
 class TestDownlink:
     def connected(self, cursor: int = 5, version: int = 5) -> downlink.Downlink:
         machine = downlink.Downlink(cursor)
         machine.handle(downlink.Connected(version=version, now_us=0))
         machine.handle(downlink.Arrived(delta=Delta(after=cursor, to=cursor, rows=Rows(), latest=version), now_us=0))
         return machine
+
+    def page(self, after: int, to: int, latest: int, items: tuple[Item, ...]) -> downlink.Arrived:
+        return downlink.Arrived(delta=Delta(after=after, to=to, rows=Rows(items=items), latest=latest), now_us=0)
 
     def test_a_delta_at_the_cursor_is_applied_and_the_cursor_follows_the_commit(self) -> None:
         machine = self.connected()
@@ -346,12 +357,47 @@ class TestDownlink:
     def test_pages_are_pulled_until_the_latest(self) -> None:
         machine = downlink.Downlink(0)
         assert machine.handle(downlink.Connected(version=9, now_us=0)) == [downlink.SendPull(after=0, incarnation=0)]
-        [apply] = machine.handle(delta(0, 4, latest=9))
+        assert machine.handle(delta(0, 4, latest=9)) == [downlink.SendPull(after=4, incarnation=0)]
+        [apply] = machine.handle(delta(4, 9, latest=9))
         assert isinstance(apply, downlink.Apply)
-        assert machine.handle(downlink.Applied(version=4, now_us=0)) == [downlink.SendPull(after=4, incarnation=0)]
+        assert (apply.delta.after, apply.delta.to) == (0, 9), "pages are written together"
+        assert machine.handle(downlink.Applied(version=9, now_us=0)) == []
 
-    def test_between_two_pages_it_is_not_whole(self) -> None:
+    def test_of_a_row_in_two_pages_the_later_is_written(self) -> None:
+        machine = self.connected()
+        machine.handle(self.page(5, 8, latest=9, items=(piece(1), piece(2))))
+        assert (machine.cursor, machine.is_whole) == (5, True), "what is only gathered is not shown"
+        [apply] = machine.handle(self.page(8, 9, latest=9, items=(piece(2, State.DISPENSED), piece(3))))
+        assert isinstance(apply, downlink.Apply)
+        assert apply.delta.rows == Rows(items=(piece(1), piece(2, State.DISPENSED), piece(3)))
+
+    def test_no_more_is_gathered_than_is_good_for_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(downlink, "GATHERED", 3)
+        machine = self.connected()
+        assert machine.handle(self.page(5, 6, latest=20, items=(piece(1), piece(2)))) == [
+            downlink.SendPull(after=6, incarnation=0)
+        ]
+        [apply] = machine.handle(self.page(6, 7, latest=20, items=(piece(3),)))
+        assert isinstance(apply, downlink.Apply)
+        assert machine.handle(downlink.Applied(version=7, now_us=0)) == [downlink.SendPull(after=7, incarnation=0)]
+
+    @pytest.mark.parametrize("is_cut", [True, False])
+    def test_what_was_gathered_is_written_when_no_more_comes(self, *, is_cut: bool) -> None:
+        machine = self.connected()
+        machine.handle(delta(5, 8, latest=12))
+        if is_cut:
+            machine.handle(downlink.Disconnected())
+        due_us = machine.wake_us
+        assert due_us == (0 if is_cut else downlink.PULL_AGAIN_AFTER_US)
+        [apply] = machine.handle(downlink.Tick(now_us=due_us))
+        assert isinstance(apply, downlink.Apply)
+        assert (apply.delta.to, machine.is_whole) == (8, False)
+        pulled = [downlink.SendPull(after=8, incarnation=0)]
+        assert machine.handle(downlink.Applied(version=8, now_us=due_us)) == ([] if is_cut else pulled)
+
+    def test_between_two_pages_it_is_not_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What changed before the cut and again after it is shown as it was before both, with the line cut, too."""
+        monkeypatch.setattr(downlink, "GATHERED", 0)
         machine = self.connected(cursor=5, version=5)
         found = [machine.is_whole]
         for page in (delta(5, 8, latest=12), delta(8, 11, latest=15)):
@@ -564,16 +610,26 @@ class TestRebuild:
         assert machine.handle(downlink.Rebuild(incarnation=7, version=0, now_us=0)) == [
             downlink.SendPull(after=0, incarnation=7)
         ]
-        [first] = machine.handle(self.of(0, 30, latest=40))
-        assert isinstance(first, downlink.Apply)
-        assert first.is_rebuild
-        assert machine.handle(downlink.Applied(version=30, now_us=0)) == [downlink.SendPull(after=30, incarnation=7)]
+        assert machine.handle(self.of(0, 30, latest=40)) == [downlink.SendPull(after=30, incarnation=7)]
+        [apply] = machine.handle(self.of(30, 40, latest=40))
+        assert isinstance(apply, downlink.Apply)
+        assert apply.is_rebuild
         assert machine.cursor == 50
-        machine.handle(self.of(30, 40, latest=40))
         assert machine.handle(downlink.Applied(version=40, now_us=0)) == [downlink.Swap()]
         assert machine.cursor == 50
         assert machine.handle(downlink.Swapped(now_us=0)) == []
         assert (machine.cursor, machine.is_rebuilding) == (40, False)
+
+    def test_what_was_gathered_for_the_old_replica_is_not_written_into_the_new(self) -> None:
+        machine = downlink.Downlink(50, incarnation=6)
+        machine.handle(downlink.Connected(version=60, now_us=0))
+        machine.handle(self.of(50, 55, latest=60, incarnation=6))
+        assert machine.handle(downlink.Rebuild(incarnation=7, version=0, now_us=0)) == [
+            downlink.SendPull(after=0, incarnation=7)
+        ]
+        [apply] = machine.handle(self.of(0, 40, latest=40))
+        assert isinstance(apply, downlink.Apply)
+        assert (apply.delta.after, apply.delta.to) == (0, 40)
 
     def test_an_empty_ledger_is_swapped_in_too(self) -> None:
         machine = downlink.Downlink(50, incarnation=6)
