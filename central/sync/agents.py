@@ -18,7 +18,7 @@ from sync_protocol.messages import Batch, Hello
 SILENT_AFTER_US = 45_000_000
 """Three polls of an agent that has nothing to send."""
 WRITE_EVERY_S = 1.0
-_NOT_KEPT = ("committed", "heard_us")
+_NOT_KEPT = ("committed", "heard_us", "judged")
 """Last fields of an agent, that have no column."""
 _encode = msgspec.msgpack.Encoder().encode
 _heads = msgspec.msgpack.Decoder(dict[bytes, int])
@@ -46,6 +46,8 @@ class Agent(msgspec.Struct, kw_only=True):
     committed: dict[bytes, int] = {}
     heard_us: int = 0
     """``last_seen_us`` by a clock that never jumps; 0: not since central started."""
+    judged: dict[bytes, int] = {}
+    """How far sessions were said to be written when a journal that lacks them was filed: their loss is counted."""
 
     def count(self) -> None:
         """Count what waits, and forget sessions that are whole in the ledger."""
@@ -106,6 +108,8 @@ class Agents:
         """
         agent = self.heard(device)
         agent.session, agent.committed = hello.start.session, dict(committed)
+        if is_new:
+            agent.judged |= agent.heads
         told = {} if is_new else agent.heads
         agent.heads = told | {session: max(head, told.get(session, 0)) for session, head in heads_of(hello).items()}
         agent.count()
@@ -114,11 +118,15 @@ class Agents:
             agent.clock_offset_us = agent.last_seen_us - hello.sent_us
 
     def sent(self, device: str, batch: Batch, *, is_news: bool) -> None:
-        """``is_news`` False: it came late, which says nothing of now, and still how far the session was written."""
+        """``is_news`` False: it came late, which says nothing of now, and still how far the session was written.
+
+        If that journal is gone and its successor was filed already, what is lost is counted with the next that is.
+        """
         agent = self.heard(device) if is_news else self._agents.setdefault(device, Agent(device=device))
         session = batch.start.session
-        agent.heads[session] = max(agent.heads.get(session, 0), batch.last_seq)
-        self._unwritten.add(device)
+        if batch.last_seq > agent.judged.get(session, 0):
+            agent.heads[session] = max(agent.heads.get(session, 0), batch.last_seq)
+            self._unwritten.add(device)
 
     def pulled(self, device: str, after: int, incarnation: int) -> None:
         agent = self.heard(device)

@@ -306,6 +306,14 @@ class CentralNode:
             process.pulls.answer_one()
         self._answer_later(process)
 
+    def _is_told_late(self, batch: Batch) -> bool:
+        """Sent to a ledger that was restored since, of a journal whose successor is filed: counted with the next."""
+        start, process = batch.start, self.process
+        if process is None or batch.incarnation in {0, process.ledger.incarnation}:
+            return False
+        others = (state.start for state in self.books.sessions().values())
+        return any(other.device == start.device and other.started_us > start.started_us for other in others)
+
     def _note_told(self, letter: inbox.Letter) -> None:
         """How far a device said to have written, by the simulator's own account."""
         opened, key = envelope.read(letter.data), self._keys.of(letter.device)
@@ -314,6 +322,8 @@ class CentralNode:
         message = decode_up(opened.message)
         heads = self._told.setdefault(letter.device, {})
         if isinstance(message, Batch):
+            if self._is_told_late(message):
+                return
             said = {message.start.session: message.last_seq}
         elif isinstance(message, Hello):
             said = {position.session: position.through for position in message.heads}

@@ -454,6 +454,24 @@ class TestJournals:
         ]
 
     @pytest.mark.fault(14)
+    async def test_what_was_counted_as_lost_is_not_counted_again_when_a_batch_of_it_comes_late(
+        self, desk: Desk
+    ) -> None:
+        await with_pieces(desk)
+        first = HandAgent("cabinet-1")
+        batch = first.batch(*(desk.fact(What.TAKEN, piece(number)) for number in range(3)))
+        late = msgspec.structs.replace(batch, incarnation=desk.ledger.incarnation - 1)
+        await desk.send(first, hello(first, desk))
+        fresh = HandAgent("cabinet-1")
+        await desk.send(fresh, hello(fresh, desk))
+        ((reason, found),) = desk.rows("SELECT reason, found FROM exception")
+        assert (reason, "that are lost: 3," in found) == ("journal_lost", True)
+        await desk.send(first, late)
+        restarted = HandAgent("cabinet-1", parent=fresh)
+        await desk.send(restarted, hello(restarted, desk))
+        assert desk.rows("SELECT count(*) FROM exception") == [(1,)], "a healthy restart is blamed for nothing"
+
+    @pytest.mark.fault(14)
     @pytest.mark.parametrize("is_known", [True, False], ids=["met", "never met"])
     async def test_a_new_disk_whose_first_word_follows_a_restart_of_central_is_found(
         self, desk: Desk, tmp_path: Path, *, is_known: bool
