@@ -232,8 +232,9 @@ class Downlink:
         self._latest = max(self._latest, delta.latest)
         if delta.after == self._at < delta.to:
             self._gathered.append(delta)
-            is_more = delta.to < delta.latest and sum(one.rows.count for one in self._gathered) < GATHERED
-            return (self._follow(event.now_us) if is_more else []) or self._write()
+            is_cut = delta.to < max(one.latest for one in self._gathered)
+            has_room = sum(one.rows.count for one in self._gathered) < GATHERED
+            return (self._follow(event.now_us) if is_cut and has_room else []) or self._write()
         if delta.after == delta.to == self._at:
             self._pulling_since_us = None
             if self._gathered:
@@ -307,7 +308,7 @@ def joined(deltas: Sequence[Delta]) -> Delta:
         after=deltas[0].after,
         to=deltas[-1].to,
         rows=Rows(**{kind: _latest(deltas, kind) for kind in Rows.__struct_fields__}),
-        latest=deltas[-1].latest,
+        latest=max(delta.latest for delta in deltas),
         incarnation=deltas[-1].incarnation,
     )
 

@@ -107,6 +107,8 @@ class EdgeNode:
         self.written: list[FactId] = []
         self.drifted: set[str] = set()
         """Items of the replica that were changed behind its back, until they are seen to be right again."""
+        self.misread: dict[str, Item | None] = {}
+        """Every row that was ever changed so, as it was then: what mended it may go with the power."""
         self.recalls = Held()
         self.touched: dict[str, FactId] = {}
         """By item, the last fact of this device that changed it, until the ledger is seen to show it."""
@@ -349,6 +351,8 @@ class EdgeNode:
         )
         self._find_attempts(stores)
         self.remember_touched()
+        shown = stores.shown() if self.misread else {}
+        self.drifted |= {code for code, row in self.misread.items() if shown.get(code) == row}
         watch = Watch(clock, ZONE)
         granted_by, codes = stores.journal.leased()
         holding = Holding(

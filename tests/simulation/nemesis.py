@@ -144,7 +144,8 @@ class Nemesis:
             return
         code = codes[int(decision.pick * len(codes))]
         item = stores.shown()[code]
-        stores.drift(code, None if decision.more > 0.7 else msgspec.structs.replace(item, lot=item.lot + MISREAD))
+        node.misread[code] = None if decision.more > 0.7 else msgspec.structs.replace(item, lot=item.lot + MISREAD)
+        stores.drift(code, node.misread[code])
         node.drifted.add(code)
         self._truth.drifted.add(node.client_id)
 

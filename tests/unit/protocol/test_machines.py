@@ -413,6 +413,17 @@ class TestDownlink:
             machine.handle(downlink.Applied(version=last.delta.to, now_us=0))
             assert machine.is_whole
 
+    def test_a_late_broadcast_behind_a_page_does_not_make_it_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The page lacks what changed again by 9, and the broadcast of 7 was made before anybody knew of that."""
+        monkeypatch.setattr(downlink, "GATHERED", 2)
+        machine = self.connected()
+        machine.handle(self.page(5, 6, latest=9, items=(piece(1),)))
+        [apply] = machine.handle(self.page(6, 7, latest=7, items=(piece(2),)))
+        assert isinstance(apply, downlink.Apply)
+        assert apply.delta.latest == 9
+        machine.handle(downlink.Applied(version=7, now_us=0))
+        assert not machine.is_whole
+
     def test_a_process_that_just_started_does_not_know_whether_it_is_whole(self) -> None:
         machine, known = downlink.Downlink(5), []
         for event in (downlink.Connected(version=7, now_us=0), delta(5, 7), downlink.Applied(version=7, now_us=0)):
