@@ -19,6 +19,8 @@ BEYOND = "facts that the ledger has and this journal has not"
 LOST = "facts that it told of and that are lost"
 """Neither its journal nor the ledger has them. What was recorded after it was last heard of nobody can count."""
 HEARD = "last heard of before"
+MOST_ANCESTORS = 10_000
+"""A device says itself what its sessions follow, and must not keep central busy with it."""
 _NO_PARENT = b""
 _log = structlog.get_logger("central.lineage")
 
@@ -72,10 +74,35 @@ def _past(transaction: Transaction, start: SessionStart, before: Heard) -> Past:
         roots=roots,
         parent=(parent.through, parent.head) if parent else None,
         siblings=siblings if start.parent_session else 0,
+        is_beside=_is_beside(transaction, start, before.session),
         children=children,
         heads=heads,
         through={session: state.through if state else 0 for session, state in known.items()},
     )
+
+
+def _is_beside(transaction: Transaction, start: SessionStart, last: bytes | None) -> bool:
+    """A copy of a computer that people did not find is found again when it comes back and its original has gone on."""
+    if last is None or last in {start.session, start.parent_session}:
+        return False
+    state = transaction.session(last)
+    own = _ancestors(transaction, start)
+    if state is None or own is None or last in own:
+        return False
+    others = _ancestors(transaction, state.start)
+    return others is not None and start.session not in others
+
+
+def _ancestors(transaction: Transaction, start: SessionStart) -> set[bytes] | None:
+    """The sessions that a session follows; None if the ledger has not heard of all of them."""
+    found: set[bytes] = set()
+    while start.parent_session:
+        parent = transaction.session(start.parent_session)
+        if parent is None or start.parent_session in found or len(found) == MOST_ANCESTORS:
+            return None
+        found.add(start.parent_session)
+        start = parent.start
+    return found
 
 
 def _is_filed(transaction: Transaction, session: bytes | None) -> bool:

@@ -27,7 +27,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     ``parent``: (through, hash of that fact) of the session that the new one names, None if it is unknown.
     ``siblings``: other sessions that name the same parent; ``children``: those that name the one in question;
     ``roots``: other sessions of the device that name none. ``is_held``: the journal that said HELLO last, and was
-    judged then, has this session too.
+    judged then, has this session too. ``is_beside``: neither the session that said HELLO last nor the one in question
+    follows the other.
     ``heads``: what the device said it had written, by session, as last heard; ``through``: what of these is committed.
     """
 
@@ -37,6 +38,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     children: int = 0
     roots: int = 0
     is_held: bool = False
+    is_beside: bool = False
     heads: Mapping[bytes, int] = {}
     through: Mapping[bytes, int] = {}
 
@@ -65,7 +67,7 @@ def judge(start: SessionStart, held: Mapping[bytes, int], past: Past) -> Judgeme
             return Judgement(finding=Finding.ROLLED_BACK, beyond=beyond, lost=lost)
         if through == start.parent_seq and head != start.parent_hash:
             return Judgement(finding=Finding.FORKED, lost=lost)
-    if past.siblings:
+    if past.siblings or past.is_beside:
         return Judgement(finding=Finding.FORKED, lost=lost)
     return Judgement(finding=Finding.ROLLED_BACK, lost=lost) if lost else None
 

@@ -434,6 +434,36 @@ class TestJournals:
         ]
         assert desk.rows("SELECT count(*) FROM fact WHERE device = 'cabinet-1'") == [(4,)]
 
+    @pytest.mark.fault(13)
+    async def test_a_clone_that_comes_back_is_found_again(self, desk: Desk) -> None:
+        """Two people had kept the original, and had not found the copy."""
+        await with_pieces(desk)
+        parent = HandAgent("cabinet-1")
+        await desk.send(parent, parent.batch(desk.fact(What.TAKEN, piece(0))))
+        copy, original = HandAgent("cabinet-1", parent=parent), HandAgent("cabinet-1", parent=parent)
+        await desk.send(copy, hello(copy, desk))
+        await desk.send(original, hello(original, desk))
+        found = "SELECT session FROM exception WHERE reason = 'session_fork' ORDER BY id"
+        assert desk.rows(found) == [(original.start.session,)]
+        kept = HandAgent("cabinet-1", parent=original)
+        await desk.send(kept, hello(kept, desk))
+        assert len(desk.rows(found)) == 1, "who goes on from what was kept is the one that was kept"
+        back = HandAgent("cabinet-1", parent=copy)
+        await desk.send(back, hello(back, desk))
+        assert desk.rows(found) == [(original.start.session,), (back.start.session,)]
+
+    @pytest.mark.fault(13)
+    async def test_a_hello_that_comes_after_that_of_its_successor_is_no_copy(self, desk: Desk) -> None:
+        await with_pieces(desk)
+        first = HandAgent("cabinet-1")
+        await desk.send(first, hello(first, desk))
+        second = HandAgent("cabinet-1", parent=first)
+        third = HandAgent("cabinet-1", parent=second)
+        fourth = HandAgent("cabinet-1", parent=third)
+        for agent in (fourth, third, second):
+            await desk.send(agent, hello(agent, desk))
+        assert desk.rows("SELECT reason FROM exception") == []
+
     @pytest.mark.fault(14)
     async def test_a_deleted_journal_is_counted_from_the_last_hello(self, desk: Desk) -> None:
         await with_pieces(desk)
