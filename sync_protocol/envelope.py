@@ -64,6 +64,10 @@ class Voice:
         self._suite = suite
         self._number = 0
 
+    def go_on(self, number: int) -> None:
+        """Number what follows above this one: a copy of this process has said that much."""
+        self._number = max(self._number, number)
+
     def say(self, message: Up | Down, topic: str) -> bytes:
         """The message in its envelope."""
         return self.seal(encode(message), topic)

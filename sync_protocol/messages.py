@@ -63,6 +63,9 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="w
     """REQ-09: the public key that signed this, for an agent that does not know central yet."""
     credit: int = 0
     """REQ-10: as in an ack."""
+    heard: int = 0
+    """REQ-09: the highest message number that central heard of the HELLO's stream. A process that was resumed from a
+    snapshot of its machine goes on above it: to what it said before, it would only be an echo."""
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="batch"):

@@ -37,11 +37,15 @@ _log = structlog.get_logger("central.gate")
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """A message whose sender is known. ``is_news`` False: an old one that was said again."""
+    """A message whose sender is known. ``is_news`` False: an old one that was said again.
+
+    ``number``: the highest that was heard of its stream.
+    """
 
     device: str
     message: Up
     is_news: bool
+    number: int
 
 
 class Gate:
@@ -86,7 +90,8 @@ class Gate:
         self._refused.pop(device, None)
         begins = isinstance(message, Hello) and self._begins(device, message)
         is_news = self._freshness.is_news(device, opened.stream, opened.number, begins=begins)
-        return Heard(device=device, message=message, is_news=is_news)
+        number = self._freshness.heard(device, opened.stream)
+        return Heard(device=device, message=message, is_news=is_news, number=number)
 
     def _believe(self, device: str, opened: envelope.Envelope) -> tuple[Up | None, str, str]:
         """The message, or why it is not believed, and what to do. Raises WireError."""

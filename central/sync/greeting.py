@@ -46,13 +46,13 @@ class Greeting:
 
         Those of many agents are filed together: every commit is told to every agent.
         """
-        group: dict[str, tuple[Hello, bool]] = {}
+        group: dict[str, tuple[Hello, Heard]] = {}
         for one in heard:
             if isinstance(one.message, Hello) and self._is_readable(one.device, one.message):
                 if one.device in group:  # what it says is judged by what it said before
                     self._greet(group)
                     group = {}
-                group[one.device] = (one.message, one.is_news)
+                group[one.device] = (one.message, one)
         if group:
             self._greet(group)
 
@@ -63,7 +63,7 @@ class Greeting:
         self._publisher.tell(device, Refused(cause=cause, advice="update central first, then the agents"))
         return False
 
-    def _greet(self, group: Mapping[str, tuple[Hello, bool]]) -> None:
+    def _greet(self, group: Mapping[str, tuple[Hello, Heard]]) -> None:
         """One HELLO of each device."""
         try:
             for device, (hello, _) in group.items():
@@ -72,8 +72,8 @@ class Greeting:
         except BusyError as error:
             _log.error("hello not answered, the agent says it again", devices=[*group], cause=error.cause)
             return
-        for device, (hello, is_news) in group.items():
-            self._welcome(device, hello, is_news=is_news, is_new=device in filed)
+        for device, (hello, one) in group.items():
+            self._welcome(hello, one, is_new=device in filed)
 
     def _register(self, hellos: Mapping[str, Hello]) -> set[str]:
         """File the sessions that the ledger never heard of, and say whose. Raises BusyError.
@@ -92,10 +92,11 @@ class Greeting:
             self._ledger.commit(work)
         return {device for device, _ in new}
 
-    def _welcome(self, device: str, hello: Hello, *, is_news: bool, is_new: bool) -> None:
+    def _welcome(self, hello: Hello, one: Heard, *, is_new: bool) -> None:
+        device = one.device
         named = dict.fromkeys([*(position.session for position in hello.pending), hello.start.session])
         positions = tuple(self.positions(named))
-        if is_news:
+        if one.is_news:
             self._agents.said_hello(device, hello, self._committed(device, named), is_new=is_new)
         welcome = Welcome(
             positions=positions,
@@ -106,6 +107,7 @@ class Greeting:
             recall_version=self._recalls.version,
             key=self._publisher.key,
             credit=self._inbox.credit,
+            heard=one.number,
         )
         self._publisher.tell(device, welcome)
 

@@ -231,6 +231,7 @@ class SyncShell:
 
     async def _welcomed(self, welcome: Welcome, now_us: int) -> None:
         self._watch.measured(sent_us=welcome.echo_us, central_us=welcome.central_us)
+        self._voice.go_on(welcome.heard)
         self._is_answered(welcome.incarnation)
         await self._do(self._uplink.handle(uplink.Welcomed(welcome=welcome, now_us=now_us)))
         await self._copy.welcomed(welcome)

@@ -23,6 +23,11 @@ class Freshness:
         known = self._heard.get(sender)
         return known is not None and known.stream != stream
 
+    def heard(self, sender: str, stream: bytes) -> int:
+        """The highest number heard of a stream that the sender is known to use now, else 0."""
+        known = self._heard.get(sender)
+        return known.number if known is not None and known.stream == stream else 0
+
     def is_news(self, sender: str, stream: bytes, number: int, *, begins: bool = False) -> bool:
         """Whether the message may count, and note it. ``begins``: it opens a stream that was never heard before.
 

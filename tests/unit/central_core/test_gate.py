@@ -1,5 +1,6 @@
 """Who may speak to central, and what becomes of the others: on a real ledger, with real signatures."""
 
+import copy
 import os
 
 import msgspec
@@ -131,6 +132,26 @@ async def test_old_words_said_again_do_not_make_a_silent_device_look_alive(desk:
     known = desk.agents._agents["cabinet-1"]
     assert known.last_seen_us == heard_us + 60_000_000
     assert (known.session, known.recall_version, known.replica_version) == (agent.start.session, 4, 0)
+
+
+async def test_a_process_resumed_from_a_snapshot_is_heard_again_after_its_first_welcome(desk: Desk) -> None:
+    """Else an agent whose original had said much would be deaf to recalls, and silent at the sync page, for as long."""
+    await stocked(desk)
+    agent = HandAgent("cabinet-1")
+    met = desk.ledger.incarnation
+    await desk.ingest.take([agent.letter(hello(agent, incarnation=met))])
+    woken = copy.copy(agent.voice)
+    await desk.ingest.take([agent.letter(Pull(after=0)) for _ in range(50)])
+    heard_us = desk.agents.heard("cabinet-1").last_seen_us
+    desk.clock.us += 60_000_000
+    agent.voice = woken
+    await desk.ingest.take([agent.letter(hello(agent, incarnation=met))])
+    assert desk.agents._agents["cabinet-1"].last_seen_us == heard_us, "it may be an old HELLO that is said again"
+    welcome = desk.post.to("cabinet-1", Welcome)[-1]
+    assert welcome.heard == 51
+    woken.go_on(welcome.heard)
+    await desk.ingest.take([agent.letter(Pull(after=0))])
+    assert desk.agents._agents["cabinet-1"].last_seen_us == heard_us + 60_000_000
 
 
 async def test_whoever_pretends_cannot_make_central_flood_a_device(desk: Desk) -> None:

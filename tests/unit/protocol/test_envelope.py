@@ -75,6 +75,15 @@ def test_an_old_message_that_is_said_again_is_no_news() -> None:
     assert heard.is_news("a", b"2", 1, begins=True)
     assert not heard.is_news("a", b"1", 99), "the stream before is over"
     assert heard.is_news("b", b"1", 1)
+    assert (heard.heard("a", b"2"), heard.heard("a", b"1"), heard.heard("c", b"1")) == (1, 0, 0)
+
+
+def test_a_voice_goes_on_above_what_its_copy_has_said_and_never_below_itself() -> None:
+    voice = Voice(b"s" * 16, ONE.sign)
+    voice.go_on(7)
+    assert envelope.read(voice.say(Pull(after=0), "t")).number == 8
+    voice.go_on(3)
+    assert envelope.read(voice.say(Pull(after=0), "t")).number == 9
 
 
 @pytest.mark.fault(60)
