@@ -79,6 +79,11 @@ class Agents:
         agent = self._agents.get(device)
         return agent.session if agent else None
 
+    def is_past(self, device: str, session: bytes) -> bool:
+        """Whether the journal that said HELLO last has this session, and has gone on in another one."""
+        agent = self._agents.get(device)
+        return agent is not None and session in agent.heads and session != agent.session
+
     def incarnation(self, device: str) -> int:
         """The last incarnation of this ledger that has all that the device held."""
         agent = self._agents.get(device)

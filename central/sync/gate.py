@@ -116,7 +116,8 @@ class Gate:
         """
         session = hello.start.session
         is_met = hello.incarnation == self._ledger.incarnation
-        is_new = is_met and read_session(self._ledger.connection, session) is None
+        is_filed = read_session(self._ledger.connection, session) is not None
+        is_new = is_met and not is_filed and not self._agents.is_past(device, session)
         return is_new or session == self._agents.session(device)
 
     def _count(self, device: str, cause: str) -> None:

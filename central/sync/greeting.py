@@ -96,7 +96,7 @@ class Greeting:
         device = one.device
         named = dict.fromkeys([*(position.session for position in hello.pending), hello.start.session])
         positions = tuple(self.positions(named))
-        if one.is_news:
+        if one.is_news and not self._agents.is_past(device, hello.start.session):
             self._agents.said_hello(device, hello, self._committed(device, named), is_new=is_new)
         welcome = Welcome(
             positions=positions,

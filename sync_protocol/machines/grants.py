@@ -170,9 +170,10 @@ class Grants:
         lease.location, lease.route, lease.want = holds.location, holds.route, holds.want
         lease.heads = {position.session: position.through for position in holds.heads}
         claimed = set(holds.codes)
-        for code, number in list(lease.codes.items()):
-            is_claimed = code in claimed or box_of(code) in claimed  # who has the box may open it
-            if not is_claimed and (is_all or number <= holds.seen):
+        on_its_way = () if is_all else (code for code, number in lease.codes.items() if number > holds.seen)
+        kept = claimed.union(on_its_way)
+        for code in list(lease.codes):
+            if code not in kept and box_of(code) not in kept:  # who has the box, or gets it, may open it
                 self._book.give_up(lease, code)
                 self._asking.answered(code)
         # What an earlier life of the ledger granted, after the backup that this one comes from.

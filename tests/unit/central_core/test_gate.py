@@ -16,7 +16,7 @@ from sync_protocol.documents import Person
 from sync_protocol.envelope import Secret, Voice, fingerprint
 from sync_protocol.facts import What
 from sync_protocol.machines.credit import LEAST, MOST
-from sync_protocol.messages import Ack, Batch, Confirm, Hello, Pull, Refused, Welcome
+from sync_protocol.messages import Ack, Batch, Confirm, Hello, Position, Pull, Refused, Welcome
 from tests.unit.central_core.desk import STENT, Desk, HandAgent, piece
 
 CODES = [piece(number) for number in range(5)]
@@ -152,6 +152,28 @@ async def test_a_process_resumed_from_a_snapshot_is_heard_again_after_its_first_
     woken.go_on(welcome.heard)
     await desk.ingest.take([agent.letter(Pull(after=0))])
     assert desk.agents._agents["cabinet-1"].last_seen_us == heard_us + 60_000_000
+
+
+async def test_a_hello_of_a_process_that_is_over_blames_nobody_and_silences_nobody(desk: Desk) -> None:
+    """The broker kept it while its session had nothing in the ledger; the next process has told of more since."""
+    await stocked(desk)
+    met = desk.ledger.incarnation
+    first = HandAgent("cabinet-1")
+    await desk.ingest.take([first.letter(hello(first, incarnation=met))])
+    middle = HandAgent("cabinet-1", parent=first)
+    late = middle.letter(hello(middle, incarnation=met))
+    middle.batch(desk.fact(What.TAKEN, CODES[0]))
+    now = HandAgent("cabinet-1", parent=middle)
+    heads = [Position(session=each.start.session, through=1) for each in (middle, now)]
+    await desk.ingest.take([now.letter(hello(now, incarnation=met, heads=heads[:1]))])
+    await desk.ingest.take([now.letter(hello(now, incarnation=met, heads=heads))])
+    await desk.ingest.take([late])
+    assert desk.rows("SELECT reason, found FROM exception") == []
+    known = desk.agents.before("cabinet-1")
+    assert (known.session, known.heads) == (now.start.session, {middle.start.session: 1, now.start.session: 1})
+    desk.clock.us += 60_000_000
+    await desk.ingest.take([now.letter(Pull(after=1))])
+    assert desk.agents._agents["cabinet-1"].last_seen_us == desk.clock.us
 
 
 async def test_whoever_pretends_cannot_make_central_flood_a_device(desk: Desk) -> None:

@@ -257,6 +257,16 @@ def test_a_box_that_another_opened_is_its_holders_until_it_does_not_claim_it() -
     assert [grants.holder(unit) for unit in units] == ["", ""]
 
 
+def test_units_of_a_box_stay_with_whoever_has_yet_to_hear_of_its_grant_of_the_box() -> None:
+    grants = granting("one", "two")
+    assert offer(grants, "8100", "c")["one"] == ("8100",)
+    grants.handle(Spent(device="two", opened=(("8100", ("8100#001",)),)))
+    grants.handle(statement("one", number=2, seen=1))
+    assert grants.holder("8100#001") == "one", "once it has the box it may open it"
+    grants.handle(statement("one", number=3, seen=2))
+    assert grants.holder("8100#001") == ""
+
+
 def test_units_of_a_box_that_its_holder_opened_are_not_free_before_its_facts_are_in() -> None:
     grants = granting("one", "two")
     assert offer(grants, "8100", "c")["one"] == ("8100",)
