@@ -24,10 +24,11 @@ _Act = tuple[FactId, Fact]
 """What was recorded, and as what: a machine that was woken from a snapshot gives the same identity to another fact."""
 
 
-def watched(handle: _Handle) -> _Handle:
+def watched(handle: _Handle, given: Callable[[str, str], None]) -> _Handle:
     """The machine of all leases, looked at: neither time nor a fence, a question or an offer makes anything free.
 
-    Nor is free what an agent has by a grant that a restored ledger has lost, once it has said so.
+    Nor is free what an agent has by a grant that a restored ledger has lost, once it has said so. ``given`` hears the
+    device and the code of each grant.
     """
 
     def looked_at(grants: Grants, event: on.Event) -> list[on.Effect]:
@@ -37,6 +38,10 @@ def watched(handle: _Handle) -> _Handle:
             raise Violation("REQ-08", f"{type(event).__name__} makes {code} free, which {held[code]} may still issue")
         if isinstance(event, on.Stated) and grants.takes_over(event.holds):
             _check_claims(grants, event)
+        for effect in effects:
+            if isinstance(effect, on.SendGrant) and not effect.is_whole:
+                for code in effect.codes:
+                    given(effect.device, code)
         return effects
 
     return looked_at
@@ -85,6 +90,13 @@ class LeaseWatch:
         self._out: dict[str, Issue] = {}
         self._ends: dict[str, list[_Act]] = {}
         """By item, what brought it back."""
+        self._given: dict[str, tuple[str, set[str]]] = {}
+        """By item, who was given it last, and which devices were known to be copied then."""
+
+    def given(self, device: str, code: str) -> None:
+        """Central lets a device issue the item without asking."""
+        if self._given.get(code, ("", set()))[0] != device:
+            self._given[code] = device, self._blamed()
 
     def recorded(self, identity: FactId, fact: Fact, *, is_physical: bool, in_hands: AbstractSet[str]) -> None:
         if fact.what in _ENDS:
@@ -98,18 +110,20 @@ class LeaseWatch:
             earlier = self._out.get(code)
             self._out[code] = issue
             if earlier is not None:
-                self._doubled.append(Doubled(code, earlier, issue, self._is_unavoidable(earlier, issue)))
+                self._doubled.append(Doubled(code, earlier, issue, self._is_unavoidable(code, earlier, issue)))
 
-    def _is_unavoidable(self, earlier: Issue, later: Issue) -> bool:
+    def _is_unavoidable(self, code: str, earlier: Issue, later: Issue) -> bool:
         """In an emergency; by an old belief that somebody has it in hands; and by the copy of a computer.
 
-        Which looks like that computer after a restart, as long as the original is cut off and issues on.
+        Which looks like that computer after a restart, as long as the original is cut off and issues on: it gives back
+        what the original holds, and another one gets that.
         """
         if earlier.is_provisional or later.is_provisional or later.is_from_hands:
             return True
         devices = {earlier.identity.device, later.identity.device}
         copied = devices & self._truth.cloned
-        return bool(copied if len(devices) == 1 else copied - self._blamed())
+        owner, blamed = self._given.get(code, ("", set()))
+        return bool(copied if len(devices) == 1 else copied - (blamed if owner in devices - copied else self._blamed()))
 
     def look(self, excepted: set[str], ledger: Mapping[FactId, Known]) -> None:
         """I3, in the end: nothing is issued that is out; where that is unavoidable both stand, and a person is told.

@@ -249,6 +249,8 @@ def run_plan(
         stack.enter_context(quiet())
         stack.enter_context(bounded(plan.bounds))
         simulation = Simulation(plan, folder, store=store, trace=trace)
+        looked_at = watched(Grants.handle, simulation.lease_watch.given)
+        stack.enter_context(mock.patch.object(Grants, "handle", looked_at))
         if arm is not None:
             arm(simulation)
         rule = detail = ""
@@ -297,7 +299,6 @@ def bounded(bounds: Bounds) -> Iterator[None]:
             (early, "SLICE", bounds.slice_early),
             (credit, "ROOM", bounds.room),
             (credit, "LEAST", bounds.least_credit),
-            (Grants, "handle", watched(Grants.handle)),
             (sharing, "MOST_HELD", bounds.most_held),
             *((module, "SHARED", bounds.most_held // 2) for module in (sharing, relief)),
             *((module, "MOST_CLAIMED", bounds.most_held * 2) for module in (grants, holding)),

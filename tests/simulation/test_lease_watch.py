@@ -27,6 +27,10 @@ def known(recorded: Fact) -> Known:
 EMERGENCY, LATER = fact(What.DISPENSED, 1, is_provisional=True), fact(What.DISPENSED, 2)
 
 
+def _nobody(_device: str, _code: str) -> None:
+    pass
+
+
 def watch(blamed: set[str]) -> LeaseWatch:
     """An emergency at one workplace, and an issue by the holder."""
     lease_watch = LeaseWatch(Truth(), lambda: blamed)
@@ -49,6 +53,29 @@ def test_an_issue_in_whose_place_another_fact_stands_does_not_stand() -> None:
         watch(set()).look(set(), ledger)
 
 
+def test_what_a_copy_gave_back_may_be_issued_by_who_got_it_before_the_copy_was_found() -> None:
+    """The original is cut off, and has issued it; the copy speaks in its name, and holds nothing."""
+    blamed: set[str] = set()
+    issues = (FIRST, fact(What.DISPENSED, 1)), (SECOND, LATER)
+
+    def look(*, is_given_before: bool) -> None:
+        truth = Truth()
+        truth.cloned.add("edge-2")
+        lease_watch = LeaseWatch(truth, lambda: set(blamed))
+        lease_watch.recorded(*issues[0], is_physical=False, in_hands=set())
+        if is_given_before:
+            blamed.clear()
+            lease_watch.given("edge-0", CODE)
+        blamed.add("edge-2")
+        lease_watch.given("edge-0", CODE)
+        lease_watch.recorded(*issues[1], is_physical=False, in_hands=set())
+        lease_watch.look({CODE}, {identity: known(issued) for identity, issued in issues})
+
+    look(is_given_before=True)
+    with pytest.raises(Violation, match="was issued by"):
+        look(is_given_before=False)
+
+
 def test_a_fence_that_frees_is_seen_and_a_count_is_none() -> None:
     lease = on.Lease(device="edge-2", session=b"2" * 16, location="ward", route="station")
     lease.codes[CODE], lease.products[CODE] = 1, "P"
@@ -58,10 +85,10 @@ def test_a_fence_that_frees_is_seen_and_a_count_is_none() -> None:
         grants._book.let_go("edge-2", CODE)
         return []
 
-    assert watched(Grants.handle)(grants, on.Fenced(device="edge-2")) == [on.SendFence(device="edge-2")]
+    assert watched(Grants.handle, _nobody)(grants, on.Fenced(device="edge-2")) == [on.SendFence(device="edge-2")]
     assert grants.holder(CODE) == "edge-2"
     with pytest.raises(Violation, match=r"Fenced makes .* free, which edge-2 may still issue"):
-        watched(frees)(grants, on.Fenced(device="edge-2"))
+        watched(frees, _nobody)(grants, on.Fenced(device="edge-2"))
     grants._book.hold(lease, CODE, "P", number=1)
-    watched(frees)(grants, on.Overridden(device="edge-2", found=(CODE,), now_us=0))
+    watched(frees, _nobody)(grants, on.Overridden(device="edge-2", found=(CODE,), now_us=0))
     assert grants.holder(CODE) == ""
