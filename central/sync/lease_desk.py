@@ -66,6 +66,8 @@ class LeaseDesk:
         if not request.reason.strip():
             raise InvalidError("reason", "nothing", "why the items are taken from the agent")
         grants, now_us = self._leases.grants, self._ledger.time.steady_us()
+        if grants.has_left(request.device):
+            raise ConflictError("device", request.device, "an agent of this central; this one answers to a newer one")
         if not grants.may_end(request.device, now_us):
             over = self._ledger.time.local(self._leases.grants.over_us(request.device)).strftime("%Y-%m-%d %H:%M:%S")
             raise ConflictError(

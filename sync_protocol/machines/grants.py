@@ -75,7 +75,8 @@ class Grants:
 
     def serving(self, location: str, route: str, connected: frozenset[str]) -> list[on.Lease]:
         """Who may get what is offered there now."""
-        return [] if self.is_frozen else serving(self._leases.values(), location, route, connected)
+        there = [] if self.is_frozen else serving(self._leases.values(), location, route, connected)
+        return [lease for lease in there if not self.has_left(lease.device)]
 
     def takes_free(self, leases: Iterable[on.Lease], product: str) -> bool:
         """Whether an offer to them must name what is free: somebody waits for it, or may be filled up."""
@@ -93,7 +94,7 @@ class Grants:
 
     def countable(self, device: str, now_us: int) -> frozenset[str]:
         """What people may count and take from the agent: all when its time is over, or its journal is no more."""
-        if device not in self._leases:
+        if device not in self._leases or self.has_left(device):
             return frozenset()
         lease = self._leases[device]
         return frozenset(lease.kept if self._is_over(device, now_us) else lease.missing)
@@ -104,7 +105,12 @@ class Grants:
             return True
         lease = self._leases.get(device)
         is_awaited = device in self._thaw.unheard or (lease is not None and lease.standing is on.Standing.FENCED)
-        return is_awaited and self._is_over(device, now_us)
+        return is_awaited and self._is_over(device, now_us) and not self.has_left(device)
+
+    def has_left(self, device: str) -> bool:
+        """Whether it answers to a newer life of the ledger: what it has is not for this central to give away."""
+        lease = self._leases.get(device)
+        return lease is not None and lease.spoken_to > self.incarnation
 
     def _is_over(self, device: str, now_us: int) -> bool:
         lease = self._leases.get(device)
@@ -139,6 +145,7 @@ class Grants:
     def _stated(self, event: on.Stated) -> list[on.Effect]:
         device, holds = event.device, event.holds
         if holds.spoken_to != self.incarnation:
+            self._book.leave(device, holds.spoken_to)
             return []
         lease = self._book.enlist(device)
         if lease.standing is on.Standing.FENCED:
@@ -150,7 +157,7 @@ class Grants:
         freed = self._free_given_up(lease, event.committed)
         if holds.is_leaving:
             return freed
-        self._renew(lease, event.now_us)
+        lease.expires_us = max(lease.expires_us, event.now_us + self._term_us)
         lease.number += 1
         whole = self._grant(lease, lease.granted, holds.number, holds.sent_us, event.now_us)
         return [msgspec.structs.replace(whole, is_whole=True), *freed]
@@ -201,7 +208,7 @@ class Grants:
                 self._book.hold(
                     lease, code, event.products.get(code, lease.products.get(code, "")), number=lease.number
                 )
-        self._renew(lease, event.now_us)
+        lease.expires_us = max(lease.expires_us, event.now_us + self._term_us)
         self.changed_devices.add(device)
         codes = tuple(sorted(missing.union(got)))
         return [self._grant(lease, codes, ask.seen, ask.sent_us, event.now_us), *effects]
@@ -329,9 +336,6 @@ class Grants:
         for code in codes:
             self._book.let_go(lease.device, code)
         return [on.Freed(codes=codes)]
-
-    def _renew(self, lease: on.Lease, now_us: int) -> None:
-        lease.expires_us = max(lease.expires_us, now_us + self._term_us)
 
     def _grant(self, lease: on.Lease, codes: tuple[str, ...], after: int, sent_us: int, now_us: int) -> on.SendGrant:
         """The answer to what was sent at ``sent_us`` by the agent's clock."""

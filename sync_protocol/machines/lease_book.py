@@ -30,6 +30,13 @@ class LeaseBook:
             self.changed_devices.add(device)
         return self.leases[device]
 
+    def leave(self, device: str, incarnation: int) -> None:
+        """It states itself to that life of the ledger, which may be newer than the one that it is known to."""
+        lease = self.leases.get(device)
+        if lease is not None and incarnation > lease.spoken_to:
+            lease.spoken_to = incarnation
+            self.changed_devices.add(device)
+
     def hold(self, lease: Lease, code: str, product: str, *, number: int) -> None:
         assert self.holder(code) in {"", lease.device}, f"{code} is held by {self.holder(code)}"
         self._enter(lease, code, product)

@@ -217,6 +217,20 @@ def test_a_restored_ledger_waits_for_a_silent_agent_until_two_people_answer_for_
     assert again.unheard == frozenset(), "who was heard is in the leases that are written down"
 
 
+def test_nobody_counts_what_an_agent_of_a_newer_central_holds() -> None:
+    """Of two centrals alive the newer one goes on to renew its lease."""
+    grants = granting("one", "two")
+    offer(grants, *FREE)
+    assert grants.countable("one", 10**9)
+    grants.handle(statement("one", number=2, spoken_to=2, codes=("a", "b")))
+    assert grants.has_left("one")
+    assert "one" in grants.changed_devices, "it must outlast a restart"
+    assert not grants.countable("one", 10**9)
+    assert not grants.may_end("one", 10**9)
+    there = grants.serving("pharmacy", Route.STATION, frozenset({"one", "two"}))
+    assert [lease.device for lease in there] == ["two"]
+
+
 def test_what_another_holds_is_asked_back_and_its_holder_named() -> None:
     grants = granting("one", "two")
     offer(grants, *FREE)
