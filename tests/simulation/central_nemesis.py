@@ -85,8 +85,12 @@ class CentralNemesis:
             node.die(is_power=False, down_us=decision.long_us)
         way = list(Way)[int(decision.more * len(Way))]
         self._around.scheduler.note(f"{node.name} is put back to {taken.life.position} facts: {way}")
-        twin = node.books.twin(self._folder()) if decision.pick > _FORGOTTEN and way is Way.MOVED else None
+        # One that never started with the ledger that was put back there is no older central: it would begin the latest
+        # life of all, and whoever means the other machine has to put that one back once more.
+        is_forgotten = decision.pick > _FORGOTTEN and way is Way.MOVED and node.has_begun
+        twin = node.books.twin(self._folder()) if is_forgotten else None
         node.books.put_back(taken.backup, way)
+        node.has_begun = False
         left = node.watch.put_back(taken.life)
         if twin is not None:
             older = LedgerWatch(twin, self._around.truth, self._lives, left.image())

@@ -74,13 +74,17 @@ class Process:
 
 
 class CentralNode:
-    """``watch`` is told of every commit, before anyone else."""
+    """``watch`` is told of every commit, before anyone else.
+
+    ``has_begun``: it has started since its ledger was put back, and goes on with that life whenever it starts again.
+    """
 
     def __init__(self, name: str, watch: LedgerWatch, around: Around) -> None:
         self.name = self.client_id = name
         self.line: int | None = None
         self.watch = watch
         self.is_retired = False
+        self.has_begun = False
         self.perils = Perils()
         self.process: Process | None = None
         self.death: tuple[bool, int] = (False, SECOND_US)
@@ -171,6 +175,7 @@ class CentralNode:
             return
         clock = SimClock(self.around.scheduler)
         ledger = self.books.open(clock, lambda: session_of(self._sessions), self.perils)
+        self.has_begun = True
         self.watch.catch_up(self.books.version())  # a commit may have outlived the process that nobody heard it from
         ledger.follow(doubt_overtaken)
         ledger.listen(self.watch.saw)

@@ -17,9 +17,11 @@ from tests.simulation import cases
 from tests.simulation.disk import GONE, Disk
 from tests.simulation.mutants import MUTANTS, hunt
 from tests.simulation.nemesis import CENTRAL_POINTS, EDGE_POINTS
+from tests.simulation.network import FAIR
 from tests.simulation.perils import Killed
-from tests.simulation.plan import NEMESES, OFFICE, WORK, Plan, make_plan
+from tests.simulation.plan import NEMESES, OFFICE, WORK, Bounds, Decision, Plan, make_plan
 from tests.simulation.run import Task, _spread, main, run_task
+from tests.simulation.scheduler import SECOND_US
 from tests.simulation.shrink import shrink
 from tests.simulation.simulation import Simulation, run_plan
 
@@ -119,6 +121,23 @@ def test_every_act_and_every_fault_is_chosen_by_some_seed() -> None:
     chosen = {decision.what for plan in plans for decision in plan.decisions}
     assert chosen >= {*WORK, *OFFICE}
     assert {name for plan in plans for name in plan.nemeses} == set(NEMESES)
+
+
+@pytest.mark.parametrize(("again_s", "centrals"), [(40, 1), (120, 2)])
+def test_a_machine_comes_up_again_as_an_older_central_if_it_ever_started_with_its_ledger(
+    again_s: int, centrals: int
+) -> None:
+    decisions = (
+        Decision(0, "announce"),
+        Decision(10 * SECOND_US, "back_up"),
+        Decision(30 * SECOND_US, "restore_central", pick=0.0, more=0.5, long_us=20 * SECOND_US),
+        Decision(again_s * SECOND_US, "restore_central", pick=0.7, more=0.5, long_us=20 * SECOND_US),
+    )
+    plan = Plan(seed=1, edges=1, locations=1, minutes=5, weather=FAIR, bounds=Bounds(), decisions=decisions)
+    seen: list[Simulation] = []
+    report = run_plan(plan, arm=seen.append)
+    assert report.rule == "", report.detail
+    assert len(seen[0].centrals.all) == centrals
 
 
 def test_a_death_outside_a_turn_of_its_node_is_a_finding() -> None:
