@@ -13,7 +13,7 @@ from random import Random
 import msgspec
 import pytest
 
-from tests.simulation import cases
+from tests.simulation import cases, simulation
 from tests.simulation.disk import GONE, Disk
 from tests.simulation.mutants import MUTANTS, hunt
 from tests.simulation.nemesis import CENTRAL_POINTS, EDGE_POINTS
@@ -128,7 +128,7 @@ def test_a_machine_comes_up_again_as_an_older_central_if_it_ever_started_with_it
     again_s: int, centrals: int
 ) -> None:
     decisions = (
-        Decision(0, "announce"),
+        Decision(SECOND_US, "announce"),
         Decision(10 * SECOND_US, "back_up"),
         Decision(30 * SECOND_US, "restore_central", pick=0.0, more=0.5, long_us=20 * SECOND_US),
         Decision(again_s * SECOND_US, "restore_central", pick=0.7, more=0.5, long_us=20 * SECOND_US),
@@ -138,6 +138,28 @@ def test_a_machine_comes_up_again_as_an_older_central_if_it_ever_started_with_it
     report = run_plan(plan, arm=seen.append)
     assert report.rule == "", report.detail
     assert len(seen[0].centrals.all) == centrals
+
+
+@pytest.mark.parametrize(("computers", "counted", "rule"), [(2, 400, ""), (1, 4_000, "liveness")])
+def test_only_two_computers_of_one_name_get_more_time_as_long_as_facts_come(
+    monkeypatch: pytest.MonkeyPatch, computers: int, counted: int, rule: str
+) -> None:
+    monkeypatch.setattr(simulation, "HEAL_US", 20 * SECOND_US)
+    decisions = (
+        Decision(SECOND_US, "announce"),
+        Decision(10 * SECOND_US, "receive"),
+        Decision(20 * SECOND_US, "partition", pick=0.99, long_us=300 * SECOND_US),
+        *([Decision(21 * SECOND_US, "clone")] if computers > 1 else []),
+        Decision(22 * SECOND_US, "stocktake", long_us=counted),
+    )
+    bounds = Bounds(room=0, least_credit=1)
+    plan = Plan(seed=1, edges=1, locations=1, minutes=1, weather=FAIR, bounds=bounds, decisions=decisions)
+    seen: list[Simulation] = []
+    report = run_plan(plan, arm=seen.append)
+    assert report.rule == rule, report.detail
+    assert len(seen[0].nodes) == computers
+    assert seen[0].central.watch.life.position > 100
+    assert (report.virtual_us > 100 * SECOND_US) == (computers > 1)
 
 
 def test_a_death_outside_a_turn_of_its_node_is_a_finding() -> None:
