@@ -18,7 +18,7 @@ from sync_protocol.messages import Batch, Hello
 SILENT_AFTER_US = 45_000_000
 """Three polls of an agent that has nothing to send."""
 WRITE_EVERY_S = 1.0
-_NOT_KEPT = ("committed", "heard_us", "judged")
+_NOT_KEPT = ("committed", "heard_us", "judged", "strange")
 """Last fields of an agent, that have no column."""
 _encode = msgspec.msgpack.Encoder().encode
 _heads = msgspec.msgpack.Decoder(dict[bytes, int])
@@ -48,6 +48,8 @@ class Agent(msgspec.Struct, kw_only=True):
     """``last_seen_us`` by a clock that never jumps; 0: not since central started."""
     judged: dict[bytes, int] = {}
     """How far sessions were said to be written when a journal that lacks them was filed: their loss is counted."""
+    strange: set[bytes] = set()
+    """Sessions that batches told of, and no HELLO: they may be of another journal than the one that was judged."""
 
     def count(self) -> None:
         """Count what waits, and forget sessions that are whole in the ledger."""
@@ -72,7 +74,8 @@ class Agents:
         if agent is None:
             return Heard()
         at = self._ledger.time.local(agent.last_seen_us).strftime("%Y-%m-%d %H:%M:%S") if agent.last_seen_us else ""
-        return Heard(heads=dict(agent.heads), at=at, session=agent.session)
+        held = frozenset(agent.heads.keys() - agent.strange)
+        return Heard(heads=dict(agent.heads), held=held, at=at, session=agent.session)
 
     def session(self, device: str) -> bytes | None:
         """The session that the device wrote last, as far as it was heard."""
@@ -82,7 +85,7 @@ class Agents:
     def is_past(self, device: str, session: bytes) -> bool:
         """Whether the journal that said HELLO last has this session, and has gone on in another one."""
         agent = self._agents.get(device)
-        return agent is not None and session in agent.heads and session != agent.session
+        return agent is not None and session in agent.heads.keys() - agent.strange - {agent.session}
 
     def incarnation(self, device: str) -> int:
         """The last incarnation of this ledger that has all that the device held."""
@@ -113,6 +116,7 @@ class Agents:
         """
         agent = self.heard(device)
         agent.session, agent.committed = hello.start.session, dict(committed)
+        agent.strange -= {hello.start.session, *heads_of(hello)}
         if is_new:
             agent.judged |= agent.heads
         told = {} if is_new else agent.heads
@@ -129,6 +133,8 @@ class Agents:
         """
         agent = self.heard(device) if is_news else self._agents.setdefault(device, Agent(device=device))
         session = batch.start.session
+        if session not in agent.heads and session != agent.session:
+            agent.strange.add(session)
         if batch.last_seq > agent.judged.get(session, 0):
             agent.heads[session] = max(agent.heads.get(session, 0), batch.last_seq)
             self._unwritten.add(device)

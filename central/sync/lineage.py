@@ -1,6 +1,7 @@
 """Sessions that the ledger never heard of: filed, and judged by what it knows of their device (REQ-04)."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 import msgspec
 import structlog
@@ -28,10 +29,11 @@ _log = structlog.get_logger("central.lineage")
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """What a device said before: how far its sessions were written, and when it was last heard of in civil time.
 
-    ``session``: the one that said HELLO last.
+    ``session``: the one that said HELLO last. ``held``: those of the sessions that its journal has.
     """
 
     heads: Mapping[bytes, int] = {}
+    held: AbstractSet[bytes] = frozenset()
     at: str = ""
     session: bytes | None = None
 
@@ -70,7 +72,7 @@ def _past(transaction: Transaction, start: SessionStart, before: Heard) -> Past:
     known = {session: transaction.session(session) for session in heads}
     return Past(
         is_known=bool(others or heads.keys() - {start.session}),
-        is_held=start.session in heads and _is_filed(transaction, before.session),
+        is_held=start.session in before.held and _is_filed(transaction, before.session),
         roots=roots,
         parent=(parent.through, parent.head) if parent else None,
         siblings=siblings if start.parent_session else 0,

@@ -261,7 +261,7 @@ class Grants:
             if code not in event.unfit:
                 self._book.let_go(self._book.loser(code) or event.device, code)
             else:
-                self._book.doubt(event.device, code)
+                self._book.doubt(event.device, code, is_claimed=code in claimed)
         for box, units in event.opened:
             lease = self._leases.get(self.holder(box))
             if lease is None or box in lease.missing:

@@ -51,10 +51,13 @@ class LeaseBook:
         self._enter(lease, code, product)
         lease.missing.add(code)
 
-    def doubt(self, device: str, code: str) -> None:
-        """It may have left by ``device``. Another one that may still issue it keeps it until it claims it no more."""
+    def doubt(self, device: str, code: str, *, is_claimed: bool) -> None:
+        """It may have left by ``device``. Who may still issue it keeps it until it claims it no more.
+
+        That may be another one, or the device itself if it ``is_claimed``: by a statement from after that fact.
+        """
         lease = self.leases.get(self.holder(code))
-        if lease is None or lease.device == device or code not in lease.codes:
+        if lease is None or (lease.device == device and not is_claimed) or code not in lease.codes:
             self.lose(device, code)
         else:
             lease.doubted.add(code)

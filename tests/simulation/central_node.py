@@ -273,6 +273,8 @@ class CentralNode:
             there = {code for code in counted if code in things and things[code].place == shelf(lease.location)}
             if there and self._chance.random() < COUNTED:
                 leases.end(device, tuple(sorted(there)))
+                answered = self.around.truth.answered
+                answered[device] = max(leases.grants.incarnation, answered.get(device, 0))
 
     def _hear(self, letter: Letter) -> None:
         if letter.line is not None:

@@ -95,13 +95,16 @@ class FleetWatch:
     def _check_rights(self) -> None:
         """REQ-08: at any moment one device at most may issue an item without asking.
 
-        Two computers that are one device to central have each what the other gives back, until one is found out.
+        Two computers that are one device to central have each what the other gives back, until one is found out. Who
+        never met the newer of two centrals, where people answered for it all the same, has what the older one gives it.
         """
         holders: dict[str, str] = {}
         for node in self._nodes:
             if node.process is None or node.client_id in self._around.truth.cloned:
                 continue
             holding, now_us = node.process.rights.holding, node.process.clock.mono_us()
+            if holding._incarnation < self._around.truth.answered.get(node.client_id, 0):
+                continue
             for code in sorted(holding.codes):
                 if holding.may_issue(code, now_us) and holders.setdefault(code, node.client_id) != node.client_id:
                     raise Violation("REQ-08", f"{code} may be issued by {holders[code]} and by {node.name}")

@@ -176,6 +176,23 @@ async def test_a_hello_of_a_process_that_is_over_blames_nobody_and_silences_nobo
     assert desk.agents._agents["cabinet-1"].last_seen_us == desk.clock.us
 
 
+async def test_what_a_lost_disk_told_of_is_counted_though_a_batch_of_its_successor_came_first(desk: Desk) -> None:
+    """Of two centrals the other one welcomed the successor, and its batch for that one is heard here, too."""
+    await stocked(desk)
+    met = desk.ledger.incarnation
+    gone, anew = HandAgent("cabinet-1"), HandAgent("cabinet-1")
+    heads = [Position(session=gone.start.session, through=5)]
+    await desk.ingest.take([gone.letter(hello(gone, incarnation=met))])
+    await desk.ingest.take([gone.letter(hello(gone, incarnation=met, heads=heads))])
+    batch = anew.batch(desk.fact(What.TAKEN, CODES[0]))
+    await desk.ingest.take([anew.letter(msgspec.structs.replace(batch, incarnation=met + 1))])
+    heads = [Position(session=anew.start.session, through=1)]
+    await desk.ingest.take([anew.letter(hello(anew, incarnation=met, heads=heads))])
+    ((reason, found),) = desk.rows("SELECT reason, found FROM exception")
+    assert reason == "journal_lost"
+    assert "are lost: 5," in found
+
+
 async def test_whoever_pretends_cannot_make_central_flood_a_device(desk: Desk) -> None:
     await stocked(desk)
     agent = HandAgent("cabinet-1")

@@ -313,6 +313,21 @@ def test_what_does_not_fit_is_in_doubt_though_its_holder_told_of_it_before() -> 
     assert grants.leases["one"].missing == {"8100#001"}, "nobody gets it before it is found"
 
 
+def test_what_came_back_after_a_fact_that_does_not_fit_is_its_holders_as_long_as_it_claims_it() -> None:
+    """Nobody may count it away from under who still issues it; it is missing once that one has let it go."""
+    grants = granting("one", "two")
+    assert offer(grants, "a", "b")["one"] == ("a",)
+    heads = (Position(session=b"one", through=7),)
+    grants.handle(statement("one", number=2, seen=2, heads=heads, codes=("a",)))
+    grants.handle(Spent(device="one", ended=("a",), unfit=frozenset({"a"}), is_told=True))
+    assert grants.countable("one", 0) == frozenset()
+    (grant,) = grants.handle(statement("one", number=3, seen=3, codes=("a",)))
+    assert isinstance(grant, SendGrant)
+    assert grant.codes == (), "it hears that it has it no more"
+    grants.handle(statement("one", number=4, seen=4, codes=()))
+    assert grants.countable("one", 0) == {"a"}
+
+
 def known_to_the_backup(*, is_given_up: bool = False) -> Grants:
     """The ledger of a backup by which "one" has "a", or gave it back a moment before, in its next life."""
     grants = granting("one", "two")
