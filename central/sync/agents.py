@@ -49,7 +49,7 @@ class Agent(msgspec.Struct, kw_only=True):
     judged: dict[bytes, int] = {}
     """How far sessions were said to be written when a journal that lacks them was filed: their loss is counted."""
     strange: set[bytes] = set()
-    """Sessions that batches told of, and no HELLO: they may be of another journal than the one that was judged."""
+    """Sessions of ``heads`` that only batches and old HELLOs told of: perhaps not of the journal that was judged."""
 
     def count(self) -> None:
         """Count what waits, and forget sessions that are whole in the ledger."""
@@ -59,6 +59,7 @@ class Agent(msgspec.Struct, kw_only=True):
             for session, head in self.heads.items()
             if session == self.session or head > committed.get(session, 0)
         }
+        self.strange &= self.heads.keys()
         self.facts_waiting = sum(max(0, head - committed.get(session, 0)) for session, head in self.heads.items())
 
 
@@ -91,6 +92,11 @@ class Agents:
         """The last incarnation of this ledger that has all that the device held."""
         agent = self._agents.get(device)
         return agent.incarnation if agent else 0
+
+    def recall_version(self, device: str) -> int:
+        """REQ-07: of the recall set that the device says it holds."""
+        agent = self._agents.get(device)
+        return agent.recall_version if agent else 0
 
     def connected(self) -> frozenset[str]:
         """Devices heard of lately."""
@@ -132,12 +138,22 @@ class Agents:
         If that journal is gone and its successor was filed already, what is lost is counted with the next that is.
         """
         agent = self.heard(device) if is_news else self._agents.setdefault(device, Agent(device=device))
-        session = batch.start.session
-        if session not in agent.heads and session != agent.session:
-            agent.strange.add(session)
-        if batch.last_seq > agent.judged.get(session, 0):
-            agent.heads[session] = max(agent.heads.get(session, 0), batch.last_seq)
-            self._unwritten.add(device)
+        self._note_head(agent, batch.start.session, batch.last_seq)
+
+    def told_late(self, device: str, hello: Hello, committed: Mapping[bytes, int]) -> None:
+        """An old HELLO says nothing of now, and still how far sessions were written, as an old batch does."""
+        agent = self._agents.setdefault(device, Agent(device=device))
+        for session, head in heads_of(hello).items():
+            if head > committed.get(session, 0):
+                agent.committed[session] = committed.get(session, 0)
+                self._note_head(agent, session, head)
+
+    def _note_head(self, agent: Agent, session: bytes, head: int) -> None:
+        if head > agent.judged.get(session, 0):
+            if session not in agent.heads and session != agent.session:
+                agent.strange.add(session)
+            agent.heads[session] = max(agent.heads.get(session, 0), head)
+            self._unwritten.add(agent.device)
 
     def pulled(self, device: str, after: int, incarnation: int) -> None:
         agent = self.heard(device)

@@ -98,6 +98,8 @@ class Greeting:
         positions = tuple(self.positions(named))
         if one.is_news and not self._agents.is_past(device, hello.start.session):
             self._agents.said_hello(device, hello, self._committed(device, named), is_new=is_new)
+        else:
+            self._agents.told_late(device, hello, self._committed(device, [head.session for head in hello.heads]))
         welcome = Welcome(
             positions=positions,
             version=self._ledger.version,

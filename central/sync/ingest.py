@@ -53,8 +53,11 @@ BUDGET = 10_000
 AT_ONCE = 1_000
 """Facts after which a commit takes no further batch: a larger one saves little, and everything else waits for it."""
 _TRIES = 5
-_FOR_ANYBODY = (AskRecalls, SignedRecalls)
-"""What does no harm when it is said again: a question, and a set that is signed itself."""
+_FOR_ANYBODY = (AskRecalls, Pull, SignedRecalls)
+"""What the recall lane answers though it may be said again: questions do no harm, and a set is signed itself.
+
+A machine that was woken from a snapshot says old numbers, and must hear of recalls all the same.
+"""
 _ASK_VENDOR = "keep the agent's data folder as it is and call the administrator of central"
 
 _log = structlog.get_logger("central.ingest")

@@ -72,7 +72,7 @@ class RecallLane:
     def _remind(self, device: str) -> None:
         """An agent with nothing to send hears no ack, but polls: the set or its confirmation may have been lost."""
         now_us = self._ledger.time.now_us()
-        is_behind = self._agents.heard(device).recall_version != self.version
+        is_behind = self._agents.recall_version(device) != self.version
         if is_behind and now_us >= self._reminded_us.get(device, 0) + REMIND_AFTER_US:
             self._reminded_us[device] = now_us
             self._send(device)

@@ -37,6 +37,9 @@ class Around:
     keep_us: int = 0
     """How long agents keep facts that are in a backup; 0: for ever."""
 
+    busy: float = 0.0
+    """How often central's disk takes nothing of what has come; everything else that it writes it does take."""
+
     on_recorded: list[Recorded] = dataclasses.field(default_factory=list)
 
     def random(self, name: str) -> Random:

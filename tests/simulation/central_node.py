@@ -1,9 +1,10 @@
 """Central: the ledger's disk, a line to the broker, and, while it runs, the shipped ingest and publisher."""
 
 import dataclasses
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, cast
 
+from central.errors import BusyError
 from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.stock.overtaken import doubt_overtaken
@@ -16,6 +17,7 @@ from central.sync.greeting import Greeting
 from central.sync.inbox import Inbox
 from central.sync.ingest import Ingest
 from central.sync.leases import Leases
+from central.sync.lineage import Heard
 from central.sync.publish import Publisher
 from central.sync.pulls import Pulls
 from central.sync.recalls import RecallLane
@@ -46,13 +48,23 @@ LEASE_S, MARGIN_S = 60.0, 2.0
 COUNTED = 0.05
 """How likely it is in each second that people count what is in doubt."""
 COMPARE_US = 120 * SECOND_US
-_Append = Callable[[Ingest, list[Batch]], Coroutine[Any, Any, set[bytes]]]
+_Append = Callable[[Ingest, list[Batch], Mapping[str, Heard]], Coroutine[Any, Any, tuple[list[Batch], set[bytes]]]]
 
 
 class UntiringIngest(Ingest):
-    """The shipped ingest without the waits of its retries: a simulated disk is never busy."""
+    """The shipped ingest without the waits of its retries. ``is_busy``: says when all of them were in vain."""
 
-    _append: _Append = Ingest._append.__wrapped__  # type: ignore[assignment]
+    is_busy: Callable[[], bool]
+
+    async def _append(  # type: ignore[override]  # without what the decorator adds
+        self, batches: list[Batch], before: Mapping[str, Heard]
+    ) -> tuple[list[Batch], set[bytes]]:
+        if self.is_busy():
+            raise BusyError("a backup holds the file")
+        return await _append(self, batches, before)
+
+
+_append = cast("_Append", Ingest._append.__wrapped__)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -97,6 +109,7 @@ class CentralNode:
         self._sessions = around.random(f"sessions/{name}")
         self._chance = around.random(name)
         self._disk = around.random(f"disk/{name}")
+        self._full = around.random(f"busy/{name}")
 
     @property
     def books(self) -> Books:
@@ -208,6 +221,7 @@ class CentralNode:
             comparing=comparing,
             pulled=pulls.ask,
         )
+        taking.is_busy = self._is_busy
         self.process = Process(
             ledger=ledger,
             publisher=publisher,
@@ -313,13 +327,18 @@ class CentralNode:
             process.pulls.answer_one()
         self._answer_later(process)
 
-    def _is_told_late(self, batch: Batch) -> bool:
-        """Sent to a ledger that was restored since, of a journal whose successor is filed: counted with the next."""
-        start, process = batch.start, self.process
-        if process is None or batch.incarnation in {0, process.ledger.incarnation}:
+    def _is_busy(self) -> bool:
+        return self.around.busy > 0 and self._full.random() < self.around.busy
+
+    def _is_told_late(self, message: Batch | Hello) -> bool:
+        """Of a journal whose successor is filed: counted with the next. Not a batch that the ledger takes at once."""
+        start, process = message.start, self.process
+        if process is None:
             return False
-        others = (state.start for state in self.books.sessions().values())
-        return any(other.device == start.device and other.started_us > start.started_us for other in others)
+        if isinstance(message, Batch) and message.incarnation in {0, process.ledger.incarnation}:
+            return False
+        others, begun = (state.start for state in self.books.sessions().values()), self.around.truth.begun
+        return any(other.device == start.device and begun[other.session] > begun[start.session] for other in others)
 
     def _note_told(self, letter: inbox.Letter) -> None:
         """How far a device said to have written, by the simulator's own account."""
@@ -328,9 +347,9 @@ class CentralNode:
             return
         message = decode_up(opened.message)
         heads = self._told.setdefault(letter.device, {})
+        if isinstance(message, Batch | Hello) and self._is_told_late(message):
+            return
         if isinstance(message, Batch):
-            if self._is_told_late(message):
-                return
             said = {message.start.session: message.last_seq}
         elif isinstance(message, Hello):
             said = {position.session: position.through for position in message.heads}

@@ -344,7 +344,7 @@ class EdgeNode:
         clock = SimClock(self.around.scheduler, skew_us=self.skew_us, drift=self.drift, boot_us=now_us)
         stores = self.medium.open(
             device=self.client_id,
-            session=session_of(self._sessions),
+            session=self._begin_session(),
             started_us=clock.wall_us(),
             perils=self.perils,
             is_resumed=self.is_resumed_next,
@@ -374,7 +374,7 @@ class EdgeNode:
             stock=cast("Stock", Believed(stores)),
             share=Share(location=self.location, route=Route.STATION, want=WANT),
             identity=SimSecret(self.client_id),
-            new_session=lambda: session_of(self._sessions),
+            new_session=self._begin_session,
             central_keys=_CENTRAL_KEYS,
             fetcher=fetcher.as_shipped() if isinstance(stores, DictStores) else None,
         )
@@ -421,6 +421,11 @@ class EdgeNode:
         self._wait_s = _FIRST_WAIT_S if is_settled else min(_LONGEST_WAIT_S, self._wait_s * 2)
         self._has_dial = True
         self.around.scheduler.after(self._wait_s * self._waits.uniform(0.5, 1.0) * SECOND_US, self, "dial")
+
+    def _begin_session(self) -> bytes:
+        session, begun = session_of(self._sessions), self.around.truth.begun
+        begun[session] = len(begun)
+        return session
 
     def _dial(self, process: Process) -> None:
         self._has_dial = False

@@ -51,6 +51,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...]
     keep_us: int = 0
     """How long agents keep facts that are in a backup (REQ-02); 0: for ever."""
+    busy: float = 0.0
+    """How often central's disk takes no facts, so that they must be sent again on a line that stays up."""
     nemeses: tuple[str, ...] = ()
     """Kinds that this seed turned on, for the reader."""
 
@@ -85,6 +87,7 @@ _WITH_RECALLS = 0.5
 _WITH_JAMS = 0.3
 _WITH_FULL_LEASES = 0.2
 _WITH_PAGES = 0.4
+_BUSY = (0.0, 0.0, 0.0, 0.05, 0.3)
 _TROUBLES = (
     ("partition", ""),
     ("partition", "kill_edge"),
@@ -132,6 +135,7 @@ def make_plan(seed: int) -> Plan:
         weather=_weather(random, forged=stream(seed, "forger").choice((0.0, 0.0, 0.02, 0.2))),
         bounds=bounds,
         keep_us=keep_us,
+        busy=stream(seed, "busy").choice(_BUSY),
         decisions=tuple(sorted(decisions, key=lambda decision: decision.at_us)),
         nemeses=nemeses,
     )

@@ -89,6 +89,7 @@ class Simulation:
             truth=Truth(),
             folder=folder,
             keep_us=plan.keep_us,
+            busy=plan.busy,
         )
         locations = [f"ward-{n}" for n in range(plan.locations)]
         books = DictBooks(self.around.snapshots) if store == "dict" else _file_books(folder / "central")
@@ -227,6 +228,7 @@ class Simulation:
 
     def _heal(self) -> None:
         self.network.heal()
+        self.around.busy = 0.0
         for node in self.nodes:
             node.heal()
         self._central_nemesis.heal()

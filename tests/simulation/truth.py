@@ -47,6 +47,8 @@ class Truth:
         """By version, what central signed."""
         self.resumed: set[str] = set()
         """Devices that were woken from a snapshot and go on in a session whose facts they gave before."""
+        self.begun: dict[bytes, int] = {}
+        """Sessions of agents, each with its place in the order in which they began."""
         self.answered: dict[str, int] = {}
         """By device, the latest life of the ledger in which two people answered for it."""
 

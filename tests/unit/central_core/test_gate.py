@@ -11,6 +11,7 @@ from central.errors import InvalidError, NotFoundError
 from central.stock.device_keys import MOST_WAITING, DeviceKeys, Enrolment
 from central.sync.gate import SAY_AGAIN_AFTER_US, Gate
 from central.sync.inbox import ALL, OF_ONE, Inbox, Letter
+from central.sync.lineage import LOST
 from sync_protocol import topics
 from sync_protocol.documents import Person
 from sync_protocol.envelope import Secret, Voice, fingerprint
@@ -191,6 +192,21 @@ async def test_what_a_lost_disk_told_of_is_counted_though_a_batch_of_its_success
     ((reason, found),) = desk.rows("SELECT reason, found FROM exception")
     assert reason == "journal_lost"
     assert "are lost: 5," in found
+
+
+async def test_what_an_old_hello_tells_of_is_counted_with_the_next_journal(desk: Desk) -> None:
+    await stocked(desk)
+    met = desk.ledger.incarnation
+    gone, anew, last = HandAgent("cabinet-1"), HandAgent("cabinet-1"), HandAgent("cabinet-1")
+    heads = [Position(session=gone.start.session, through=5)]
+    await desk.ingest.take([gone.letter(hello(gone, incarnation=met))])
+    late = gone.letter(hello(gone, incarnation=met, heads=heads))
+    await desk.ingest.take([anew.letter(hello(anew, incarnation=met))])
+    await desk.ingest.take([late, late])
+    assert desk.agents.before("cabinet-1").session == anew.start.session
+    await desk.ingest.take([last.letter(hello(last, incarnation=met))])
+    counts = [found.split(",")[0] for (found,) in desk.rows("SELECT found FROM exception ORDER BY id")]
+    assert counts == [f"{LOST}: 0", f"{LOST}: 5"]
 
 
 async def test_whoever_pretends_cannot_make_central_flood_a_device(desk: Desk) -> None:

@@ -18,7 +18,7 @@ from sync_protocol.documents import OrderState, Person
 from sync_protocol.errors import WireError
 from sync_protocol.facts import How, Moment, What
 from sync_protocol.items import State
-from sync_protocol.messages import Ack, AskRecalls, Confirm, Delta, Hello, Welcome
+from sync_protocol.messages import Ack, AskRecalls, Confirm, Delta, Hello, Pull, Welcome
 from sync_protocol.recalls import InForce, Recall, RecallSet, SignedRecalls, encode_recalls, open_recalls
 from tests.unit.central_core.desk import NOON_US, SPLIT, STENT, WHOLE, Desk, HandAgent, an_order, box, piece
 
@@ -140,6 +140,20 @@ async def test_a_box_opened_and_issued_unaware_is_opened_in_the_ledger_and_its_r
     assert pharmacy.state(units[0]) is State.DISPENSED
     assert pharmacy.rows("SELECT count(*) FROM item WHERE box != '' AND state = 'frozen'") == [(9,)]
     assert pharmacy.state(code) is State.FROZEN
+
+
+async def test_who_says_old_numbers_hears_of_recalls_all_the_same(pharmacy: Desk) -> None:
+    """A machine that was woken from a snapshot, beside what its original still had on the way."""
+    station = HandAgent("station-1")
+    await pharmacy.send(station, station.batch(pharmacy.fact(What.COUNTED, box(WHOLE, 1))))
+    old = station.letter(Pull(after=0))
+    await pharmacy.ingest.take([station.letter(Pull(after=0)) for _ in range(5)])
+    seen_us = pharmacy.agents.heard("station-1").last_seen_us
+    await pharmacy.recalls.issue(a_recall())
+    pharmacy.clock.us += LATER_US
+    await pharmacy.ingest.take([old, old])
+    assert [one.version for one in pharmacy.post.to("station-1", SignedRecalls)] == [held(pharmacy).version]
+    assert pharmacy.agents._agents["station-1"].last_seen_us == seen_us, "it does not seem alive by that"
 
 
 async def test_what_a_person_froze_is_neither_believed_nor_released(pharmacy: Desk) -> None:
