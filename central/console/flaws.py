@@ -31,6 +31,7 @@ FLAWS = (
     message("a person of this hospital who may sign in"),
     message("a key that waits"),
     message("an agent that holds items, or that is waited for"),
+    message("an agent of this central; this one answers to a newer one"),
     message("an agent whose lease is over; this one's is at that time"),
     message("why the items are taken from the agent"),
     message("codes that are in doubt there"),

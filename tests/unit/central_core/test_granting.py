@@ -237,6 +237,22 @@ async def test_a_journal_that_was_set_back_ends_the_lease(stocked: Desk) -> None
     assert all(stocked.leases.grants.holder(code) == "station-1" for code in BOXES), "nobody else gets them"
 
 
+async def test_nobody_ends_the_lease_of_an_agent_that_answers_to_a_newer_central(stocked: Desk) -> None:
+    station = Workplace("station-1")
+    await station.meet(stocked)
+    await stocked.people.put([Person(id="n1", name="李"), Person(id="n2", name="王")])
+    newer = station.holds(stocked, *BOXES[:6], spoken_to=stocked.ledger.incarnation + 1)
+    await stocked.ingest.take([station.letter(newer)])
+    stocked.clock.us += 621_000_000
+    stocked.agents._mark_silent(is_link_up=True)
+    stocked.leases.turn()
+    desk = LeaseDesk(stocked.ledger, stocked.leases)
+    assert not desk.views()[0].may_end
+    with pytest.raises(ConflictError, match="newer one"):
+        desk.end(EndLease(device="station-1", operator="n1", witness="n2", reason="PC stolen", found=BOXES[:6]))
+    assert stocked.rows("SELECT count(*) FROM fact WHERE what = 'lease_ended'") == [(0,)]
+
+
 @pytest.mark.fault(45)
 async def test_a_silent_lease_is_doubted_and_ended_by_two_people_who_counted(stocked: Desk) -> None:
     station = Workplace("station-1")
