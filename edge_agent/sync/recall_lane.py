@@ -59,6 +59,8 @@ class RecallLane:
     def take(self, message: Down) -> None:
         """Whatever else came from central: it may be a set, or name the version that central holds."""
         match message:
+            case SignedRecalls() if message.version < self._machine.version:
+                self._heard(message.version)  # that is all central has: what was given back may have been lost
             case SignedRecalls():
                 self._arrived(message)
             case Welcome():

@@ -170,6 +170,17 @@ async def test_a_central_that_names_an_older_set_gets_it_back_but_not_with_every
     assert lane.acked(4) == [signed(5, LOT)]
 
 
+async def test_a_central_that_sends_an_older_set_to_an_idle_agent_gets_it_back(shelf: Shelf) -> None:
+    """Who has nothing to send hears no ack: what it gave back once may have gone with central's process."""
+    lane = Lane(shelf, PUBLIC)
+    lane.hear(signed(5, LOT))
+    lane.said.clear()
+    lane.lane.take(signed(4))
+    lane.lane.take(signed(4))
+    assert lane.said == [signed(5, LOT)]
+    assert lane.held.active == (LOT,)
+
+
 async def test_a_set_said_again_is_confirmed_again(shelf: Shelf) -> None:
     lane = Lane(shelf, PUBLIC)
     lane.hear(signed(5, LOT))
