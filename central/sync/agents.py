@@ -51,6 +51,11 @@ class Agent(msgspec.Struct, kw_only=True):
     strange: set[bytes] = set()
     """Sessions of ``heads`` that only batches and old HELLOs told of: perhaps not of the journal that was judged."""
 
+    @property
+    def held(self) -> frozenset[bytes]:
+        """Sessions of the journal that said HELLO last, of those that the ledger has not whole, and the present one."""
+        return frozenset(self.heads.keys() - self.strange)
+
     def count(self) -> None:
         """Count what waits, and forget sessions that are whole in the ledger."""
         committed = self.committed
@@ -75,8 +80,7 @@ class Agents:
         if agent is None:
             return Heard()
         at = self._ledger.time.local(agent.last_seen_us).strftime("%Y-%m-%d %H:%M:%S") if agent.last_seen_us else ""
-        held = frozenset(agent.heads.keys() - agent.strange)
-        return Heard(heads=dict(agent.heads), held=held, at=at, session=agent.session)
+        return Heard(heads=dict(agent.heads), held=agent.held, at=at, session=agent.session)
 
     def session(self, device: str) -> bytes | None:
         """The session that the device wrote last, as far as it was heard."""
@@ -86,7 +90,7 @@ class Agents:
     def is_past(self, device: str, session: bytes) -> bool:
         """Whether the journal that said HELLO last has this session, and has gone on in another one."""
         agent = self._agents.get(device)
-        return agent is not None and session in agent.heads.keys() - agent.strange - {agent.session}
+        return agent is not None and session != agent.session and session in agent.held
 
     def incarnation(self, device: str) -> int:
         """The last incarnation of this ledger that has all that the device held."""

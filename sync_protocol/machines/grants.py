@@ -157,7 +157,7 @@ class Grants:
         freed = self._free_given_up(lease, event.committed)
         if holds.is_leaving:
             return freed
-        lease.expires_us = max(lease.expires_us, event.now_us + self._term_us)
+        lease.renew(event.now_us + self._term_us)
         lease.number += 1
         whole = self._grant(lease, lease.granted, holds.number, holds.sent_us, event.now_us)
         return [msgspec.structs.replace(whole, is_whole=True), *freed]
@@ -208,7 +208,7 @@ class Grants:
                 self._book.hold(
                     lease, code, event.products.get(code, lease.products.get(code, "")), number=lease.number
                 )
-        lease.expires_us = max(lease.expires_us, event.now_us + self._term_us)
+        lease.renew(event.now_us + self._term_us)
         self.changed_devices.add(device)
         codes = tuple(sorted(missing.union(got)))
         return [self._grant(lease, codes, ask.seen, ask.sent_us, event.now_us), *effects]

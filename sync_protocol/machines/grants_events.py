@@ -51,6 +51,10 @@ class Lease(msgspec.Struct, kw_only=True):
     tally: Counter[str] = msgspec.field(default_factory=Counter)
     """How many of its codes are of each product."""
 
+    def renew(self, until_us: int) -> None:
+        """A shorter time takes nothing away that was promised."""
+        self.expires_us = max(self.expires_us, until_us)
+
     @property
     def granted(self) -> tuple[str, ...]:
         """All codes that it is to have."""

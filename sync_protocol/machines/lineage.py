@@ -53,7 +53,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
 def judge(start: SessionStart, held: Mapping[bytes, int], past: Past) -> Judgement | None:
     """None if the session may follow. ``held``: how far the journal goes in sessions that it still has to send."""
-    lost = 0 if past.is_held else _lost(start, held, past)  # it comes late: the next new one tells
+    # One that is held comes late, and its journal has gone on since: what is lost is counted with the next new one.
+    lost = 0 if past.is_held else _lost(start, held, past)
     if not start.parent_session:
         # One that is held, or that a known session follows, is no beginning anew: it is the first, and comes late.
         # But a journal begins once.

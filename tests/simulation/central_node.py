@@ -49,6 +49,7 @@ COUNTED = 0.05
 """How likely it is in each second that people count what is in doubt."""
 COMPARE_US = 120 * SECOND_US
 _Append = Callable[[Ingest, list[Batch], Mapping[str, Heard]], Coroutine[Any, Any, tuple[list[Batch], set[bytes]]]]
+_append = cast("_Append", Ingest._append.__wrapped__)
 
 
 class UntiringIngest(Ingest):
@@ -62,9 +63,6 @@ class UntiringIngest(Ingest):
         if self.is_busy():
             raise BusyError("a backup holds the file")
         return await _append(self, batches, before)
-
-
-_append = cast("_Append", Ingest._append.__wrapped__)
 
 
 @dataclasses.dataclass(kw_only=True)
