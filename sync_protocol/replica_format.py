@@ -7,14 +7,15 @@ of another version is no replica: it is dropped and fetched anew, never converte
 import functools
 import hashlib
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 
 from sync_protocol.documents import Order, Transfer
 from sync_protocol.items import Item
 from sync_protocol.messages import Rows
+from sync_protocol.sql import Write, many
 
 VERSION = 5
 """The ``user_version`` of the file."""
@@ -94,15 +95,11 @@ _PUT_NOTE = "INSERT OR REPLACE INTO note(id, body, location, state) VALUES (?, ?
 _PUT_TRANSFER = "INSERT OR REPLACE INTO transfer(id, body, source, target, state, asked_us) VALUES (?, ?, ?, ?, ?, ?)"
 _PUT_SHEET = "INSERT OR REPLACE INTO count_sheet(id, body, is_open) VALUES (?, ?, ?)"
 _PUT_PRODUCT = "INSERT OR REPLACE INTO product(id, body) VALUES (?, ?)"
-_DROP_CODES = "DELETE FROM product_code WHERE product = ?"
+_DROP_CODES = "DELETE FROM product_code WHERE product IN (VALUES (?))"
 _PUT_CODE = "INSERT OR REPLACE INTO product_code(code, product) VALUES (?, ?)"
 _PUT_PERSON = "INSERT OR REPLACE INTO person(id, body, badge) VALUES (?, ?, ?)"
 
-_SLICE = 50
-"""Rows of one write: between two of them the writer gives way, or is told to stop."""
 _PLACE_BYTES = 6
-_R = TypeVar("_R")
-Write = tuple[str, Sequence[tuple[Any, ...]]]
 _encode = msgspec.msgpack.Encoder().encode
 _code = operator.attrgetter("code")
 _place = operator.attrgetter("location", "state", "product", "kind")
@@ -116,30 +113,22 @@ def place_of(location: str, state: str, product: str, kind: str) -> int:
 
 
 def writes(rows: Rows) -> Iterator[Write]:
-    """Statements and their rows, a slice at a time, sorted by key as the trees are: neighbours are written together."""
-    yield from _sliced(_PUT_PRODUCT, rows.products, lambda product: (product.id, _encode(product)))
-    yield _DROP_CODES, [(product.id,) for product in rows.products]
-    yield _PUT_CODE, [(code, product.id) for product in rows.products for code in (*product.drug_ids, *product.gtins)]
-    yield from _sliced(_PUT_PERSON, rows.people, lambda person: (person.id, _encode(person), person.badge))
-    yield from _sliced(_PUT_NOTE, rows.notes, lambda note: (note.id, _encode(note), note.location, note.state))
-    yield from _sliced(_PUT_TRANSFER, rows.transfers, _transfer_row)
-    yield from _sliced(_PUT_SHEET, rows.sheets, lambda sheet: (sheet.id, _encode(sheet), sheet.is_open))
-    yield from _sliced(_PUT_ORDER, rows.orders, _order_row)
-    yield from _sliced(PUT_ITEM, sorted(rows.items, key=_code), item_row)
-    yield from _new_places(rows.items)
+    """Statements and their values, a slice at a time, sorted by key as the trees are: neighbours are written together.
 
-
-def _sliced(statement: str, rows: Sequence[_R], row_of: Callable[[_R], tuple[Any, ...]]) -> Iterator[Write]:
-    for first in range(0, len(rows), _SLICE):
-        yield statement, [row_of(row) for row in rows[first : first + _SLICE]]
-
-
-def _new_places(items: Sequence[Item]) -> Iterator[Write]:
-    seen: set[tuple[str, ...]] = set()
-    for first in range(0, len(items), _SLICE):
-        found = set(map(_place, items[first : first + _SLICE])) - seen
-        seen |= found
-        yield PUT_PLACE, [(place_of(*place), *place) for place in sorted(found)]
+    Between two of them the writer gives way, or is told to stop.
+    """
+    products = rows.products
+    yield from many(_PUT_PRODUCT, products, lambda product: (product.id, _encode(product)))
+    yield from many(_DROP_CODES, products, lambda product: (product.id,))
+    codes = [(code, product.id) for product in products for code in (*product.drug_ids, *product.gtins)]
+    yield from many(_PUT_CODE, codes, tuple)
+    yield from many(_PUT_PERSON, rows.people, lambda person: (person.id, _encode(person), person.badge))
+    yield from many(_PUT_NOTE, rows.notes, lambda note: (note.id, _encode(note), note.location, note.state))
+    yield from many(_PUT_TRANSFER, rows.transfers, _transfer_row)
+    yield from many(_PUT_SHEET, rows.sheets, lambda sheet: (sheet.id, _encode(sheet), sheet.is_open))
+    yield from many(_PUT_ORDER, rows.orders, _order_row)
+    yield from many(PUT_ITEM, sorted(rows.items, key=_code), item_row)
+    yield from many(PUT_PLACE, places_of(rows.items), tuple)
 
 
 def places_of(items: Sequence[Item]) -> list[tuple[Any, ...]]:

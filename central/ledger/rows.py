@@ -2,6 +2,7 @@
 
 import datetime as dt
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -26,16 +27,15 @@ from sync_protocol.documents import (
 from sync_protocol.items import Item, Kind, State
 
 Row = tuple[Any, ...]
-VERSION, LAST_POSITION = 17, 18
-"""Where the columns of ``statements.ITEMS`` behind those of an item stand."""
+VERSION = 1
+"""Where it stands in a row of ``statements.ITEMS``: item, version, last position."""
 
-_KINDS = {str(kind): kind for kind in Kind}
-_STATES = {str(state): state for state in State}
 _PLAIN: dict[State | None, str] = {None: "", **{state: str(state) for state in State}}
 _encoder = msgspec.msgpack.Encoder()
 _lines_decoder = msgspec.msgpack.Decoder(tuple[NoteLine, ...])
 _packs_decoder = msgspec.msgpack.Decoder(tuple[Pack, ...])
 _transfer_lines_decoder = msgspec.msgpack.Decoder(tuple[TransferLine, ...])
+_items_decoder = msgspec.json.Decoder(list[Item], strict=False)
 _sheet_decoder = msgspec.msgpack.Decoder(CountSheet)
 _product_decoder = msgspec.msgpack.Decoder(Product)
 
@@ -50,32 +50,9 @@ def _text(date: dt.date) -> str:
     return date.isoformat()
 
 
-def items_of(found: list[Row]) -> list[Item]:
+def items_of(found: Iterable[Row]) -> list[Item]:
     """The items of rows of ``statements.ITEMS``."""
-    return msgspec.convert(found, list[Item], strict=False)
-
-
-def item_of(row: Row) -> Item:
-    """The item of a row of ``statements.ITEM_COLUMNS``."""
-    return Item(
-        code=row[0],
-        kind=_KINDS[row[1]],
-        product=row[2],
-        lot=row[3],
-        expiry=date_of(row[4]),
-        state=_STATES[row[5]],
-        location=row[6],
-        document=row[7],
-        order=row[8],
-        holder=row[9],
-        box=row[10],
-        units=row[11],
-        pouch=row[12],
-        before=_STATES[row[13]] if row[13] else None,
-        tag=row[14],
-        made=date_of(row[15]) if row[15] else None,
-        is_controlled=bool(row[16]),
-    )
+    return _items_decoder.decode(f"[{','.join([row[0] for row in found])}]")
 
 
 # An enum is a text of its own class, which SQLite's driver binds at twice the cost: its rows get the plain one.
@@ -173,7 +150,7 @@ def note_of(row: Row) -> DeliveryNote:
         id=row[0],
         supplier=row[1],
         location=row[2],
-        kind=_KINDS[row[3]],
+        kind=Kind(row[3]),
         state=NoteState(row[4]),
         lines=_lines_decoder.decode(row[5]),
         packs=_packs_decoder.decode(row[6]),

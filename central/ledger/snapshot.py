@@ -82,7 +82,7 @@ def _fill(ledger: pathlib.Path, raw: pathlib.Path, is_stopped: threading.Event) 
         for content in _contents(reading, version):
             _stop_if(is_stopped)
             for statement, values in replica_format.writes(content):
-                writing.executemany(statement, values)
+                writing.execute(statement, values)
             time.sleep(_PAUSE_S)
         for statement in replica_format.INDEXES:
             _stop_if(is_stopped)
@@ -97,8 +97,9 @@ def _contents(reading: sqlite3.Connection, version: int) -> Iterator[Rows]:
     yield read_documents(reading, 0, version)
     after = ""
     while page := reading.execute(statements.ITEMS_AFTER, (after, _PAGE)).fetchall():
-        yield Rows(items=tuple(rows.items_of(page)))
-        after = page[-1][0]
+        items = tuple(rows.items_of(page))
+        yield Rows(items=items)
+        after = items[-1].code
 
 
 def _pack(raw: pathlib.Path, packed: pathlib.Path, is_stopped: threading.Event) -> str:

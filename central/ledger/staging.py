@@ -10,6 +10,7 @@ from sync_protocol.facts import Fact, SealedFact
 from sync_protocol.items import Item
 from sync_protocol.lifecycle import Refusal
 from sync_protocol.machines.ingest import SessionState
+from sync_protocol.sql import many
 
 UNREADABLE = "unreadable"
 
@@ -133,7 +134,7 @@ class Staging:
             )
             self._sessions = {}
         if self._facts:
-            self._connection.executemany(statements.ADD_FACT, self._facts)
+            self._write_many(statements.ADD_FACT, self._facts)
             self._connection.executemany(statements.ADD_RUN, self._runs)
             self.filed += self._facts
             self._facts, self._runs = [], []
@@ -142,6 +143,10 @@ class Staging:
             self._exceptions = []
         if self.items or self._touched:
             self._write_items()
+
+    def _write_many(self, statement: str, found: Sequence[rows.Row]) -> None:
+        for each, values in many(statement, found, tuple):
+            self._connection.execute(each, values)
 
     def _begin_run(self, session: bytes, seq: int, position: int) -> None:
         """If the fact does not follow the one before it in its session."""
@@ -168,7 +173,7 @@ class Staging:
         items.clear()
         self._touched.clear()
         self._connection.executemany(statements.ADD_ITEM, added)
-        self._connection.executemany(statements.MOVE_ITEM, moved)
+        self._write_many(statements.MOVE_ITEM, moved)
         self._connection.executemany(statements.CHANGE_ITEM, changed)
         self._connection.executemany(statements.TOUCH_ITEM, [(last[code], code) for code in touched])
 

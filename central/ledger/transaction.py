@@ -184,11 +184,11 @@ class Transaction:
             return
         originals.update(dict.fromkeys(missing))
         found = list(in_chunks(self._connection, statements.ITEMS, missing))
-        for row, item in zip(found, rows.items_of(found), strict=True):
+        for (_, version, position), item in zip(found, rows.items_of(found), strict=True):
             code = item.code
             originals[code] = stock[code] = item
-            last[code] = row[rows.LAST_POSITION]
-            versions[code] = row[rows.VERSION]
+            last[code] = position
+            versions[code] = version
 
     def session(self, session: bytes) -> SessionState | None:
         """The session as it is with everything staged so far; None: never heard of."""

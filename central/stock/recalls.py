@@ -13,6 +13,7 @@ import structlog
 
 from central.errors import BusyError, ConflictError, InvalidError, NotFoundError
 from central.ledger import statements
+from central.ledger.rows import items_of
 from central.ledger.transaction import Transaction
 from central.ledger.write import Committed, Ledger
 from central.stock import recall_rows
@@ -258,7 +259,7 @@ def _checked(transaction: Transaction, wanted: NewRecall) -> NewRecall:
 
 
 def _canonical(transaction: Transaction, wanted: NewRecall) -> set[str]:
-    known = {row[0] for row in transaction.select_in(statements.ITEMS, wanted.codes)}
+    known = {item.code for item in items_of(transaction.select_in(statements.ITEMS, wanted.codes))}
     today = transaction.moment().local_date()
     codes = set()
     for index, text in enumerate(wanted.codes):

@@ -89,7 +89,7 @@ class Comparing:
             while page := reading.execute(statements.ITEMS_AFTER, (after, STEP)).fetchall():
                 for item in rows.items_of(page):
                     digests.add(sums, item)
-                after = page[-1][0]
+                    after = item.code
                 await asyncio.sleep(_PAUSE_S)
         self._close_round(tuple(sums))
 
@@ -146,7 +146,7 @@ class Comparing:
         codes = known.codes | new
         self._keep(ask.bucket, _Codes(version=version, codes=codes))
         wanted = sorted(code for code in codes if code > ask.after)
-        items = tuple(rows.items_of(list(in_chunks(connection, statements.ITEMS, wanted[:MOST_ITEMS]))))
+        items = tuple(rows.items_of(in_chunks(connection, statements.ITEMS, wanted[:MOST_ITEMS])))
         to = wanted[MOST_ITEMS - 1] if len(wanted) > MOST_ITEMS else ""
         return Bucket(
             bucket=ask.bucket,

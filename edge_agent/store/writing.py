@@ -51,7 +51,7 @@ class Writing:
         seen, ways = self._reads, 0
         try:
             writer.execute("BEGIN IMMEDIATE")
-            for statement, rows in replica_format.writes(delta.rows):
+            for statement, values in replica_format.writes(delta.rows):
                 if self._reads != seen:
                     seen, ways = self._reads, GIVES_WAY
                 if ways:
@@ -60,7 +60,7 @@ class Writing:
                 if is_unwanted.is_set():
                     writer.execute("ROLLBACK")
                     return
-                writer.executemany(statement, rows)
+                writer.execute(statement, values)
             writer.execute(replica_format.MOVE, (delta.to, as_of_us, delta.incarnation))
             writer.execute("COMMIT")
             if delta.to >= delta.latest:

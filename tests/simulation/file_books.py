@@ -37,7 +37,7 @@ _DRIFTED = "SELECT DISTINCT device FROM drift"
 _ENTRIES = "SELECT position, session, seq, device, body, hash, version FROM fact WHERE position > ? ORDER BY position"
 _MISFITS = "SELECT position, device, session, seq, code, reason, found FROM exception ORDER BY id LIMIT -1 OFFSET ?"
 _SESSIONS = "SELECT device, session, parent_session, parent_seq, parent_hash, started_us, through, head FROM session"
-_ITEMS = f"SELECT {statements.ITEM_COLUMNS}, version FROM item WHERE version > ?"
+_ITEMS = f"{statements.READ_ITEMS} WHERE version > ?"
 
 
 class FileBooks:
@@ -167,7 +167,7 @@ class FileBooks:
 
     def changed(self, after: int) -> dict[str, tuple[Item, int]]:
         found = self._ask(_ITEMS, after)
-        return {row[0]: (rows.item_of(row[:-1]), row[-1]) for row in found}
+        return {item.code: (item, row[rows.VERSION]) for item, row in zip(rows.items_of(found), found, strict=True)}
 
     def _ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         if self._reader is None:

@@ -1,5 +1,6 @@
 """The ledger's file: whole or refused, never replaced; a full disk stops writing and says so."""
 
+import datetime as dt
 import os
 import sqlite3
 from pathlib import Path
@@ -19,12 +20,12 @@ from central.errors import (
     LedgerCorruptError,
     LedgerNewerError,
 )
-from central.ledger import store
+from central.ledger import rows, statements, store
 from central.ledger.read import open_reader
 from central.ledger.schema import metadata
 from central.ledger.transaction import Transaction
 from sync_protocol.facts import What
-from sync_protocol.items import State
+from sync_protocol.items import Item, Kind, State
 from sync_protocol.messages import Ack
 from tests.unit.central_core.desk import STENT, Desk, HandAgent, a_note, an_order, piece
 
@@ -211,3 +212,33 @@ async def test_readers_see_commits_and_cannot_write(desk: Desk) -> None:
         with pytest.raises(OperationalError, match="readonly"):
             await connection.execute(sqlalchemy.text("DELETE FROM item"))
     await engine.dispose()
+
+
+def test_items_are_read_as_they_were_written_whatever_their_texts(tmp_path: Path) -> None:
+    texts = ("", "plain", 'it\'s "quoted"', "back\\slash", "群组\x1dtab\tnul\x00end", "💊", "{codes} [1, 2]")
+    items = [
+        Item(
+            code=f"{number:02d}{text}",
+            kind=Kind.BOX,
+            product=text,
+            lot=text,
+            expiry=dt.date(2028, 2, 29),
+            state=State.FROZEN,
+            location=text,
+            holder=text,
+            units=2**53 + number,
+            before=before,
+            made=made,
+            is_controlled=made is None,
+        )
+        for number, text in enumerate(texts)
+        for before, made in [((State.LOCKED, None), (None, dt.date(2025, 1, 1)))[number % 2]]
+    ]
+    connection = store.connect(store.prepare(tmp_path, now_us=1))
+    for position, item in enumerate(items):
+        connection.execute(statements.ADD_ITEM, rows.new_item_row(item, 7, position))
+    found = connection.execute(statements.ITEMS_AFTER, ("", 100)).fetchall()
+    connection.close()
+    assert rows.items_of(found) == items
+    assert [row[1:] for row in found] == [(7, position) for position in range(len(items))]
+    assert rows.items_of([]) == []

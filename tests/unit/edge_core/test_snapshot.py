@@ -35,7 +35,7 @@ def a_file(folder: Path, spoil: Spoil = lambda _: None) -> Path:
         schema.create_replica(made)
         rows = Rows(items=tuple(piece(number, location="new") for number in range(PIECES)))
         for statement, values in replica_format.writes(rows):
-            made.executemany(statement, values)
+            made.execute(statement, values)
         made.execute(replica_format.MOVE, (VERSION, 0, INCARNATION))
         spoil(made)
     return path
