@@ -2,8 +2,9 @@
 
 Nobody misses a step on the way. What is taken from a cabinet that is cut off may be handed out at a station and come
 back, and each of these facts fits the item that the ledger still has in stock. So does the taking when it is heard at
-last, and the ledger then has in somebody's hands what lies on its shelf. Whether it was taken before or after all that
-no fact can tell, for clocks are evidence and no order: a person looks.
+last, and the ledger then has in somebody's hands what lies on its shelf. Heard of in the other order, what came back is
+on the shelf by the ledger, and may be in the hands of who took it from there. Whether it was taken before or after all
+that no fact can tell, for clocks are evidence and no order: a person looks.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from sync_protocol.facts import What
 from sync_protocol.items import State
 from sync_protocol.lifecycle import MOVES, Reason, Refusal
 
-_ON_THE_WAY = frozenset({What.TAKEN, What.PUT_BACK, What.LENT, What.GIVEN_BACK})
+_OUT_AND_BACK = frozenset({What.TAKEN, What.PUT_BACK, What.LENT, What.GIVEN_BACK, What.DISPENSED, What.RETURNED})
 _OUT = frozenset({State.TAKEN, State.LENT, State.DISPENSED, State.IN_TRANSIT})
 
 
@@ -33,7 +34,7 @@ def doubt_overtaken(transaction: Transaction) -> None:
             if is_alone and versions.get(code, 0) <= fact.checked_at:
                 continue
         suspects = _suspects(transaction, folded, movers)
-        if not suspects or fact.what not in _ON_THE_WAY or device == DEVICE:
+        if not suspects or fact.what not in _OUT_AND_BACK or device == DEVICE:
             continue
         for code, found in sorted(_overtakers(transaction, folded, suspects).items()):
             state = transaction.stock[code].state

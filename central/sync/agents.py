@@ -11,8 +11,9 @@ import msgspec
 
 from central.errors import BusyError
 from central.ledger import statements
+from central.ledger.transaction import read_session
 from central.ledger.write import Ledger
-from central.sync.lineage import Heard
+from central.sync.lineage import MOST_ANCESTORS, Heard
 from sync_protocol.messages import Batch, Hello
 
 SILENT_AFTER_US = 45_000_000
@@ -90,7 +91,20 @@ class Agents:
     def is_past(self, device: str, session: bytes) -> bool:
         """Whether the journal that said HELLO last has this session, and has gone on in another one."""
         agent = self._agents.get(device)
-        return agent is not None and session != agent.session and session in agent.held
+        if agent is None or session == agent.session:
+            return False
+        return session in agent.held or self._follows(agent.session, session)
+
+    def _follows(self, later: bytes | None, earlier: bytes) -> bool:
+        """Whether a session comes after another one, as far as the ledger has heard of those between."""
+        for _ in range(MOST_ANCESTORS):
+            state = read_session(self._ledger.connection, later) if later else None
+            if state is None:
+                return False
+            later = state.start.parent_session
+            if later == earlier:
+                return True
+        return False
 
     def incarnation(self, device: str) -> int:
         """The last incarnation of this ledger that has all that the device held."""

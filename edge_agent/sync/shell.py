@@ -301,10 +301,10 @@ class SyncShell:
         await self._do(self._uplink.handle(adopted))
 
     async def _open_session(self) -> None:
-        session = self._new_session()
+        session, closed = self._new_session(), self._journal.head
         self._journal.open_session(session, started_us=self._watch.clock.wall_us())
         _log.info("session_opened", number=self._journal.current.number)
-        await self._do(self._uplink.handle(uplink.Opened(session=session, now_us=self._now_us())))
+        await self._do(self._uplink.handle(uplink.Opened(session=session, closed=closed, now_us=self._now_us())))
 
     async def _send_batch(self, effect: uplink.SendBatch) -> None:
         batch = read_batch(

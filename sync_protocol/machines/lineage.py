@@ -53,13 +53,13 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
 def judge(start: SessionStart, held: Mapping[bytes, int], past: Past) -> Judgement | None:
     """None if the session may follow. ``held``: how far the journal goes in sessions that it still has to send."""
-    # One that is held comes late, and its journal has gone on since: what is lost is counted with the next new one.
-    lost = 0 if past.is_held else _lost(start, held, past)
+    # One that is held, or that a known session follows, comes late, and its journal has gone on since: what is lost is
+    # counted with the next new one.
+    is_late = past.is_held or past.children > 0
+    lost = 0 if is_late else _lost(start, held, past)
     if not start.parent_session:
-        # One that is held, or that a known session follows, is no beginning anew: it is the first, and comes late.
-        # But a journal begins once.
-        is_first = past.is_held or past.children
-        is_anew = past.roots or (past.is_known and not is_first)
+        # What comes late is no beginning anew, it is the first; but a journal begins once.
+        is_anew = past.roots or (past.is_known and not is_late)
         return Judgement(finding=Finding.LOST, lost=lost) if is_anew else None
     if past.parent is not None:
         through, head = past.parent

@@ -86,3 +86,8 @@ def is_behind(lines: Mapping[bytes, Sending], session: bytes) -> bool:
         if line.is_open:
             return True
     return False
+
+
+def start_of(lines: Mapping[bytes, Sending], session: bytes) -> int:
+    """Where sending a session begins anew: what waits at central need not be sent again."""
+    return lines[session].held if is_behind(lines, session) else lines[session].acked

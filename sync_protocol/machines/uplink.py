@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from sync_protocol.machines.credit import BATCH_FACTS, MOST, WINDOW
 from sync_protocol.machines.debt import Debt
-from sync_protocol.machines.sending import Flight, Sending, Settled, is_behind, sendings
+from sync_protocol.machines.sending import Flight, Sending, Settled, is_behind, sendings, start_of
 from sync_protocol.machines.uplink_events import (
     Acked,
     Adopt,
@@ -188,6 +188,11 @@ class Uplink:
             return stranger
         if self._is_welcome:
             return []  # a second answer, or an old one: acks have moved on since it was made
+        head = self._lines[self._current].head
+        if any(one.session == self._current and one.through > head for one in welcome.positions):
+            # Woken from a snapshot, in a session that went on without it: it opens its own, and asks again.
+            self._waiting_since_us = event.now_us
+            return [OpenSession()]
         self._forget_flight()
         self._is_welcome, self._is_opening = True, False
         self._credit = welcome.credit or MOST
@@ -207,8 +212,6 @@ class Uplink:
         effects: list[Effect] = []
         if position.through > line.head:
             effects.append(Alarm(cause=f"central has {position.through} facts, this journal has {line.head}"))
-            if position.session == self._current:
-                return effects
         line.is_stuck = position.through < line.kept
         if line.is_stuck:
             return [Alarm(cause=f"central lacks facts {position.through + 1} to {line.kept}, which are pruned here")]
@@ -277,7 +280,7 @@ class Uplink:
         self._in_flight.clear()
         self._is_opening = False
         for session, line in self._lines.items():
-            line.sent = self._start_of(session)
+            line.sent = start_of(self._lines, session)
         return self._open_or_send()
 
     def _written(self, event: Committed | Opened) -> list[Effect]:
@@ -285,9 +288,10 @@ class Uplink:
             self._lines[event.session].head = event.through
             return self._open_or_send()
         self._is_opening = False
+        self._lines[self._current].head = event.closed
         self._current = event.session
         self._lines[event.session] = Sending(head=0, acked=0, sent=0, kept=0)
-        return self._send()
+        return self._send() if self._is_welcome else [self._hello()]
 
     def _open_or_send(self) -> list[Effect]:
         """A session that has grown to a backlog is closed first, so that what comes next need not wait in it."""
@@ -296,11 +300,6 @@ class Uplink:
             self._is_opening = True
             return [OpenSession()]
         return self._send()
-
-    def _start_of(self, session: bytes) -> int:
-        """Where sending a session begins anew: what waits at central need not be sent again."""
-        line = self._lines[session]
-        return line.held if is_behind(self._lines, session) else line.acked
 
     def _send(self) -> list[Effect]:
         """At most one batch an event: its Sent asks for the next. What happens now goes before what waits."""
@@ -340,7 +339,7 @@ class Uplink:
         self._waiting_since_us = None
         self._patience_us = RESEND_AFTER_US
         for session, line in self._lines.items():
-            line.sent = self._start_of(session)
+            line.sent = start_of(self._lines, session)
 
     def _drop_done(self, safe: Mapping[bytes, int] = MappingProxyType({})) -> None:
         """A session of an earlier start never grows again: once acked it is done."""

@@ -73,9 +73,13 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """The shell's answer to OpenSession: facts are written into this new session from now on."""
+    """The shell's answer to OpenSession: facts are written into this new session from now on.
+
+    ``closed``: the last seq of the session before, of which some may not have been told yet.
+    """
 
     session: bytes
+    closed: int
     now_us: int
 
 
@@ -103,7 +107,7 @@ class SendBatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
-    """Much waits in this session: write what happens now into a new one, which need not wait; answer with Opened."""
+    """Write what happens now into a new session, which need not wait for this one; answer with Opened."""
 
 
 class Settle(msgspec.Struct, frozen=True, kw_only=True):

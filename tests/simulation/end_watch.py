@@ -81,15 +81,12 @@ class EndWatch:
         if process is None:
             return "does not run"
         journal, replica = process.stores.journal, process.stores.replica
-        is_resumed = node.client_id in self._around.truth.resumed
-        if is_resumed and self._ledger.life.before:
-            return ""  # two histories claim to be it, and it is not given the restored ledger
         if replica.incarnation != ledger.incarnation:
             return f"has the replica of incarnation {replica.incarnation}, central is {ledger.incarnation}"
         if replica.version != ledger.version:
             return f"is at version {replica.version} of {ledger.version}"
-        if is_resumed:
-            return ""  # what it says in the session that it was in is no news to central
+        if node.client_id in self._around.truth.resumed:
+            return ""  # what it wrote under numbers that central knows for other facts stays with it
         if not self._has_twin(node) and self._fleet.still_drifted(node, process):
             return f"still shows {len(node.drifted)} items that drifted"
         if unsent_lines(journal):

@@ -155,23 +155,29 @@ async def test_a_process_resumed_from_a_snapshot_is_heard_again_after_its_first_
     assert desk.agents._agents["cabinet-1"].last_seen_us == heard_us + 60_000_000
 
 
-async def test_a_hello_of_a_process_that_is_over_blames_nobody_and_silences_nobody(desk: Desk) -> None:
-    """The broker kept it while its session had nothing in the ledger; the next process has told of more since."""
+@pytest.mark.parametrize("written", [1, 0])
+async def test_a_hello_of_a_process_that_is_over_blames_nobody_and_silences_nobody(desk: Desk, written: int) -> None:
+    """The broker kept it while its session had nothing in the ledger; the next process has told of more since.
+
+    Of a process that wrote nothing the next one tells only that it follows it.
+    """
     await stocked(desk)
     met = desk.ledger.incarnation
     first = HandAgent("cabinet-1")
     await desk.ingest.take([first.letter(hello(first, incarnation=met))])
     middle = HandAgent("cabinet-1", parent=first)
     late = middle.letter(hello(middle, incarnation=met))
-    middle.batch(desk.fact(What.TAKEN, CODES[0]))
+    if written:
+        middle.batch(desk.fact(What.TAKEN, CODES[0]))
     now = HandAgent("cabinet-1", parent=middle)
-    heads = [Position(session=each.start.session, through=1) for each in (middle, now)]
-    await desk.ingest.take([now.letter(hello(now, incarnation=met, heads=heads[:1]))])
+    older = [Position(session=middle.start.session, through=1)] if written else []
+    heads = [*older, Position(session=now.start.session, through=1)]
+    await desk.ingest.take([now.letter(hello(now, incarnation=met, heads=older))])
     await desk.ingest.take([now.letter(hello(now, incarnation=met, heads=heads))])
     await desk.ingest.take([late])
     assert desk.rows("SELECT reason, found FROM exception") == []
     known = desk.agents.before("cabinet-1")
-    assert (known.session, known.heads) == (now.start.session, {middle.start.session: 1, now.start.session: 1})
+    assert (known.session, known.heads) == (now.start.session, {head.session: 1 for head in heads})
     desk.clock.us += 60_000_000
     await desk.ingest.take([now.letter(Pull(after=1))])
     assert desk.agents._agents["cabinet-1"].last_seen_us == desk.clock.us

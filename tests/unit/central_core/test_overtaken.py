@@ -37,6 +37,21 @@ async def test_what_was_taken_before_others_had_it_out_and_back_is_looked_at(war
     assert ward.rows("SELECT code, what, found FROM exception") == [(PIECE, "taken", "dispensed, station")]
 
 
+async def test_what_came_back_before_or_after_others_took_it_is_looked_at(ward: Desk) -> None:
+    seen = ward.ledger.version
+    assert await says(ward, HandAgent("cabinet"), What.TAKEN) == []
+    assert await says(ward, HandAgent("station"), What.DISPENSED, What.RETURNED, checked_at=seen) == ["overtaken"]
+    assert ward.state(PIECE) is State.IN_STOCK
+    assert ward.rows("SELECT code, what, found FROM exception") == [(PIECE, "returned", "taken, cabinet")]
+
+
+async def test_what_was_handed_out_before_others_had_it_out_and_back_is_looked_at(ward: Desk) -> None:
+    seen = ward.ledger.version
+    assert await says(ward, HandAgent("station"), What.DISPENSED, What.RETURNED) == []
+    assert await says(ward, HandAgent("other"), What.DISPENSED, checked_at=seen) == ["overtaken"]
+    assert ward.state(PIECE) is State.DISPENSED
+
+
 async def test_what_came_with_the_others_in_one_commit_is_looked_at_too(ward: Desk) -> None:
     seen, station, cabinet = ward.ledger.version, HandAgent("station"), HandAgent("cabinet")
     out, back, taken = (

@@ -16,6 +16,7 @@ from edge_agent.store import writing
 from edge_agent.store.folder import sync
 from edge_agent.store.replica import Replica
 from sync_protocol.messages import Delta, Rows
+from sync_protocol.sql import AT_ONCE
 from tests.unit.edge_core.shelf import NOON_US, Shelf, code, piece
 
 
@@ -67,14 +68,15 @@ async def test_a_writer_rests_between_slices_while_somebody_reads(
     replica = await _filled(tmp_path / "replica.db", 10)
     monkeypatch.setattr(writing, "PAUSE_S", 0.01)
     monkeypatch.setattr(writing, "GIVES_WAY", 5)
-    rows = Rows(items=tuple(piece(number, location="elsewhere") for number in range(4_000)))
+    rows = Rows(items=tuple(piece(number, location="elsewhere") for number in range(8_000)))
     began_s = time.monotonic()
     applying = asyncio.create_task(replica.apply(Delta(after=7, to=8, rows=rows, latest=8), as_of_us=NOON_US))
     while not applying.done():
-        assert _count(replica) in {10, 4_000}
+        assert _count(replica) in {10, 8_000}
         await asyncio.sleep(0.001)
-    slices = 4_000 / 50
-    assert time.monotonic() - began_s > 0.01 * slices / 2, "each read makes the next five slices wait"
+    slices = 8_000 / AT_ONCE
+    # A quarter of them: on a busy machine the first read may come late.
+    assert time.monotonic() - began_s > 0.01 * slices / 4, "each read makes the next five slices wait"
     replica.close()
 
 

@@ -149,7 +149,9 @@ class TestUplink:
     def test_a_session_that_has_grown_to_a_backlog_is_closed_and_what_happens_now_passes_it(self) -> None:
         machine = welcomed()
         assert machine.handle(uplink.Committed(session=NOW, through=10_000, now_us=0)) == [OpenSession()]
-        assert machine.handle(uplink.Opened(session=NEXT, now_us=0)) == [SendBatch(session=NOW, after=0, limit=500)]
+        assert machine.handle(uplink.Opened(session=NEXT, closed=10_000, now_us=0)) == [
+            SendBatch(session=NOW, after=0, limit=500)
+        ]
         answer: list[object] = [None]
         for sent in range(500, uplink.WINDOW * 500, 500):
             answer = list(machine.handle(uplink.Sent(session=NOW, through=sent, now_us=0)))
@@ -300,6 +302,38 @@ class TestUplink:
         assert any(isinstance(effect, Alarm) for effect in effects)
         assert Settle(session=OLD, through=3, version=1) in effects
         assert effects[-1] == SendBatch(session=NOW, after=0, limit=500)
+
+    def test_a_machine_woken_from_a_snapshot_goes_on_in_a_session_of_its_own(self) -> None:
+        """Its session went on without it: what it writes there has numbers that central knows for other facts."""
+        machine = Uplink(NOW, [Line(session=NOW, head=3)], is_refilled=False)
+        machine.handle(uplink.Connected(now_us=0))
+        assert machine.handle(welcome((NOW, 7))) == [OpenSession()]
+        [hello] = machine.handle(uplink.Opened(session=NEXT, closed=4, now_us=0))
+        assert isinstance(hello, SendHello)
+        assert [position.through for position in hello.heads] == [4, 0]
+        machine.handle(uplink.Committed(session=NEXT, through=1, now_us=0))
+        effects = machine.handle(welcome((NOW, 7)))
+        assert isinstance(effects[0], Alarm)
+        assert Settle(session=NOW, through=4, version=1) in effects
+        assert any(isinstance(effect, uplink.Refilled) for effect in effects), "the replica is not waited for for ever"
+        assert effects[-1] == SendBatch(session=NEXT, after=0, limit=500)
+
+    def test_a_session_that_could_not_be_opened_is_opened_when_central_has_answered_again(self) -> None:
+        machine = Uplink(NOW, [Line(session=NOW, head=3)])
+        machine.handle(uplink.Connected(now_us=0))
+        assert machine.handle(welcome((NOW, 7))) == [OpenSession()]
+        [again] = machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
+        assert isinstance(again, SendHello)
+        assert machine.handle(welcome((NOW, 7))) == [OpenSession()]
+
+    def test_facts_recorded_while_a_session_is_closed_are_sent(self) -> None:
+        """They were written before the new session, and nobody had told of them yet."""
+        machine = welcomed()
+        machine.handle(uplink.Committed(session=NOW, through=2_001, now_us=0))
+        machine.handle(uplink.Opened(session=NEXT, closed=2_003, now_us=0))
+        machine.handle(uplink.Sent(session=NOW, through=2_001, now_us=0))
+        answer = machine.handle(ack(NOW, 2_001))
+        assert answer[-1] == SendBatch(session=NOW, after=2_001, limit=500)
 
     def test_a_second_welcome_moves_nothing_back(self) -> None:
         machine = welcomed(head=5)
@@ -704,6 +738,10 @@ class TestLineage:
         start = SessionStart(device="d", session=NOW)
         assert judge(start, {}, Past(is_known=True, is_held=True)) is None, "as the journal that was judged holds it"
         assert judge(start, {}, Past(is_known=True, children=1)) is None, "as a session follows it that is known"
+
+    def test_a_session_that_a_known_one_follows_says_nothing_of_what_was_written_since(self) -> None:
+        late = Past(is_known=True, children=1, heads={b"n" * 16: 2}, through={b"n" * 16: 0})
+        assert judge(self.child(), {}, late) is None
 
     @pytest.mark.fault(14)
     def test_a_journal_begins_once(self) -> None:
