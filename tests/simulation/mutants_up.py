@@ -26,11 +26,13 @@ class VolatileOutbox(Uplink):
 
 
 class NeverResends(Uplink):
-    def _tick(self, event: Tick) -> list[Effect]:
-        if self.wake_us is not None and event.now_us >= self.wake_us and self._is_welcome:
-            self._waiting_since_us = event.now_us
+    """Neither in its time nor when central, which may have missed it, says that it is there."""
+
+    def _again(self, now_us: int, *, patience_us: int) -> list[Effect]:
+        if self._is_welcome:
+            self._waiting_since_us = now_us
             return []
-        return super()._tick(event)
+        return super()._again(now_us, patience_us=patience_us)
 
 
 class NoRoomForgotten(Uplink):
