@@ -9,6 +9,7 @@ import structlog
 from central.ledger import statements
 from central.ledger.transaction import Transaction
 from sync_protocol.chain import SessionStart
+from sync_protocol.machines.ingest import SessionState
 from sync_protocol.machines.lineage import Finding, Judgement, Past, judge
 
 EXPECTED = {
@@ -74,13 +75,23 @@ def _past(transaction: Transaction, start: SessionStart, before: Heard) -> Past:
         is_known=bool(others or heads.keys() - {start.session}),
         is_held=start.session in before.held and _is_filed(transaction, before.session),
         roots=roots,
-        parent=(parent.through, parent.head) if parent else None,
+        parent=(parent.through, _hash_at(transaction, parent, start.parent_seq)) if parent else None,
         siblings=siblings if start.parent_session else 0,
         is_beside=_is_beside(transaction, start, before.session),
         children=children,
         heads=heads,
         through={session: state.through if state else 0 for session, state in known.items()},
     )
+
+
+def _hash_at(transaction: Transaction, state: SessionState, seq: int) -> bytes:
+    """Of a fact of the session, or of the last one that the ledger has."""
+    if seq >= state.through:
+        return state.head
+    if seq == 0:
+        return state.start.hash
+    ((digest,),) = transaction.select(statements.HASH_OF, (state.start.session, seq))
+    return bytes(digest)
 
 
 def _is_beside(transaction: Transaction, start: SessionStart, last: bytes | None) -> bool:

@@ -24,7 +24,8 @@ class Finding(StrEnum):
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """What central knows of a device besides the session in question.
 
-    ``parent``: (through, hash of that fact) of the session that the new one names, None if it is unknown.
+    ``parent``: of the session that the new one names how far the ledger has it, and the hash there of the fact that the
+    new one follows, or of the last before it; None if it is unknown.
     ``siblings``: other sessions that name the same parent; ``children``: those that name the one in question;
     ``roots``: other sessions of the device that name none. ``is_held``: the journal that said HELLO last, and was
     judged then, has this session too. ``is_beside``: neither the session that said HELLO last nor the one in question
@@ -62,12 +63,13 @@ def judge(start: SessionStart, held: Mapping[bytes, int], past: Past) -> Judgeme
         is_anew = past.roots or (past.is_known and not is_late)
         return Judgement(finding=Finding.LOST, lost=lost) if is_anew else None
     if past.parent is not None:
-        through, head = past.parent
+        through, digest = past.parent
         beyond = max(0, through - start.parent_seq)
+        if through >= start.parent_seq and digest != start.parent_hash:
+            # Woken from a snapshot, it wrote under numbers that the ledger has for other facts.
+            return Judgement(finding=Finding.FORKED, beyond=beyond, lost=lost)
         if beyond:
             return Judgement(finding=Finding.ROLLED_BACK, beyond=beyond, lost=lost)
-        if through == start.parent_seq and head != start.parent_hash:
-            return Judgement(finding=Finding.FORKED, lost=lost)
     if past.siblings or past.is_beside:
         return Judgement(finding=Finding.FORKED, lost=lost)
     return Judgement(finding=Finding.ROLLED_BACK, lost=lost) if lost else None

@@ -182,12 +182,31 @@ async def test_a_second_child_of_one_session_is_a_clone_and_its_facts_are_kept(d
 async def test_a_session_that_follows_less_than_the_ledger_holds_is_a_restored_journal(desk: Desk) -> None:
     codes = await with_pieces(desk)
     parent = HandAgent("cabinet-1")
-    await desk.send(parent, parent.batch(desk.fact(What.TAKEN, codes[0]), desk.fact(What.PUT_BACK, codes[0])))
-    parent.seq -= 1
+    await desk.send(parent, parent.batch(desk.fact(What.TAKEN, codes[0])))
+    image = parent.seq, parent.head
+    await desk.send(parent, parent.batch(desk.fact(What.PUT_BACK, codes[0])))
+    parent.seq, parent.head = image
     child = HandAgent("cabinet-1", parent=parent)
     await desk.send(child, child.batch(desk.fact(What.TAKEN, codes[1])))
     ((reason, found),) = desk.rows("SELECT reason, found FROM exception")
     assert reason == "journal_restored"
+    assert found.startswith("facts that the ledger has and this journal has not: 1, ")
+
+
+@pytest.mark.fault(12)
+async def test_a_session_that_follows_another_fact_under_a_known_number_is_a_second_history(desk: Desk) -> None:
+    """A machine was woken from a snapshot, and wrote in its session before it heard that this had gone on."""
+    codes = await with_pieces(desk)
+    parent = HandAgent("cabinet-1")
+    await desk.send(parent, parent.batch(desk.fact(What.TAKEN, codes[0])))
+    image = parent.seq, parent.head
+    await desk.send(parent, parent.batch(desk.fact(What.PUT_BACK, codes[0]), desk.fact(What.TAKEN, codes[0])))
+    parent.seq, parent.head = image
+    parent.batch(desk.fact(What.COUNTED, codes[1]))
+    child = HandAgent("cabinet-1", parent=parent)
+    await desk.send(child, child.batch(desk.fact(What.TAKEN, codes[1])))
+    ((reason, found),) = desk.rows("SELECT reason, found FROM exception")
+    assert reason == "session_fork"
     assert found.startswith("facts that the ledger has and this journal has not: 1, ")
 
 

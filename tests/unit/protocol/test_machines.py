@@ -717,9 +717,14 @@ class TestLineage:
 
     @pytest.mark.fault(12)
     def test_a_journal_that_was_set_back_lacks_what_the_ledger_has_and_may_have_lost_more(self) -> None:
-        past = Past(is_known=True, parent=(9, b"x"), heads={OLD: 12}, through={OLD: 9})
+        past = Past(is_known=True, parent=(9, b"h"), heads={OLD: 12}, through={OLD: 9})
         found = judge(self.child(3), {}, past)
         assert found == Judgement(finding=Finding.ROLLED_BACK, beyond=6, lost=3)
+
+    def test_a_journal_that_has_other_facts_under_known_numbers_is_another_journal(self) -> None:
+        """A machine was woken from a snapshot and wrote before it heard of its original."""
+        past = Past(is_known=True, parent=(9, b"x"), heads={OLD: 9}, through={OLD: 9})
+        assert judge(self.child(3), {}, past) == Judgement(finding=Finding.FORKED, beyond=6)
 
     @pytest.mark.fault(13)
     def test_two_children_of_one_parent_are_two_journals(self) -> None:
