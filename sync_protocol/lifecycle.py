@@ -44,7 +44,7 @@ class Reason(StrEnum):
     ISSUED_TWICE = "issued_twice"
     """Issued in an emergency, and by its holder too: both stand, a person looks (REQ-08)."""
     OVERTAKEN = "overtaken"
-    """Fits, but others had it out and back since its device last knew of it: it stands, a person looks."""
+    """Fits, but others had it out since its device last knew of it: it stands, a person looks."""
     NO_EMERGENCY = "no_emergency"
     """An issue without the right to it, and without a reason or a second person."""
     LEASED = "leased"

@@ -94,7 +94,7 @@ REASONS: Mapping[str, str] = {
     Reason.NOT_BOUND: message("loan without an order"),
     Reason.SECOND_PERSON: message("second person missing"),
     Reason.ISSUED_TWICE: message("handed out twice: in an emergency, and by its holder"),
-    Reason.OVERTAKEN: message("others had it out and back before this was known"),
+    Reason.OVERTAKEN: message("others had it out before this was known"),
     Reason.NO_EMERGENCY: message("emergency without reason or second person"),
     Reason.LEASED: message("another workplace may hand it out"),
     Reason.NOT_LEASED: message("not granted to the workplace"),

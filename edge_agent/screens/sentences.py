@@ -107,7 +107,7 @@ _LIFECYCLE: Mapping[Reason, Say] = {
         mark("Do not hand it out again. Set the package aside and tell the pharmacist in charge."),
     ),
     Reason.OVERTAKEN: Say(
-        mark("Others had this out, and back, before this step was known"),
+        mark("Others had this out before this step was known"),
         mark("Look where it is now, and tell the pharmacist in charge."),
     ),
 }
