@@ -81,12 +81,13 @@ class EndWatch:
         if process is None:
             return "does not run"
         journal, replica = process.stores.journal, process.stores.replica
+        conflicts = {misfit.device for misfit in self._ledger.life.misfits if misfit.reason == "chain_conflict"}
+        if node.client_id in self._around.truth.resumed & conflicts:
+            return ""  # people are told that two histories claim to be it, and stop it
         if replica.incarnation != ledger.incarnation:
             return f"has the replica of incarnation {replica.incarnation}, central is {ledger.incarnation}"
         if replica.version != ledger.version:
             return f"is at version {replica.version} of {ledger.version}"
-        if node.client_id in self._around.truth.resumed:
-            return ""  # what it wrote under numbers that central knows for other facts stays with it
         if not self._has_twin(node) and self._fleet.still_drifted(node, process):
             return f"still shows {len(node.drifted)} items that drifted"
         if unsent_lines(journal):
