@@ -217,7 +217,7 @@ class Grants:
         """What it holds already, or what is free at its place, or what it gave back itself."""
         if code in lease.codes:
             return code not in lease.doubted
-        is_free = code in lease.given_up or (code in products and not self.holder(code))
+        is_free = code in lease.given_up or (code in products and self._book.is_free(code))
         return is_free and not self.is_frozen and len(lease.codes) < MOST_CLAIMED
 
     def _ask_others(self, lease: on.Lease, codes: set[str], event: on.Asked) -> list[on.Effect]:
@@ -238,7 +238,7 @@ class Grants:
 
     def _offered(self, event: on.Offered) -> list[on.Effect]:
         offer = event.offer
-        sharing = Sharing(self.serving(offer.location, offer.route, event.connected), self._book.holders)
+        sharing = Sharing(self.serving(offer.location, offer.route, event.connected), self._book)
         sharing.split(offer, self._asking.wanted(self._book.holders))
         effects: list[on.Effect] = [*self._asking.ask(self._recallable(sharing.surplus), event.now_us)]
         for device, codes in sharing.given.items():

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from sync_protocol.machines.grants_events import Lease
+from sync_protocol.subcode import box_of
 
 
 class LeaseBook:
@@ -16,12 +17,18 @@ class LeaseBook:
             lease.tally = Counter(lease.products.values())
             assert not self.holders.keys() & set(lease.kept), f"{lease.device} holds what another holds"
             self.holders.update(dict.fromkeys(lease.kept, lease.device))
+        self._opened = Counter(box for code in self.holders if (box := box_of(code)) != code)
+        """How many units of a box somebody keeps."""
         self.changed_devices: set[str] = set()
         self.changed_codes: set[str] = set()
 
     def holder(self, code: str) -> str:
         """The agent that keeps the code from all others; empty: nobody."""
         return self.holders.get(code, "")
+
+    def is_free(self, code: str) -> bool:
+        """Whether anybody may have it. A box of which units are kept was opened, whatever the ledger says of it."""
+        return code not in self.holders and not self._opened[code]
 
     def enlist(self, device: str) -> Lease:
         """The agent's lease; a new one is of no session yet."""
@@ -102,11 +109,21 @@ class LeaseBook:
         lease.given_up.discard(code)
         lease.missing.discard(code)
         del self.holders[code]
+        self._count(code, -1)
         self.changed_codes.add(code)
 
     def _enter(self, lease: Lease, code: str, product: str) -> None:
         if code not in lease.products:
             lease.products[code] = product
             lease.tally[product] += 1
+        if code not in self.holders:
+            self._count(code, 1)
         self.holders[code] = lease.device
         self.changed_codes.add(code)
+
+    def _count(self, code: str, change: int) -> None:
+        box = box_of(code)
+        if box != code:
+            self._opened[box] += change
+            if not self._opened[box]:
+                del self._opened[box]

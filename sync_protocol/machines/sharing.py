@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sync_protocol.leases import MOST_HELD, SHARED
 from sync_protocol.machines.grants_events import Lease, Offer, Standing
+from sync_protocol.machines.lease_book import LeaseBook
 
 
 def serving(leases: Iterable[Lease], location: str, route: str, connected: frozenset[str]) -> list[Lease]:
@@ -24,11 +25,11 @@ def may_fill_up(lease: Lease, product: str) -> bool:
 
 
 class Sharing:
-    """New codes by device, disjoint from each other and from ``holders``, who has what already."""
+    """New codes by device, disjoint from each other and from what is in the ``book`` already."""
 
-    def __init__(self, serving: Sequence[Lease], holders: Mapping[str, str]) -> None:
+    def __init__(self, serving: Sequence[Lease], book: LeaseBook) -> None:
         self._leases = {lease.device: lease for lease in sorted(serving, key=lambda lease: lease.device)}
-        self._holders = holders
+        self._book = book
         self._given: dict[str, list[str]] = {device: [] for device in self._leases}
         self._taken: set[str] = set()
         self.surplus: dict[str, str] = {}
@@ -86,12 +87,12 @@ class Sharing:
         return max(0, most - len(self._leases[device].codes) - len(self._given[device]))
 
     def _is_free(self, code: str) -> bool:
-        return code not in self._taken and code not in self._holders
+        return code not in self._taken and self._book.is_free(code)
 
     def _best(self, order: Sequence[str]) -> str:
         """An order goes whole to one agent: to that which has most of it, or else to that which has least at all."""
 
         def has(device: str) -> tuple[int, int]:
-            return sum(self._holders.get(code) == device for code in order), self._room(device, MOST_HELD)
+            return sum(self._book.holder(code) == device for code in order), self._room(device, MOST_HELD)
 
         return max(self._leases, key=has)

@@ -291,6 +291,21 @@ def test_units_of_a_box_that_its_holder_opened_are_not_free_before_its_facts_are
 
 
 @pytest.mark.fault(33)
+def test_a_box_of_which_another_has_units_is_given_to_nobody() -> None:
+    """It was opened by a fact that does not fit a restored ledger, which has the box in stock."""
+    grants = restored("one", "two")
+    grants.handle(statement("one", spoken_to=2, codes=("8100#001",)))
+    grants.handle(statement("two", spoken_to=2))
+    assert offer(grants, "8100") == {}
+    ask = Ask(session=b"two", seen=1, sent_us=0, codes=("8100",))
+    (answer, *_) = grants.handle(Asked(device="two", ask=ask, products={"8100": "P"}, now_us=0))
+    assert isinstance(answer, SendGrant)
+    assert answer.codes == ()
+    grants.handle(statement("one", number=2, seen=1, spoken_to=2))
+    assert offer(grants, "8100") == {"one": ("8100",)}, "nobody has a unit of it any more"
+
+
+@pytest.mark.fault(33)
 def test_what_came_back_after_an_old_fact_stays_with_its_holder_when_that_fact_comes_once_more() -> None:
     """The fact and the return are both after the backup; the agent says what it holds before it gives them back."""
     grants = restored("one")
