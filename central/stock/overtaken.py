@@ -15,8 +15,15 @@ from sync_protocol.facts import What
 from sync_protocol.items import State
 from sync_protocol.lifecycle import MOVES, Reason, Refusal
 
-_OUT_AND_BACK = frozenset({What.TAKEN, What.PUT_BACK, What.LENT, What.GIVEN_BACK, What.DISPENSED, What.RETURNED})
 _OUT = frozenset({State.TAKEN, State.LENT, State.DISPENSED, State.IN_TRANSIT})
+_AWAY: Mapping[What, frozenset[State]] = {
+    **{
+        what: _OUT - MOVES[what].source
+        for what in (What.TAKEN, What.PUT_BACK, What.LENT, What.GIVEN_BACK, What.RETURNED)
+    },
+    What.DISPENSED: frozenset({State.DISPENSED}),  # what was carried elsewhere meanwhile is handed out there
+}
+"""Where others lead an item away to from where such a step finds it."""
 
 
 def doubt_overtaken(transaction: Transaction) -> None:
@@ -34,7 +41,7 @@ def doubt_overtaken(transaction: Transaction) -> None:
             if is_alone and versions.get(code, 0) <= fact.checked_at:
                 continue
         suspects = _suspects(transaction, folded, movers)
-        if not suspects or fact.what not in _OUT_AND_BACK or device == DEVICE:
+        if not suspects or fact.what not in _AWAY or device == DEVICE:
             continue
         for code, found in sorted(_overtakers(transaction, folded, suspects).items()):
             state = transaction.stock[code].state
@@ -62,10 +69,9 @@ def _overtakers(transaction: Transaction, folded: Folded, suspects: set[str]) ->
     """By code, what another device did last that led the item away, and which one."""
     fact = folded.fact
     fits = suspects - {refusal.code for refusal in folded.outcome.refusals}
-    away = _OUT - MOVES[fact.what].source
     found = sorted(
         (position, code, f"{what}, {device}")
         for code, position, device, what in transaction.lives(fits, after=fact.checked_at)
-        if position < folded.position and device != folded.device and MOVES[What(what)].to in away
+        if position < folded.position and device != folded.device and MOVES[What(what)].to in _AWAY[fact.what]
     )
     return {code: by for _, code, by in found}

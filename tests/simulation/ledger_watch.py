@@ -17,7 +17,7 @@ UNREADABLE = "unreadable"
 _LED_AWAY = {
     What.TAKEN: {What.TAKEN, What.DISPENSED, What.TRANSFERRED_OUT},
     What.PUT_BACK: {What.DISPENSED, What.TRANSFERRED_OUT},
-    What.DISPENSED: {What.DISPENSED, What.TRANSFERRED_OUT},
+    What.DISPENSED: {What.DISPENSED},
     What.RETURNED: {What.TAKEN, What.TRANSFERRED_OUT},
 }
 """Steps that are not missed when what follows on them is heard, and what leads an item away from where they find it."""
