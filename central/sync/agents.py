@@ -11,9 +11,8 @@ import msgspec
 
 from central.errors import BusyError
 from central.ledger import statements
-from central.ledger.transaction import read_session
 from central.ledger.write import Ledger
-from central.sync.lineage import MOST_ANCESTORS, Heard
+from central.sync.lineage import Heard, follows
 from sync_protocol.messages import Batch, Hello
 
 SILENT_AFTER_US = 45_000_000
@@ -93,18 +92,7 @@ class Agents:
         agent = self._agents.get(device)
         if agent is None or session == agent.session:
             return False
-        return session in agent.held or self._follows(agent.session, session)
-
-    def _follows(self, later: bytes | None, earlier: bytes) -> bool:
-        """Whether a session comes after another one, as far as the ledger has heard of those between."""
-        for _ in range(MOST_ANCESTORS):
-            state = read_session(self._ledger.connection, later) if later else None
-            if state is None:
-                return False
-            later = state.start.parent_session
-            if later == earlier:
-                return True
-        return False
+        return session in agent.held or follows(self._ledger.connection, agent.session, session)
 
     def incarnation(self, device: str) -> int:
         """The last incarnation of this ledger that has all that the device held."""

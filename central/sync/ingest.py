@@ -25,7 +25,7 @@ from central.sync.gate import Heard as Opened
 from central.sync.greeting import Greeting, read_position
 from central.sync.inbox import Inbox, Letter
 from central.sync.leases import Leases
-from central.sync.lineage import Heard, compare_children, register
+from central.sync.lineage import Heard, compare_children, hash_of, register
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.verdicts import read_verdicts
@@ -298,7 +298,7 @@ def _append_batches(
         if is_early := early.holds(transaction, batch):
             admission = early.hold(transaction, batch)
         else:
-            admission = admit(batch, committed, partial(_hash_of, transaction, batch.start.session))
+            admission = admit(batch, committed, partial(hash_of, transaction, batch.start.session))
         if admission.conflict:
             conflicts.append((batch.start, admission.conflict))
             _raise_once(transaction, batch.start, admission.conflict)
@@ -321,8 +321,3 @@ def _raise_once(transaction: Transaction, start: SessionStart, found: str) -> No
     """The agent sends it again and again: one line on the work list is enough."""
     if not transaction.select(statements.SAME_CONFLICT, (start.session, found)):
         transaction.raise_misfit(start, reason="chain_conflict", found=found, expected="the chain in the ledger")
-
-
-def _hash_of(transaction: Transaction, session: bytes, seq: int) -> bytes | None:
-    rows = transaction.select(statements.HASH_OF, (session, seq))
-    return rows[0][0] if rows else None

@@ -1,5 +1,6 @@
 """Sessions that the ledger never heard of: filed, and judged by what it knows of their device (REQ-04)."""
 
+import sqlite3
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
@@ -7,7 +8,7 @@ import msgspec
 import structlog
 
 from central.ledger import statements
-from central.ledger.transaction import Transaction
+from central.ledger.transaction import Transaction, read_session
 from sync_protocol.chain import SessionStart
 from sync_protocol.machines.ingest import SessionState
 from sync_protocol.machines.lineage import Finding, Judgement, Past, judge
@@ -84,14 +85,17 @@ def _past(transaction: Transaction, start: SessionStart, before: Heard) -> Past:
     )
 
 
+def hash_of(transaction: Transaction, session: bytes, seq: int) -> bytes | None:
+    """Of a committed fact; None: the ledger has none under this number."""
+    rows = transaction.select(statements.HASH_OF, (session, seq))
+    return rows[0][0] if rows else None
+
+
 def _hash_at(transaction: Transaction, state: SessionState, seq: int) -> bytes:
     """Of a fact of the session, or of the last one that the ledger has."""
-    if seq >= state.through:
-        return state.head
     if seq == 0:
         return state.start.hash
-    ((digest,),) = transaction.select(statements.HASH_OF, (state.start.session, seq))
-    return bytes(digest)
+    return hash_of(transaction, state.start.session, seq) or state.head
 
 
 def _is_beside(transaction: Transaction, start: SessionStart, last: bytes | None) -> bool:
@@ -104,6 +108,18 @@ def _is_beside(transaction: Transaction, start: SessionStart, last: bytes | None
         return False
     others = _ancestors(transaction, state.start)
     return others is not None and start.session not in others
+
+
+def follows(connection: sqlite3.Connection, later: bytes | None, earlier: bytes) -> bool:
+    """Whether a session comes after another one, as far as the ledger has heard of those between."""
+    for _ in range(MOST_ANCESTORS):
+        state = read_session(connection, later) if later else None
+        if state is None:
+            return False
+        later = state.start.parent_session
+        if later == earlier:
+            return True
+    return False
 
 
 def _ancestors(transaction: Transaction, start: SessionStart) -> set[bytes] | None:

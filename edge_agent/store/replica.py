@@ -26,7 +26,7 @@ from sync_protocol.messages import Bucket, Delta
 READER_CACHE = "PRAGMA cache_size = -8192"
 """Kibibytes: the inner pages of a million items, so that a lookup reads one leaf."""
 WRITER_CACHE = "PRAGMA cache_size = -32768"
-"""Half as fast again as with the usual two megabytes; given back once the replica has caught up."""
+"""An eighth less work a row than with the usual two megabytes; given back once the replica has caught up."""
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.replica")
 
 
