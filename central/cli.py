@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from central import app, backup, config, logs
 from central.clock import SystemClock
 from central.errors import Exit, StartError
-from central.ledger import garbage, store
+from central.ledger import store
 from central.played_time import clock_of
 from central.progress import Bar
 from central.stock.recall_key import open_key
+from sync_protocol import garbage
 from sync_protocol.envelope import fingerprint
 
 _STATUSES = """exit statuses:

@@ -19,6 +19,7 @@ from edge_agent.played_time import clock_of
 from edge_agent.store.identity import open_identity
 from edge_agent.store.salvage import salvage
 from edge_agent.store.status import read_status
+from sync_protocol import garbage
 from sync_protocol.envelope import fingerprint
 
 EPILOG = """\
@@ -82,6 +83,7 @@ def _run_command(chosen: argparse.Namespace) -> Exit:
         case "run":
             logs.configure()
             config = load(chosen.config)
+            garbage.seldom()
             asyncio.run(_serve(config, chosen.played_time))
         case "check-config":
             config = load(chosen.config)

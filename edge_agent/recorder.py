@@ -34,7 +34,10 @@ __all__ = ["Recorded", "Recorder", "Refused"]
 GROUP = 64
 """Calls that share one commit; past 64 there is nothing to win (performance.md)."""
 REMEMBERED = 20
-_LAST = "SELECT body FROM fact ORDER BY position DESC LIMIT ?"
+_LAST = (
+    "SELECT body FROM fact WHERE NOT EXISTS (SELECT 1 FROM session WHERE number = position >> 32"
+    " AND position & 0xffffffff > parted) ORDER BY position DESC LIMIT ?"
+)
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.recorder")
 

@@ -78,8 +78,8 @@ class ManagedProcess:
         """SIGTERM; SIGKILL if that does not help in time. Does nothing if it is not running."""
         if self._running is None or self.has_died:
             return
-        self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)  # a paused one would not hear
+        self._signal(signal.SIGTERM)  # the last: whoever signals looks first whether it is gone, and takes its status
         try:
             await asyncio.wait_for(self._running.wait(), _STOP_S)
         except TimeoutError:

@@ -4,6 +4,7 @@
 
     session:  h0 = SHA-256("codepool session 1" | msgpack(device, session, parent session, parent seq, parent hash))
     fact n:   hn = SHA-256("codepool fact 1"    | h(n-1) | body n)
+    again:    session = SHA-256("codepool session again 1" | session | h of the first fact that is written again)[:16]
 
 A session follows the session that the device wrote last: two children of one parent prove a restored disk or a clone.
 Cutting, editing or re-ordering anything changes every hash after it.
@@ -20,6 +21,7 @@ from sync_protocol.facts import SESSION_BYTES, FactId, SealedFact
 HASH_BYTES = 32
 _SESSION_DOMAIN = b"codepool session 1"
 _FACT_DOMAIN = b"codepool fact 1"
+_AGAIN_DOMAIN = b"codepool session again 1"
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -58,6 +60,23 @@ def links(previous: bytes, bodies: Iterable[bytes]) -> list[bytes]:
         previous = sha256(domain + previous + body).digest()
         hashes.append(previous)
     return hashes
+
+
+def start_again(start: SessionStart, seq: int, digest: bytes, first: bytes) -> SessionStart:
+    """The session for facts of ``start`` past ``seq``, with hash ``digest``, that are written again (REQ-04).
+
+    ``first``: the hash of the first of them. All else follows from them, so that the disk that is put back once more
+    comes to the same session, and its facts are in the ledger once.
+    """
+    session = hashlib.sha256(_AGAIN_DOMAIN + start.session + first).digest()[:SESSION_BYTES]
+    return SessionStart(
+        device=start.device,
+        session=session,
+        parent_session=start.session,
+        parent_seq=seq,
+        parent_hash=digest,
+        started_us=start.started_us,
+    )
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

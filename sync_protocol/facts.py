@@ -163,11 +163,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True)
     """Written by hand while it could not be recorded: moment, operator and witness are those of the sheet (A22)."""
 
     def __post_init__(self) -> None:
-        codes = self.codes
-        if not 1 <= len(codes) <= MAX_CODES and not (self.is_hand_count and not codes):
-            raise FactError("codes", f"{len(codes)} codes", f"1 to {MAX_CODES} codes; split the fact")
-        if len(codes) > 1 and len(set(codes)) != len(codes):
-            raise FactError("codes", "a code twice", "each code once in a fact")
+        if len(self.codes) != 1 or not self.codes[0]:
+            self._check_codes()
         # Facts pass here at every step of their way: one look at all texts, and at each only where it may be too long.
         who_and_where = f"{self.operator}{self.witness}{self.location}{self.document}{self.order}"
         if len(f"{who_and_where}{self.source}{self.product}{self.lot}{self.reason}") > MAX_TEXT:
@@ -177,8 +174,6 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True)
                 raise FactError(check, "nothing", f"a value: a {self.what} fact needs its {check}")
         if not 0 <= self.units <= MAX_UNITS:
             raise FactError("units", str(self.units), f"0 to {MAX_UNITS}")
-        if "" in codes:
-            raise FactError("codes", "an empty code", "canonical codes")
 
     @property
     def recorded_us(self) -> int:
@@ -194,6 +189,15 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True)
     def undoes_hand_out(self) -> bool:
         """Whether its order waits as before. Any other return leaves an order that came to its end there."""
         return self.what is What.RETURNED and self.reason == UNDONE and bool(self.order)
+
+    def _check_codes(self) -> None:
+        codes = self.codes
+        if not 1 <= len(codes) <= MAX_CODES and not (self.is_hand_count and not codes):
+            raise FactError("codes", f"{len(codes)} codes", f"1 to {MAX_CODES} codes; split the fact")
+        if len(set(codes)) != len(codes):
+            raise FactError("codes", "a code twice", "each code once in a fact")
+        if "" in codes:
+            raise FactError("codes", "an empty code", "canonical codes")
 
     def _refuse_long_text(self) -> None:
         for name in _TEXTS:

@@ -22,6 +22,9 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """REQ-02: from central only; the part of ``through`` that a verified backup holds."""
     held: int = 0
     """From central only: how far it holds facts that wait there for older ones of the device (``machines.early``)."""
+    at: int = -1
+    hash: bytes = b""
+    """From central only: of its fact ``at``, as in an ack."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="hello"):
@@ -109,6 +112,23 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="ack")
     """REQ-10: facts that the agent may have in flight; 0: as many as its window holds."""
     held: int = 0
     """How far central holds facts of the session that wait there for older ones of the device."""
+    at: int = -1
+    hash: bytes = b""
+    """Of central's fact ``at``, the last one that both sides may have. An ack is of these bytes and no others: with
+    another hash there, the histories part before it (REQ-04)."""
+
+
+class Parted(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="parted"):
+    """REQ-04: central has other facts of the session past ``seq`` than the agent has. ``hash``: of the last common one.
+
+    The agent was woken from a snapshot of its memory; its session had gone on without it, or does so elsewhere. It
+    writes what it has past ``seq`` again, in a session of its own.
+    """
+
+    session: bytes
+    seq: int
+    hash: bytes
+    incarnation: int
 
 
 class Pull(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="pull"):
@@ -327,4 +347,4 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="fen
 
 Up = Hello | Batch | Pull | AskRecalls | Confirm | SignedRecalls | Digest | AskBucket | Mended | Holds | Ask
 _OfLeases = Grant | Release | Withheld | AskHolds | Fence
-Down = Welcome | Ack | Delta | Refused | SignedRecalls | Offer | Compare | Differ | Bucket | _OfLeases
+Down = Welcome | Ack | Parted | Delta | Refused | SignedRecalls | Offer | Compare | Differ | Bucket | _OfLeases

@@ -50,7 +50,7 @@ def spoken_after(connection: sqlite3.Connection, after: int, limit: int) -> list
 def changed_items(connection: sqlite3.Connection, codes: set[str], after: int, to: int) -> list[Item]:
     """Those of the codes whose items changed last in (after, to]."""
     found = in_chunks(connection, statements.ITEMS, sorted(codes))
-    return rows.items_of(row for row in found if after < row[rows.VERSION] <= to)
+    return [item for item, version, _ in rows.versioned_items_of(found) if after < version <= to]
 
 
 def lacks(connection: sqlite3.Connection, after: int, limit: int) -> bool:

@@ -2,7 +2,8 @@
 
 import datetime as dt
 import functools
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -27,15 +28,13 @@ from sync_protocol.documents import (
 from sync_protocol.items import Item, Kind, State
 
 Row = tuple[Any, ...]
-VERSION = 1
-"""Where it stands in a row of ``statements.ITEMS``: item, version, last position."""
 
 _PLAIN: dict[State | None, str] = {None: "", **{state: str(state) for state in State}}
 _encoder = msgspec.msgpack.Encoder()
 _lines_decoder = msgspec.msgpack.Decoder(tuple[NoteLine, ...])
 _packs_decoder = msgspec.msgpack.Decoder(tuple[Pack, ...])
 _transfer_lines_decoder = msgspec.msgpack.Decoder(tuple[TransferLine, ...])
-_items_decoder = msgspec.json.Decoder(list[Item], strict=False)
+_items_decoder = msgspec.json.Decoder(list[tuple[Item, int, int]], strict=False)
 _sheet_decoder = msgspec.msgpack.Decoder(CountSheet)
 _product_decoder = msgspec.msgpack.Decoder(Product)
 
@@ -50,9 +49,14 @@ def _text(date: dt.date) -> str:
     return date.isoformat()
 
 
+def versioned_items_of(found: Iterable[Row]) -> Iterator[tuple[Item, int, int]]:
+    """Item, version and last position, of what ``statements.READ_ITEMS`` and those like it find."""
+    return itertools.chain.from_iterable(_items_decoder.decode(row[0]) for row in found)
+
+
 def items_of(found: Iterable[Row]) -> list[Item]:
-    """The items of rows of ``statements.ITEMS``."""
-    return _items_decoder.decode(f"[{','.join([row[0] for row in found])}]")
+    """The items alone."""
+    return [item for item, _, _ in versioned_items_of(found)]
 
 
 # An enum is a text of its own class, which SQLite's driver binds at twice the cost: its rows get the plain one.
@@ -78,6 +82,11 @@ def new_item_row(item: Item, version: int, last_position: int) -> Row:
         version,
         last_position,
     )
+
+
+def stepped_item_row(item: Item, version: int, last_position: int) -> Row:
+    """What ``statements.STEP_ITEM`` changes."""
+    return (_PLAIN[item.state], item.holder, version, last_position, item.code)
 
 
 def moved_item_row(item: Item, version: int, last_position: int) -> Row:

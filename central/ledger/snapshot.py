@@ -96,9 +96,8 @@ def _fill(ledger: pathlib.Path, raw: pathlib.Path, is_stopped: threading.Event) 
 def _contents(reading: sqlite3.Connection, version: int) -> Iterator[Rows]:
     yield read_documents(reading, 0, version)
     after = ""
-    while page := reading.execute(statements.ITEMS_AFTER, (after, _PAGE)).fetchall():
-        items = tuple(rows.items_of(page))
-        yield Rows(items=items)
+    while items := rows.items_of(reading.execute(statements.ITEMS_AFTER, (after, _PAGE))):
+        yield Rows(items=tuple(items))
         after = items[-1].code
 
 

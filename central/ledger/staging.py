@@ -42,7 +42,10 @@ class Staging:
         self._facts: list[rows.Row] = []
         self._runs: list[rows.Row] = []
         self._shifts: dict[bytes, int] = {}
-        self._names: dict[bytes, bytearray] = {}
+        self._of: Stretch | None = None
+        """Whose the last fact was; its session and device follow, and by how much its positions are past its seqs."""
+        self._session, self._device = bytearray(), ""
+        self._shift: int | None = None
         self._touched: set[str] = set()
         self._exceptions: list[rows.Row] = []
         self._written: dict[str, Item] = {}
@@ -55,18 +58,19 @@ class Staging:
     def add_fact(self, position: int, facts: Stretch, index: int, fact: Fact, before: str) -> None:
         """``fact``: what the bytes at this index say."""
         # bytearray: for each plain bytes the driver looks for an adapter first, at several times the cost of the value.
-        start, seq = facts.start, facts.first_seq + index
-        if self._shifts.get(start.session) != position - seq:
-            self._begin_run(start.session, seq, position)
-        name = self._names.get(start.session)
-        if name is None:
-            name = self._names[start.session] = bytearray(start.session)
+        if facts is not self._of:
+            self._of, self._session, self._device = facts, bytearray(facts.start.session), facts.start.device
+            self._shift = self._shifts.get(facts.start.session)
+        seq = facts.first_seq + index
+        if position - seq != self._shift:
+            self._shift = position - seq
+            self._begin_run(facts.start.session, seq, position)
         self._facts.append(
             (
                 position,
-                name,
+                self._session,
                 seq,
-                start.device,
+                self._device,
                 fact.what._value_,  # the property of that name asks its class first, at each fact
                 bytearray(facts.bodies[index]),
                 bytearray(facts.hashes[index]),
@@ -156,6 +160,7 @@ class Staging:
 
     def _write_items(self) -> None:
         added: list[rows.Row] = []
+        stepped: list[rows.Row] = []
         moved: list[rows.Row] = []
         changed: list[rows.Row] = []
         items, written, originals = self.items, self._written, self._originals
@@ -165,14 +170,17 @@ class Staging:
             item, before, position = items[code], written.get(code) or originals[code], last.get(code, 0)
             if before is None:
                 added.append(rows.new_item_row(item, version, position))
-            elif _stays_in_place(before, item):
-                moved.append(rows.moved_item_row(item, version, position))
-            else:
+            elif not _stays_in_place(before, item):
                 changed.append(rows.changed_item_row(item, version, position))
+            elif _only_steps(before, item):
+                stepped.append(rows.stepped_item_row(item, version, position))
+            else:
+                moved.append(rows.moved_item_row(item, version, position))
         written.update(items)
         items.clear()
         self._touched.clear()
         self._connection.executemany(statements.ADD_ITEM, added)
+        self._write_many(statements.STEP_ITEM, stepped)
         self._write_many(statements.MOVE_ITEM, moved)
         self._connection.executemany(statements.CHANGE_ITEM, changed)
         self._connection.executemany(statements.TOUCH_ITEM, [(last[code], code) for code in touched])
@@ -197,3 +205,8 @@ def _stays_in_place(before: Item, item: Item) -> bool:
         and before.units == item.units
         and before.tag == item.tag
     )
+
+
+def _only_steps(before: Item, item: Item) -> bool:
+    """As most facts have it: the state is another, and who has it."""
+    return before.order == item.order and before.pouch == item.pouch and before.before is item.before

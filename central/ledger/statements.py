@@ -48,7 +48,7 @@ WRITE_SESSION = (
     "ON CONFLICT (session) DO UPDATE SET through = excluded.through, head = excluded.head, "
     "received_us = excluded.received_us"
 )
-READ_THROUGH = "SELECT through, safe FROM session WHERE session = ?"
+READ_THROUGH = "SELECT through, safe, head FROM session WHERE session = ?"
 HASH_OF = (
     "SELECT hash FROM fact WHERE session = ?1 AND seq = ?2 AND position = (SELECT position + ?2 - first_seq FROM run "
     "WHERE session = ?1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1)"
@@ -106,18 +106,24 @@ LIVES = """
 """Facts past a version, but for those that the item refused."""
 
 # items
-# An item is one value: a step of the driver for each column costs more than the database's writing of JSON.
-READ_ITEMS = (
-    "SELECT json_array(code, kind, product, lot, expiry, state, location, document, order_id, holder, box, units, "
-    "pouch, nullif(before, ''), tag, nullif(made, ''), is_controlled), version, last_position FROM item"
+# Many items are one value: a step of the driver for each row and column costs more than the database's writing of JSON.
+_ALL_ITEMS = (
+    "json_group_array(json_array(json_array(code, kind, product, lot, expiry, state, location, document, order_id, "
+    "holder, box, units, pouch, nullif(before, ''), tag, nullif(made, ''), is_controlled), version, last_position))"
 )
+READ_ITEMS = f"SELECT {_ALL_ITEMS} FROM item"
+"""For ``rows.items_of`` and ``rows.versioned_items_of``."""
 ITEMS = f"{READ_ITEMS} WHERE code IN ({{codes}})"
-"""For ``rows.items_of``."""
-ITEMS_AFTER = f"{READ_ITEMS} WHERE code > ? ORDER BY code LIMIT ?"
-"""For ``rows.items_of``, by code."""
+ITEMS_AFTER = f"SELECT {_ALL_ITEMS} FROM (SELECT * FROM item WHERE code > ? ORDER BY code LIMIT ?)"
+"""By code."""
 ADD_ITEM = (
     f"INSERT INTO item ({ITEM_COLUMNS}, version, last_position) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_STEPPED = "state, holder, version, last_position, code"
+STEP_ITEM = (
+    f"WITH new ({_STEPPED}) AS (VALUES (?, ?, ?, ?, ?)) UPDATE item SET state = new.state, holder = new.holder, "
+    "version = new.version, last_position = new.last_position FROM new WHERE item.code = new.code"
 )
 _MOVED = "state, order_id, holder, pouch, before, version, last_position, code"
 MOVE_ITEM = (

@@ -179,12 +179,12 @@ class Transaction:
     def load(self, codes: Iterable[str]) -> None:
         """Bring the committed items of these codes into ``stock``."""
         originals, stock, last, versions = self.originals, self.stock, self._last, self.versions
-        missing = sorted({code for code in codes if code not in originals})
+        missing = sorted(set(codes).difference(originals))
         if not missing:
             return
         originals.update(dict.fromkeys(missing))
-        found = list(in_chunks(self._connection, statements.ITEMS, missing))
-        for (_, version, position), item in zip(found, rows.items_of(found), strict=True):
+        found = in_chunks(self._connection, statements.ITEMS, missing)
+        for item, version, position in rows.versioned_items_of(found):
             code = item.code
             originals[code] = stock[code] = item
             last[code] = position

@@ -15,9 +15,10 @@ import structlog
 from central.changes import Changes
 from central.clock import HospitalTime
 from central.errors import BusyError, ConservationError, DiskError
-from central.ledger import garbage, heads, insurer_statements, mark, signing, statements, store
+from central.ledger import heads, insurer_statements, mark, signing, statements, store
 from central.ledger.seal import Seal, State
 from central.ledger.transaction import Folded, HeldBy, Preparation, Transaction, nobody, read_session
+from sync_protocol import garbage
 from sync_protocol.chain import SessionStart
 from sync_protocol.facts import What
 from sync_protocol.items import Item

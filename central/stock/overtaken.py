@@ -23,7 +23,7 @@ _AWAY: Mapping[What, frozenset[State]] = {
     },
     What.DISPENSED: frozenset({State.DISPENSED}),  # what was carried elsewhere meanwhile is handed out there
 }
-"""Where others lead an item away to from where such a step finds it."""
+"""Where others lead an item away to from where such a step finds it. What brings it back may have been done, too."""
 
 
 def doubt_overtaken(transaction: Transaction) -> None:
@@ -66,12 +66,16 @@ def _suspects(transaction: Transaction, folded: Folded, movers: dict[str, str]) 
 
 
 def _overtakers(transaction: Transaction, folded: Folded, suspects: set[str]) -> Mapping[str, str]:
-    """By code, what another device did last that led the item away, and which one."""
+    """By code, what another device did last that led the item away or did the same, and which one."""
     fact = folded.fact
     fits = suspects - {refusal.code for refusal in folded.outcome.refusals}
     found = sorted(
         (position, code, f"{what}, {device}")
         for code, position, device, what in transaction.lives(fits, after=fact.checked_at)
-        if position < folded.position and device != folded.device and MOVES[What(what)].to in _AWAY[fact.what]
+        if position < folded.position and device != folded.device and _is_overtaker(fact.what, What(what))
     )
     return {code: by for _, code, by in found}
+
+
+def _is_overtaker(what: What, other: What) -> bool:
+    return other is what or MOVES[other].to in _AWAY[what]

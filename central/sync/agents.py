@@ -20,6 +20,7 @@ SILENT_AFTER_US = 45_000_000
 WRITE_EVERY_S = 1.0
 _NOT_KEPT = ("committed", "heard_us", "judged", "strange")
 """Last fields of an agent, that have no column."""
+_FOR_GOOD = 1 << 62
 _encode = msgspec.msgpack.Encoder().encode
 _heads = msgspec.msgpack.Decoder(dict[bytes, int])
 
@@ -145,6 +146,14 @@ class Agents:
         """
         agent = self.heard(device) if is_news else self._agents.setdefault(device, Agent(device=device))
         self._note_head(agent, batch.start.session, batch.last_seq)
+
+    def parted(self, device: str, session: bytes) -> None:
+        """What batches tell of past the ledger's facts of it comes again under other numbers: none of that is lost."""
+        agent = self._agents.setdefault(device, Agent(device=device))
+        agent.judged[session] = _FOR_GOOD
+        agent.heads[session] = min(agent.heads.get(session, 0), agent.committed.get(session, 0))
+        agent.count()
+        self._unwritten.add(device)
 
     def told_late(self, device: str, hello: Hello, committed: Mapping[bytes, int]) -> None:
         """An old HELLO says nothing of now, and still how far sessions were written, as an old batch does."""

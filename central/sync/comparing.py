@@ -86,10 +86,10 @@ class Comparing:
         async with self._reading() as reading:
             self._open_round()
             sums, after = digests.empty(), ""
-            while page := reading.execute(statements.ITEMS_AFTER, (after, STEP)).fetchall():
-                for item in rows.items_of(page):
+            while items := rows.items_of(reading.execute(statements.ITEMS_AFTER, (after, STEP))):
+                for item in items:
                     digests.add(sums, item)
-                    after = item.code
+                after = items[-1].code
                 await asyncio.sleep(_PAUSE_S)
         self._close_round(tuple(sums))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
 import structlog
 
 from central.errors import BusyError
@@ -94,8 +95,9 @@ class Greeting:
 
     def _welcome(self, hello: Hello, one: Heard, *, is_new: bool) -> None:
         device = one.device
+        told = {position.session: position.through for position in hello.pending} | heads_of(hello)
         named = dict.fromkeys([*(position.session for position in hello.pending), hello.start.session])
-        positions = tuple(self.positions(named))
+        positions = tuple(self._proven(position, told) for position in self.positions(named))
         if one.is_news and not self._agents.is_past(device, hello.start.session):
             self._agents.said_hello(device, hello, self._committed(device, named), is_new=is_new)
         else:
@@ -116,8 +118,14 @@ class Greeting:
     def positions(self, sessions: Iterable[bytes]) -> Iterable[Position]:
         """Where the ledger stands with sessions, read from what is committed."""
         for session in sessions:
-            through, safe = read_position(self._ledger, session)
+            through, safe, _ = read_position(self._ledger, session)
             yield Position(session=session, through=through, safe=safe, held=self._early.through(session))
+
+    def _proven(self, position: Position, told: Mapping[bytes, int]) -> Position:
+        """With the hash of the last fact that both may have."""
+        at = min(position.through, told.get(position.session, 0))
+        digest = read_hash(self._ledger, position.session, at)
+        return msgspec.structs.replace(position, at=at, hash=digest)
 
     def _committed(self, device: str, named: Iterable[bytes]) -> dict[bytes, int]:
         """How far the ledger has the sessions of a HELLO, and those that the device told of before."""
@@ -142,7 +150,14 @@ class Greeting:
             self._publisher.ring()
 
 
-def read_position(ledger: Ledger, session: bytes) -> tuple[int, int]:
-    """Highest contiguous seq that is committed, and how much of that is in a verified backup."""
+def read_position(ledger: Ledger, session: bytes) -> tuple[int, int, bytes]:
+    """Highest contiguous seq that is committed, how much of that a verified backup has, and the hash of its fact."""
     row = ledger.connection.execute(statements.READ_THROUGH, (session,)).fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 0)
+    through, safe, head = row or (0, 0, b"")
+    return int(through), int(safe), head if through else b""
+
+
+def read_hash(ledger: Ledger, session: bytes, seq: int) -> bytes:
+    """Of a committed fact; empty: the ledger has none under this number."""
+    row = ledger.connection.execute(statements.HASH_OF, (session, seq)).fetchone() if seq else None
+    return row[0] if row else b""

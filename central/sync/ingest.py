@@ -7,6 +7,7 @@ not acked is sent again by its agent, so every failure here ends in silence towa
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 
 import msgspec
@@ -22,7 +23,7 @@ from central.sync.comparing import Comparing
 from central.sync.early import Early
 from central.sync.gate import Gate
 from central.sync.gate import Heard as Opened
-from central.sync.greeting import Greeting, read_position
+from central.sync.greeting import Greeting, read_hash, read_position
 from central.sync.inbox import Inbox, Letter
 from central.sync.leases import Leases
 from central.sync.lineage import Heard, compare_children, hash_of, register
@@ -30,18 +31,18 @@ from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.verdicts import read_verdicts
 from sync_protocol.chain import SessionStart
-from sync_protocol.machines.ingest import admit
+from sync_protocol.machines.ingest import Admission, admit
 from sync_protocol.messages import (
     Ack,
     Ask,
     AskBucket,
     AskRecalls,
     Batch,
-    Confirm,
     Digest,
     Hello,
     Holds,
     Mended,
+    Parted,
     Pull,
 )
 from sync_protocol.recalls import SignedRecalls
@@ -94,6 +95,8 @@ class Ingest:
         self._leases = leases
         self._comparing = comparing
         self._pulled = pulled or publisher.answer
+        self._parted: set[bytes] = set()
+        """Sessions whose agent was told where its history parts from the ledger's: what it sent past that is void."""
 
     async def run(self) -> None:
         """Take letters until cancelled."""
@@ -142,7 +145,7 @@ class Ingest:
                     self._comparing.take(one.device, one.message)
             case Batch() if not self._is_meant(one.message):
                 self._publisher.introduce(one.device)
-            case Hello() | Batch() | AskRecalls() | Confirm() | SignedRecalls():
+            case _:
                 pass  # answered together with the others of its kind
 
     def _lease(self, device: str, message: Holds | Ask) -> None:
@@ -198,16 +201,27 @@ class Ingest:
         """
         waiting = deque(batches)
         try:
-            conflicts = self._ledger.commit(lambda transaction: _append_some(transaction, waiting, before, self._early))
+            conflicts = self._ledger.commit(lambda of: _append_some(of, waiting, before, self._early, self._parted))
         except (BusyError, ConservationError):
             self._early.rolled_back()
             raise
-        for start, cause in conflicts:
-            self.stuck[start.device] = cause
-            self._publisher.refuse(
-                start.device, f"the chain of this agent's facts cannot be true: {cause}", _ASK_VENDOR
-            )
+        for start, admission in conflicts:
+            self._contradict(start, admission)
         return list(waiting), {start.session for start, _ in conflicts}
+
+    def _contradict(self, start: SessionStart, admission: Admission) -> None:
+        device, session = start.device, start.session
+        if admission.common is not None:
+            seq, digest = admission.common
+            _log.error("two histories of one session", device=device, session=session.hex(), common=seq)
+            self._parted.add(session)
+            self._agents.parted(device, session)
+            parted = Parted(session=session, seq=seq, hash=digest, incarnation=self._ledger.incarnation)
+            self._publisher.tell(device, parted)
+        elif session not in self._parted:
+            self.stuck[device] = admission.conflict
+            cause = f"the chain of this agent's facts cannot be true: {admission.conflict}"
+            self._publisher.refuse(device, cause, _ASK_VENDOR)
 
     def _acknowledge(self, batches: list[Batch]) -> None:
         spans: dict[bytes, tuple[str, int, int]] = {}
@@ -221,8 +235,10 @@ class Ingest:
         """Say how far the ledger and its backups have a session."""
         self._publisher.tell(device, self._ack(session))
 
-    def _ack(self, session: bytes) -> Ack:
-        through, safe = read_position(self._ledger, session)
+    def _ack(self, session: bytes, last: int | None = None) -> Ack:
+        """``last``: as far as the agent is known to have it; None: as far as the ledger has."""
+        through, safe, head = read_position(self._ledger, session)
+        at = through if last is None else min(through, last)
         return Ack(
             session=session,
             through=through,
@@ -232,11 +248,13 @@ class Ingest:
             recall_version=self._recalls.version,
             credit=self._inbox.credit,
             held=self._early.through(session),
+            at=at,
+            hash=head if at == through else read_hash(self._ledger, session, at),
         )
 
     def _answer(self, session: bytes, device: str, first: int, last: int) -> None:
         """What the ledger has of a session, with its verdicts on some of the facts."""
-        ack = self._ack(session)
+        ack = self._ack(session, last)
         if ack.through >= last:
             self.stuck.pop(device, None)
         exceptions = read_verdicts(self._ledger.connection, session, first, min(last, ack.through))
@@ -271,11 +289,21 @@ def _enter(transaction: Transaction, early: Early, session: bytes) -> tuple[int,
 
 
 def _append_some(
-    transaction: Transaction, waiting: deque[Batch], before: Mapping[str, Heard], early: Early
-) -> list[tuple[SessionStart, str]]:
-    """Append batches from the front until the budget is spent; leave the rest. Returns chains that cannot be true."""
+    transaction: Transaction,
+    waiting: deque[Batch],
+    before: Mapping[str, Heard],
+    early: Early,
+    parted: AbstractSet[bytes],
+) -> list[tuple[SessionStart, Admission]]:
+    """Append batches from the front until the budget is spent; leave the rest. Returns chains that cannot be true.
+
+    ``parted``: sessions of which that is known, and being put right.
+    """
     grown: dict[bytes, int] = {}
     conflicts = _append_batches(transaction, waiting, before, grown, early)
+    for start, admission in conflicts:
+        if admission.common is None and start.session not in parted:
+            _raise_once(transaction, start, admission.conflict)
     for session, through in grown.items():
         compare_children(transaction, session, after=through)
     return conflicts
@@ -287,7 +315,7 @@ def _append_batches(
     before: Mapping[str, Heard],
     grown: dict[bytes, int],
     early: Early,
-) -> list[tuple[SessionStart, str]]:
+) -> list[tuple[SessionStart, Admission]]:
     """``grown``: filled with the sessions that got facts, and how far each was before."""
     conflicts = []
     while waiting and transaction.size < BUDGET and len(transaction.folded) < AT_ONCE:
@@ -300,8 +328,7 @@ def _append_batches(
         else:
             admission = admit(batch, committed, partial(hash_of, transaction, batch.start.session))
         if admission.conflict:
-            conflicts.append((batch.start, admission.conflict))
-            _raise_once(transaction, batch.start, admission.conflict)
+            conflicts.append((batch.start, admission))
         elif admission.facts and not is_early:
             if committed is None:
                 _file(transaction, batch.start, before[batch.start.device])

@@ -176,17 +176,17 @@ class Leases:
     def _follow(self, transaction: Transaction) -> None:
         """Consequence: what facts do to leases, and what a journal that was set back does, is written with them."""
         self._refresh()
-        holder = self.grants.holder
+        held = self.grants.holders.keys()
         for folded in transaction.folded:
             refused = folded.outcome.refusals
-            if not refused and not any(map(holder, folded.fact.codes)):
+            if not refused and held.isdisjoint(folded.fact.codes):
                 continue  # nobody holds any of it
             device = folded.device
             what = spent(folded.fact) if device != DEVICE else NOTHING
             codes = (*what.ended, *(box for box, _ in what.opened))
             # What is out may come in again while old facts come in, by one that was written before.
             unfit = frozenset(one.code for one in refused if one.state not in OUT or self.grants.is_frozen)
-            if not unfit and not any(map(holder, codes)):
+            if not unfit and held.isdisjoint(codes):
                 continue
             self._is_ahead = True
             self._dirty.update({place: None for code in codes if (place := self._place(device, code)) is not None})

@@ -72,8 +72,10 @@ def _past(transaction: Transaction, start: SessionStart, before: Heard) -> Past:
     ((roots,),) = transaction.select(statements.OTHER_ROOTS, (start.device, start.session, _NO_PARENT))
     others = transaction.select(statements.OTHER_SESSION, (start.device, start.session))
     known = {session: transaction.session(session) for session in heads}
+    is_of_last = start.session in before.held and before.session not in {None, start.session}
     return Past(
-        is_known=bool(others or heads.keys() - {start.session}),
+        # What the journal that said HELLO last in a later session told of, and this one is of, is no other journal.
+        is_known=bool(others or heads.keys() - {start.session} - (before.held if is_of_last else set())),
         is_held=start.session in before.held and _is_filed(transaction, before.session),
         roots=roots,
         parent=(parent.through, _hash_at(transaction, parent, start.parent_seq)) if parent else None,

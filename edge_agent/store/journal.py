@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from edge_agent.errors import StoreError
-from edge_agent.store import folder, leased, opening, schema, sheet_rows, sqlite
+from edge_agent.store import fact_rows, folder, leased, opening, overlay_rows, schema, sheet_rows, sqlite
 from edge_agent.store.leased import NO_CHANGE, LeaseChange
 from edge_agent.store.opening import Line
 from edge_agent.store.witness import Witness
@@ -23,15 +23,6 @@ from sync_protocol.facts import MAX_CODES, FactId, Paper
 from sync_protocol.items import Item
 
 _BEGIN = "BEGIN IMMEDIATE"
-_ADD_SESSION = (
-    "INSERT INTO session(number, session, device, parent_session, parent_seq, parent_hash, started_us)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-_ADD_FACT = "INSERT INTO fact(position, body, hash) VALUES (?, ?, ?)"
-_TOUCH = (
-    "INSERT OR REPLACE INTO overlay(position, code, item, product, kind, state, location, order_id)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
 _SETTLE = "UPDATE session SET acked = ?, acked_version = ?, safe = ? WHERE number = ?"
 _ADOPT = "INSERT OR REPLACE INTO setting(name, value) VALUES ('incarnation', ?)"
 _FORGET_ACKS = "UPDATE session SET acked = base, acked_version = 0, safe = base"
@@ -40,14 +31,10 @@ _PIN = "INSERT OR REPLACE INTO setting(name, value) VALUES ('central_key', ?)"
 _PINNED = "SELECT value FROM setting WHERE name = 'central_key'"
 _MOVE_BASE = "UPDATE session SET base = ?, base_hash = ? WHERE number = ?"
 _PRUNE = "DELETE FROM fact WHERE position BETWEEN ? AND ?"
-_SETTLED = "SELECT position, code FROM overlay WHERE position BETWEEN ? AND ? ORDER BY position, code LIMIT ?"
-_LEAVE = "DELETE FROM overlay WHERE position BETWEEN ? AND ?"
 _READ_SETTING = "SELECT value FROM setting WHERE name = ?"
-_TOUCHED = "SELECT code FROM overlay LIMIT ?"
 REMEMBERED = 50_000
 """Overlay codes known without asking the disk; an agent that was offline for weeks may have more, and asks."""
 
-_encode = msgspec.msgpack.Encoder().encode
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.journal")
 
 
@@ -93,7 +80,7 @@ class Journal:
                 schema.migrate_journal(connection, path)
                 lines = opening.read_lines(connection)
                 opening.check(connection, path, lines, device=device, testimony_path=testimony_path)
-                lines.append(_begin_session(connection, lines, device, session, started_us))
+                lines.append(fact_rows.begin(connection, lines, device, session, started_us))
                 return cls(path, connection, lines, Witness.open(testimony_path))
             except OSError as error:
                 connection.close()
@@ -133,15 +120,11 @@ class Journal:
         line = self._line
         hashes, seq, first = links(line.head_hash, bodies), line.head + len(bodies), line.position(line.head + 1)
         head_hash = hashes[-1] if hashes else line.head_hash
-        # bytearray: for each plain bytes the driver looks for an adapter first, at several times the cost of the value.
-        facts = [
-            (position, bytearray(body), bytearray(digest))
-            for position, (body, digest) in enumerate(zip(bodies, hashes, strict=True), first)
-        ]
-        rows = [_overlay_row(change.item, first + change.index) for change in touched]
+        facts = fact_rows.rows(first, bodies, hashes)
+        rows = [overlay_rows.row(change.item, first + change.index) for change in touched]
         others = (*leased.changing(lease), *sheet_rows.taking_in(papers, first))
         try:
-            self._write(((_ADD_FACT, facts), (_TOUCH, rows), *others))
+            self._write(((fact_rows.ADD, facts), (overlay_rows.TOUCH, rows), *others))
         except StoreError:
             if (line.head, line.head_hash) != (seq, head_hash):  # read anew after the failure
                 raise
@@ -174,9 +157,38 @@ class Journal:
 
     def open_session(self, session: bytes, *, started_us: int) -> None:
         """Write what follows into a new session, which follows this one (``machines.uplink``). Raises StoreError."""
-        number, start = self._line.number + 1, opening.next_start(self._line, self.start.device, session, started_us)
-        self._write(((_ADD_SESSION, [opening.session_row(number, start)]),))
+        number, start = self._next_number, opening.next_start(self._line, self.start.device, session, started_us)
+        self._write(((fact_rows.ADD_SESSION, [opening.session_row(number, start)]),))
         self._line = self.lines[session] = opening.fresh_line(number, start)
+
+    def write_again(self, session: bytes, through: int) -> Line:
+        """Write the facts of ``session`` past ``through`` once more, in a session that follows it there; which one.
+
+        If ``session`` is the one written now, the new one is from now on. The old facts stay, as evidence: they are for
+        nobody any more (REQ-04). Raises StoreError or JournalCorruptError.
+        """
+        line = self.lines[session]
+        for known in self.lines.values():
+            if known.again_from == line.position(through + 1):
+                return known
+        assert max(line.acked, line.base) <= through < line.end, "what central has acked is not written again"
+        old = self.query(opening.FACTS_FROM, line.position(through + 1), line.position(line.end), line.end)
+        ((digest,),) = self.query(opening.HASH_AT, line.position(through)) or [(line.base_hash,)]
+        again = fact_rows.again(line, (through, digest), [body for _, body, _ in old], number=self._next_number)
+        self._write(again.statements)
+        line.parted = (through, digest)
+        self._take_up([*self.lines.values(), again.line])
+        self._testify()
+        return again.line
+
+    @property
+    def _next_number(self) -> int:
+        return max(line.number for line in self.lines.values()) + 1
+
+    def _take_up(self, lines: Iterable[Line]) -> None:
+        """These are the sessions now."""
+        self.lines = {line.start.session: line for line in opening.in_order(lines)}
+        self._line = list(self.lines.values())[-1]
 
     def settle(self, session: bytes, through: int, version: int, safe: int = 0) -> None:
         """Write down that central has committed ``session`` through ``through``. Raises StoreError.
@@ -218,13 +230,13 @@ class Journal:
         Fewer than ``limit``: there are no more.
         """
         line = self.lines[session]
-        rows = self.query(_SETTLED, line.position(0), line.position(through), limit)
+        rows = self.query(overlay_rows.SETTLED, line.position(0), line.position(through), limit)
         if not rows:
             return 0
         first, last = rows[0][0], rows[-1][0]
         codes = {code for _, code in rows}
-        codes.update(code for _, code in self.query(_SETTLED, last, last, MAX_CODES))
-        self._write(((_LEAVE, [(first, last)]),))
+        codes.update(code for _, code in self.query(overlay_rows.SETTLED, last, last, MAX_CODES))
+        self._write(((overlay_rows.LEAVE, [(first, last)]),))
         if self._touched is not None:
             self._touched -= codes
         return len(codes)
@@ -284,14 +296,18 @@ class Journal:
             connection = sqlite.connect(self.path, is_durable=True)
             try:
                 _write_anew(connection, self.path)
-                line = opening.read_lines(connection)[-1]
+                lines = opening.read_lines(connection)
             except BaseException:
                 connection.close()
                 raise
+        line = lines[-1]
         if line.start != self._line.start or line.head < self._line.head:
             connection.close()
             raise sqlite.corrupt(self.path, "recorded facts are gone after the disk failed")
         self._line.head, self._line.head_hash = line.head, line.head_hash
+        self._take_up(self.lines.get(found.start.session, found) for found in lines)
+        for found in lines:
+            self.lines[found.start.session].parted = found.parted
         self._touched = _read_touched(connection)
         self._connection = connection
         _log.warning("journal_reopened", path=str(self.path), head=line.head)
@@ -312,7 +328,7 @@ class Journal:
 
 def _read_touched(connection: sqlite3.Connection) -> set[str] | None:
     """Codes in the overlay; None if there are too many to remember."""
-    codes = {code for (code,) in connection.execute(_TOUCHED, (REMEMBERED + 1,))}
+    codes = {code for (code,) in connection.execute(overlay_rows.TOUCHED, (REMEMBERED + 1,))}
     return codes if len(codes) <= REMEMBERED else None
 
 
@@ -323,16 +339,6 @@ def _write_anew(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"{path}: another program holds the journal open; nothing was recorded. Close it, repeat.")
 
 
-def _begin_session(
-    connection: sqlite3.Connection, lines: list[Line], device: str, session: bytes, started_us: int
-) -> Line:
-    before = lines[-1] if lines else None
-    start = opening.next_start(before, device, session, started_us)
-    number = before.number + 1 if before else 1
-    connection.execute(_ADD_SESSION, opening.session_row(number, start))
-    return opening.fresh_line(number, start)
-
-
 def _read_incarnation(connection: sqlite3.Connection) -> int:
     row = connection.execute(_INCARNATION).fetchone()
     return int(row[0]) if row else 0
@@ -340,9 +346,3 @@ def _read_incarnation(connection: sqlite3.Connection) -> int:
 
 def _read_pinned(connection: sqlite3.Connection) -> tuple[bytes, ...]:
     return tuple(bytes.fromhex(value) for (value,) in connection.execute(_PINNED))
-
-
-def _overlay_row(item: Item, position: int) -> tuple[Any, ...]:
-    # str(): SQLite's adapters take several times as long over a member of an enum as over a plain text.
-    kind, state = str(item.kind), str(item.state)
-    return (position, item.code, bytearray(_encode(item)), item.product, kind, state, item.location, item.order)

@@ -10,7 +10,7 @@ from edge_agent.store.sqlite import corrupt
 from sync_protocol.chain import link
 from sync_protocol.codec import decode_fact
 from sync_protocol.errors import FactError, WireError
-from sync_protocol.machines import uplink
+from sync_protocol.machines import uplink_events as on
 from sync_protocol.messages import Batch, Position
 
 BATCH_BYTES = 240 * 1024
@@ -26,21 +26,21 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     since_us: int | None
 
 
-def unsent_lines(journal: Journal) -> list[uplink.Line]:
+def unsent_lines(journal: Journal) -> list[on.Line]:
     """Every session that central has not wholly committed, oldest first."""
     return [
-        uplink.Line(session=session, head=line.head, acked=line.acked, kept=line.base)
+        on.Line(session=session, head=line.end, acked=line.acked, kept=line.base)
         for session, line in journal.lines.items()
-        if line.acked < line.head
+        if line.acked < line.end
     ]
 
 
-def kept_lines(journal: Journal) -> list[uplink.Line]:
+def kept_lines(journal: Journal) -> list[on.Line]:
     """Every session of which facts are here, and the current one, as if central had nothing that is kept here."""
     return [
-        uplink.Line(session=session, head=line.head, acked=line.base, kept=line.base)
+        on.Line(session=session, head=line.end, acked=line.base, kept=line.base)
         for session, line in journal.lines.items()
-        if line.head > line.base or line is journal.current
+        if line.end > line.base or line is journal.current
     ]
 
 
@@ -52,7 +52,7 @@ def settled_lines(journal: Journal) -> list[Position]:
     return [
         Position(session=session, through=line.acked, safe=line.safe)
         for session, line in journal.lines.items()
-        if line.base < line.head <= line.acked and line is not journal.current
+        if line.base < line.end <= line.acked and line is not journal.current
     ]
 
 
@@ -67,7 +67,7 @@ def read_batch(
     while len(bodies) < limit:
         from_seq = after + len(bodies) + 1
         at_once = min(_READ_AT_ONCE, limit - len(bodies))
-        rows = journal.query(FACTS_FROM, line.position(from_seq), line.position(line.head), at_once)
+        rows = journal.query(FACTS_FROM, line.position(from_seq), line.position(line.end), at_once)
         for offset, (position, body, digest) in enumerate(rows):
             size += len(body)
             if bodies and size > max_bytes:
@@ -87,12 +87,23 @@ def waiting(journal: Journal, heard: Mapping[bytes, int] = _NOTHING_HEARD) -> Wa
     ``heard``: how far each session was acked, as far as that is not written down yet.
     """
     since = [(line, max(line.acked, heard.get(session, 0)) + 1) for session, line in journal.lines.items()]
-    facts = sum(max(0, line.head + 1 - seq) for line, seq in since)
+    facts = sum(max(0, line.end + 1 - seq) for line, seq in since)
     for line, seq in since:
-        if seq <= line.head:
+        if seq <= line.end:
             ((_, body, _),) = journal.query(FACTS_FROM, line.position(seq), line.position(seq), 1)
             return Waiting(facts=facts, since_us=_recorded_us(body))
     return Waiting(facts=0, since_us=None)
+
+
+def is_strange(journal: Journal, session: bytes, seq: int, digest: bytes) -> bool:
+    """Whether central's fact ``seq``, with this hash, is another one than the journal's; what is pruned is the same.
+
+    Raises StoreError.
+    """
+    line = journal.lines.get(session)
+    if line is None or not line.base <= seq <= line.end or seq < 1:
+        return False
+    return _hash_of(journal, line, seq) != digest
 
 
 def _batch(

@@ -22,12 +22,16 @@ _SEQ_MASK = (1 << SEQ_BITS) - 1
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the output. ``is_proven``: it follows from the fact before it, so that not a bit was changed."""
+    """One line of the output. ``is_proven``: it follows from the fact before it, so that not a bit was changed.
+
+    ``is_again``: it stands once more in a later session, and that one is for central (REQ-04).
+    """
 
     device: str
     session: str
     seq: int
     is_proven: bool
+    is_again: bool
     hash: str
     body: str
     fact: Fact | None
@@ -56,9 +60,9 @@ def salvage(data: Path, out: Path) -> Salvage:
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; expected a journal that this user may read.") from error
     starts = {number: start for number, start in map(_start_of, rows) if start is not None}
-    bases = dict(base for row in rows if (base := _base_of(row)) is not None)
+    bases, parted = _marks_of(rows)
     facts = _facts_of(rows)
-    saved = list(_proofs(facts, starts, bases))
+    saved = list(_proofs(facts, starts, bases, parted))
     try:
         _write(out, saved)
     except OSError as error:
@@ -100,13 +104,23 @@ def _start_of(row: Row) -> tuple[int, SessionStart | None]:
     return row.rowid, None
 
 
-def _base_of(row: Row) -> tuple[int, tuple[int, bytes]] | None:
-    """How far a session is pruned, and the hash that its chain goes on from."""
-    match row.values:
-        case (None, bytes(), bytes(), bytes(), int(), bytes(), int(), int(), int(), int(), int(base), bytes(digest)):
-            if base and len(digest) == HASH_BYTES:
-                return row.rowid, (base, digest)
-    return None
+_SHAPE = (type(None), bytes, bytes, bytes, int, bytes, int, int, int, int, int, bytes)
+"""Of a row of the table ``session`` as far as the hash that its chain goes on from after what is pruned."""
+
+
+def _marks_of(rows: list[Row]) -> tuple[dict[int, tuple[int, bytes]], dict[int, int]]:
+    """By number of a session how far it is pruned with the hash there, and past which fact it is written again."""
+    bases, parted = {}, {}
+    for row in rows:
+        if tuple(map(type, row.values[: len(_SHAPE)])) != _SHAPE:
+            continue
+        *_, base, digest = row.values[: len(_SHAPE)]
+        if isinstance(base, int) and isinstance(digest, bytes) and base and len(digest) == HASH_BYTES:
+            bases[row.rowid] = (base, digest)
+        for end in row.values[len(_SHAPE) :][:1]:
+            if isinstance(end, int):
+                parted[row.rowid] = end
+    return bases, parted
 
 
 def _facts_of(rows: list[Row]) -> dict[int, list[tuple[bytes, bytes]]]:
@@ -125,6 +139,7 @@ def _proofs(
     facts: Mapping[int, list[tuple[bytes, bytes]]],
     starts: Mapping[int, SessionStart],
     bases: Mapping[int, tuple[int, bytes]],
+    parted: Mapping[int, int],
 ) -> Iterator[Saved]:
     for position in sorted(facts):
         number, seq = position >> SEQ_BITS, position & _SEQ_MASK
@@ -145,6 +160,7 @@ def _proofs(
             session=start.session.hex() if start else f"number {number}",
             seq=seq,
             is_proven=bool(proven),
+            is_again=seq > parted.get(number, seq),
             hash=digest.hex(),
             body=base64.b64encode(body).decode(),
             fact=fact,

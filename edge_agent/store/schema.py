@@ -14,7 +14,7 @@ from sync_protocol import replica_format
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-JOURNAL_VERSION = 6
+JOURNAL_VERSION = 7
 
 # A fact stands at session number * 2^32 + seq: one tree, written at its end only, read by range.
 SEQ_BITS = 32
@@ -123,6 +123,22 @@ _JOURNAL_SHEETS = (
     """,
 )
 
+# REQ-04: what stands past `parted` is written again in a session of its own, which was `again_from` that position on:
+# central has other facts under these numbers.
+_JOURNAL_PARTED = (
+    "ALTER TABLE session ADD COLUMN parted INTEGER",
+    "ALTER TABLE session ADD COLUMN again_from INTEGER NOT NULL DEFAULT 0",
+    "DROP VIEW written",
+    """
+    CREATE VIEW written AS
+        SELECT session.device, session.session, session.number AS session_number,
+               fact.position & 0xffffffff AS seq, fact.body, fact.hash,
+               (fact.position & 0xffffffff) <= session.acked AS is_acked,
+               coalesce((fact.position & 0xffffffff) > session.parted, 0) AS is_again
+        FROM fact JOIN session ON session.number = fact.position >> 32
+    """,
+)
+
 
 _STEPS = [
     ("tables", _JOURNAL),
@@ -131,6 +147,7 @@ _STEPS = [
     ("overlay", _JOURNAL_OVERLAY),
     ("leased", _JOURNAL_LEASED),
     ("sheets", _JOURNAL_SHEETS),
+    ("parted", _JOURNAL_PARTED),
 ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from sync_protocol.facts import Paper
 
 _TAKE_IN = "INSERT OR IGNORE INTO sheet_line(sheet, line, position) VALUES (?, ?, ?)"
+MOVE = "UPDATE sheet_line SET position = position + ? WHERE position BETWEEN ? AND ?"
 Statement = tuple[str, Sequence[tuple[Any, ...]]]
 
 

@@ -13,10 +13,10 @@ from sync_protocol.codec import decode_fact
 from sync_protocol.errors import FactError, WireError
 
 _WAITING = (
-    "SELECT count(*), (SELECT body FROM written WHERE NOT is_acked ORDER BY session_number, seq LIMIT 1)"
-    " FROM written WHERE NOT is_acked"
+    "SELECT count(*), (SELECT body FROM written WHERE NOT is_acked AND NOT is_again ORDER BY session_number, seq"
+    " LIMIT 1) FROM written WHERE NOT is_acked AND NOT is_again"
 )
-_WRITTEN = "SELECT count(*), (SELECT device FROM session ORDER BY number DESC LIMIT 1) FROM fact"
+_WRITTEN = "SELECT count(*), (SELECT device FROM session ORDER BY number DESC LIMIT 1) FROM written WHERE NOT is_again"
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -136,7 +136,7 @@ class Leasing:
             want=share.want,
             codes=effect.codes,
             heads=tuple(
-                Position(session=session, through=line.head) for session, line in lines if line.acked < line.head
+                Position(session=session, through=line.end) for session, line in lines if line.acked < line.end
             ),
             is_leaving=effect.is_leaving,
         )

@@ -25,6 +25,8 @@ SETTLED_S = 5.0
 KEEPALIVE_S = 15
 ANSWER_S = 5.0
 OUTGOING = 32
+TURNS_TO_LEAVE = 3
+"""Turns of the loop that a message takes from ``Link.send`` to the socket."""
 INCOMING = 256
 STOP_AGAIN_AFTER_S = 0.2
 

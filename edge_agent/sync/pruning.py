@@ -44,14 +44,14 @@ async def prune(journal: Journal, *, older_than_us: int, may_go_on: Callable[[],
     """
     pruned = 0
     for session, line in list(journal.lines.items()):
-        while line.base < line.head and may_go_on():
+        while line.base < line.end and may_go_on():
             through = _prunable(journal, line, older_than_us)
             if through == line.base:
                 return pruned
             pruned += through - line.base
             journal.prune(session, through)
             await asyncio.sleep(0)
-        if line.base < line.head:
+        if line.base < line.end:
             return pruned
     return pruned
 

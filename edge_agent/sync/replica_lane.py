@@ -12,10 +12,8 @@ from edge_agent.sync.copying import Copying
 from edge_agent.sync.fetching import Fetcher
 from edge_agent.sync.state import Download, SyncState
 from sync_protocol.machines.bootstrap import Fetched, Missed
-from sync_protocol.messages import Bucket, Compare, Delta, Differ, Offer, Rows, Up, Welcome
+from sync_protocol.messages import Bucket, Compare, Delta, Differ, Down, Offer, Rows, Up, Welcome
 
-OfReplica = Delta | Offer | Compare | Differ | Bucket
-"""What central says about the replica."""
 Ended = Fetched | Missed | Computed
 """What this agent itself has done beside, to be handled in its turn."""
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("edge_agent.sync")
@@ -77,7 +75,8 @@ class ReplicaLane:
         await self._copying.tick()
         await self._comparing.tick()
 
-    async def take(self, message: OfReplica) -> None:
+    async def take(self, message: Down) -> None:
+        """What is not of the replica is passed over."""
         match message:
             case Delta():
                 await self._copying.arrived(message)

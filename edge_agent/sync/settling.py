@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from edge_agent.store.journal import Journal
 from edge_agent.store.replica import Replica
-from sync_protocol.machines.uplink import Settle
+from sync_protocol.machines.uplink_events import Settle
 
 LINGER_US, LEAST_LINGER_US, REST = 250_000, 5_000, 100
 """How long acks gather before they are written, at most and at least: between them it is as many times as long as the

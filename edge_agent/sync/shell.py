@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 
+import msgspec
 import structlog
 
 from edge_agent.check import Stock
@@ -11,23 +12,24 @@ from edge_agent.errors import LinkDownError, StoreError
 from edge_agent.rights import Rights
 from edge_agent.store.identity import Identity
 from edge_agent.store.journal import Journal
-from edge_agent.store.outgoing import kept_lines, read_batch, settled_lines, unsent_lines
+from edge_agent.store.outgoing import settled_lines, unsent_lines
 from edge_agent.store.recalls import HeldRecalls
 from edge_agent.store.replica import Replica
 from edge_agent.sync.ear import Ear
 from edge_agent.sync.fetching import Fetcher
 from edge_agent.sync.leasing import Leasing, Share
-from edge_agent.sync.link import Heard, Link, LinkDown, LinkEvent, LinkUp
+from edge_agent.sync.link import TURNS_TO_LEAVE, Heard, Link, LinkDown, LinkEvent, LinkUp
 from edge_agent.sync.recall_lane import RecallLane
 from edge_agent.sync.replica_lane import Ended, ReplicaLane
+from edge_agent.sync.sessions import Sessions
 from edge_agent.sync.settling import Settling
 from edge_agent.sync.state import SyncState
 from sync_protocol import topics
 from sync_protocol.envelope import Voice
 from sync_protocol.errors import WireError
-from sync_protocol.facts import FactId
 from sync_protocol.machines import uplink
-from sync_protocol.messages import Ack, Bucket, Compare, Delta, Differ, Hello, Offer, Refused, Rows, Up, Welcome
+from sync_protocol.machines import uplink_events as on
+from sync_protocol.messages import Ack, Delta, Down, Hello, Parted, Refused, Rows, Up, Welcome
 
 INBOX = 64
 SILENT_AFTER_US = 25_000_000
@@ -70,10 +72,10 @@ class SyncShell:
     ) -> None:
         self._link = link
         self._identity = identity
-        self._new_session = new_session
-        self._voice = Voice(journal.start.session, identity.sign, suite=identity.suite)
+        self._sessions = Sessions(journal, watch, new_session)
         self._topic = topics.up(journal.start.device)
         self._journal = journal
+        self._voice = self._fresh_voice()
         self._replica = replica
         self._watch = watch
         self._tell = tell
@@ -163,19 +165,18 @@ class SyncShell:
         match event:
             case None:
                 self._recalls.tick()
-                await self._do(self._uplink.handle(uplink.Tick(now_us=now_us)))
+                await self._do(self._uplink.handle(on.Tick(now_us=now_us)))
                 await self._copy.tick()
                 self._leasing.tick()
             case tuple():
                 self._leasing.wanted(event)
             case _Committed():
                 self._is_poked = False
-                head = uplink.Committed(session=self._journal.start.session, through=self._journal.head, now_us=now_us)
-                await self._do(self._uplink.handle(head))
+                await self._do(self._uplink.handle(self._sessions.head()))
             case LinkUp():
                 self._heard_us = now_us
                 self.state.is_connected, self.state.cause = True, "central has not answered yet"
-                await self._do(self._uplink.handle(uplink.Connected(now_us=now_us)))
+                await self._do(self._uplink.handle(on.Connected(now_us=now_us)))
                 self._tell(None)
             case LinkDown():
                 self._lost(event.cause)
@@ -185,7 +186,7 @@ class SyncShell:
                 await self._copy.ended(event)
 
     def _lost(self, cause: str) -> None:
-        self._uplink.handle(uplink.Disconnected())
+        self._uplink.handle(on.Disconnected())
         self._ear.forget_asked()
         self._copy.disconnected()
         self._leasing.disconnected()
@@ -211,29 +212,35 @@ class SyncShell:
             self._heard_us = now_us
         elif said.is_other and now_us - self._hello_us > HELLO_AGAIN_AFTER_US:
             # Central has restarted, or somebody repeats what an earlier one said: the answer tells.
-            await self._do(self._uplink.handle(uplink.Connected(now_us=now_us)))
+            await self._do(self._uplink.handle(on.Connected(now_us=now_us)))
         self._recalls.take(message)
         self._leasing.take(message, is_news=said.is_news)
+        await self._take(message, now_us)
+
+    async def _take(self, message: Down, now_us: int) -> None:
         match message:
             case Welcome():
-                await self._welcomed(message, now_us)
+                await self._welcomed(message)
             case Ack():
                 self._is_answered(message.incarnation)
-                await self._do(self._uplink.handle(uplink.Acked(ack=message, now_us=now_us)))
+                await self._do(self._uplink.handle(self._sessions.acked(message)))
+            case Parted():
+                if (parted := self._sessions.parted(message)) is not None:
+                    await self._do(self._uplink.handle(parted))
             case Delta():
                 await self._arrived(message, now_us)
-            case Offer() | Compare() | Differ() | Bucket():
-                await self._copy.take(message)
             case Refused():
                 _log.error("central_refused", cause=message.cause, advice=message.advice)
                 self.state.alarm = f"{message.cause}; {message.advice}"
                 self._tell(None)
+            case _:
+                await self._copy.take(message)
 
-    async def _welcomed(self, welcome: Welcome, now_us: int) -> None:
+    async def _welcomed(self, welcome: Welcome) -> None:
         self._watch.measured(sent_us=welcome.echo_us, central_us=welcome.central_us)
         self._voice.go_on(welcome.heard)
         self._is_answered(welcome.incarnation)
-        await self._do(self._uplink.handle(uplink.Welcomed(welcome=welcome, now_us=now_us)))
+        await self._do(self._uplink.handle(self._sessions.welcomed(welcome)))
         await self._copy.welcomed(welcome)
         if welcome.incarnation == self._uplink.incarnation:
             self._leasing.welcomed(self._hello_session, welcome.incarnation)
@@ -245,84 +252,77 @@ class SyncShell:
             self.state.is_welcome, self.state.cause, self.state.alarm, self.state.forged = True, "", "", ""
 
     async def _arrived(self, delta: Delta, now_us: int) -> None:
-        told = uplink.Told(incarnation=delta.incarnation, now_us=now_us, is_empty=delta.after == delta.to)
+        told = on.Told(incarnation=delta.incarnation, now_us=now_us, is_empty=delta.after == delta.to)
         await self._do(self._uplink.handle(told))
         if not self.state.is_welcome and now_us - self._hello_us > HELLO_AGAIN_AFTER_US:
             # Central is back: no need to wait for the next HELLO's turn.
-            await self._do(self._uplink.handle(uplink.Connected(now_us=now_us)))
+            await self._do(self._uplink.handle(on.Connected(now_us=now_us)))
         await self._copy.take(delta)
 
-    async def _do(self, effects: Iterable[uplink.Effect]) -> None:
+    async def _do(self, effects: Iterable[on.Effect]) -> None:
         for effect in effects:
             try:
                 await self._do_one(effect)
             except LinkDownError as error:
                 _log.info("not_sent", effect=type(effect).__name__, cause=str(error))
-                if isinstance(effect, uplink.SendBatch):
-                    unsent = uplink.Sent(session=effect.session, through=effect.after, now_us=self._now_us())
+                if isinstance(effect, on.SendBatch):
+                    unsent = on.Sent(session=effect.session, through=effect.after, now_us=self._now_us())
                     self._uplink.handle(unsent)
 
-    async def _do_one(self, effect: uplink.Effect) -> None:
+    async def _do_one(self, effect: on.Effect) -> None:
         match effect:
-            case uplink.SendHello():
+            case on.SendHello():
                 self._hello_us = self._now_us()
                 hello = self._hello(effect)
                 self._hello_session = hello.start.session
                 self._ear.asked(hello.sent_us)
                 self._send(hello)
-            case uplink.SendBatch():
+            case on.SendBatch():
                 await self._send_batch(effect)
-            case uplink.OpenSession():
-                await self._open_session()
-            case uplink.Settle():
+            case on.OpenSession():
+                await self._open_session(is_woken=effect.is_woken)
+            case on.WriteAgain():
+                await self._do(self._uplink.handle(self._sessions.write_again(effect)))
+            case on.Settle():
                 self._settling.add(effect)
                 self.state.acked[effect.session] = effect.through
                 for verdict in effect.exceptions:
                     _log.warning("exception_at_central", seq=verdict.seq, refusals=[str(r) for r in verdict.refusals])
                     self.state.judged(verdict.refusals)
-            case uplink.Adopt():
+            case on.Adopt():
                 await self._adopt(effect.incarnation)
-            case uplink.Refilled():
+            case on.Refilled():
                 _log.warning("ledger_refilled", incarnation=effect.incarnation, version=effect.version)
                 await self._copy.rebuild(effect.incarnation, effect.version)
-            case uplink.Alarm():
+            case on.Alarm():
                 _log.error("sync_alarm", cause=effect.cause)
                 self.state.alarm = effect.cause
 
     async def _adopt(self, incarnation: int) -> None:
-        """Central was restored: nothing that it acked before counts, and everything kept here is offered again."""
-        _log.warning("incarnation_adopted", before=self._journal.incarnation, now=incarnation)
-        self._journal.adopt(incarnation)
+        adopted = self._sessions.adopt(incarnation)
         self._ear.forget_asked()
         self._settling.forget()
         self.state.adopt()
-        lines = kept_lines(self._journal)
-        adopted = uplink.Adopted(incarnation=incarnation, lines=tuple(lines), now_us=self._now_us())
         await self._do(self._uplink.handle(adopted))
 
-    async def _open_session(self) -> None:
-        session, closed = self._new_session(), self._journal.head
-        self._journal.open_session(session, started_us=self._watch.clock.wall_us())
-        _log.info("session_opened", number=self._journal.current.number)
-        await self._do(self._uplink.handle(uplink.Opened(session=session, closed=closed, now_us=self._now_us())))
+    async def _open_session(self, *, is_woken: bool) -> None:
+        opened = self._sessions.open()
+        if is_woken:  # late words of the machine's other life, with higher numbers, are not taken for its own
+            self._voice = self._fresh_voice()
+        await self._do(self._uplink.handle(opened))
 
-    async def _send_batch(self, effect: uplink.SendBatch) -> None:
-        batch = read_batch(
-            self._journal, effect.session, after=effect.after, limit=effect.limit, is_early=effect.is_early
-        )
+    async def _send_batch(self, effect: on.SendBatch) -> None:
+        batch = self._sessions.batch(effect)
         self._send(batch)
-        sent = uplink.Sent(session=effect.session, through=batch.last_seq, now_us=self._now_us())
+        for _ in range(TURNS_TO_LEAVE):  # while the next one is put together
+            await asyncio.sleep(0)
+        sent = on.Sent(session=effect.session, through=batch.last_seq, now_us=self._now_us())
         await self._do(self._uplink.handle(sent))
 
-    def _hello(self, effect: uplink.SendHello) -> Hello:
-        start, head = self._journal.start, self._journal.head
+    def _hello(self, effect: on.SendHello) -> Hello:
         is_own = self._replica.incarnation == self._journal.incarnation
-        return Hello(
-            start=start,
-            head=FactId(device=start.device, session=start.session, seq=head) if head else None,
-            head_hash=self._journal.head_hash,
-            pending=effect.pending,
-            heads=effect.heads,
+        return msgspec.structs.replace(
+            self._sessions.hello(effect),
             replica_version=self._replica.version if is_own else 0,
             incarnation=self._uplink.incarnation,
             software=self._software,
@@ -330,6 +330,9 @@ class SyncShell:
             recall_version=self._recalls.version,
             key=self._identity.public,
         )
+
+    def _fresh_voice(self) -> Voice:
+        return Voice(self._journal.start.session, self._identity.sign, suite=self._identity.suite)
 
     def _send(self, message: Up) -> None:
         self._link.send(self._voice.say(message, self._topic))

@@ -26,6 +26,16 @@ class Debt:
         if through >= self._heads.get(session, through + 1):
             del self._heads[session]
 
+    def move(self, session: bytes, acked: int, *, through: int, to: bytes, head: int) -> None:
+        """Facts of ``session`` past ``through`` stand in the session ``to`` now, up to ``head``."""
+        if self._heads is None:
+            return
+        owed = self._heads.pop(session, 0)
+        if owed > through:
+            self._heads[to] = head
+        if min(owed, through) > acked:
+            self._heads[session] = min(owed, through)
+
     def close(self, version: int) -> int | None:
         """Once, when all is paid: the first version of the ledger whose state contains everything that was owed.
 

@@ -34,7 +34,7 @@ class Grants:
     """State machine of all leases. ``unheard``: agents that a ledger that was restored may not know all leases of.
 
     While there are any nothing is granted to anybody. ``over_us``: when all that was granted before the restore is
-    surely over, so that people may answer for an agent that stays silent.
+    surely over, so that people may answer for an agent that stays silent. ``holders``: by code, who keeps it.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Grants:
         self._book = LeaseBook(leases)
         self._leases = self._book.leases
         self.leases: Mapping[str, on.Lease] = self._leases
+        self.holders: Mapping[str, str] = self._book.holders
         heard = {device for device, lease in self._leases.items() if self._is_heard(lease)}
         self._thaw = Thaw(set(unheard).difference(heard), over_us=over_us)
         self._asking = AskingBack()
@@ -70,7 +71,6 @@ class Grants:
         return frozenset(self._thaw.unheard)
 
     def holder(self, code: str) -> str:
-        """The agent that keeps the code from all others; empty: nobody."""
         return self._book.holder(code)
 
     def serving(self, location: str, route: str, connected: frozenset[str]) -> list[on.Lease]:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from sync_protocol.machines.uplink_events import Line, Settle
-from sync_protocol.messages import Position
+from sync_protocol.machines.uplink_events import Line, SendHello, Settle, WrittenAgain
+from sync_protocol.messages import Ack, Position
 
 MOST_SETTLED = 64
 """Sessions wholly acked that HELLO still asks about, because not all of their facts are in a backup."""
@@ -88,6 +88,41 @@ def is_behind(lines: Mapping[bytes, Sending], session: bytes) -> bool:
     return False
 
 
-def start_of(lines: Mapping[bytes, Sending], session: bytes) -> int:
-    """Where sending a session begins anew: what waits at central need not be sent again."""
-    return lines[session].held if is_behind(lines, session) else lines[session].acked
+def follow(lines: Mapping[bytes, Sending], written: WrittenAgain) -> dict[bytes, Sending]:
+    """The session that has parted ends there, and the new one is sent right after it."""
+    found = {}
+    for name, line in lines.items():
+        found[name] = line
+        if name == written.session:
+            line.head, line.held = written.through, min(line.held, written.through)
+            found[written.to] = Sending(head=written.head, acked=0, sent=0, kept=0)
+    return found
+
+
+def common(told: Position | Ack) -> int:
+    """What may count as committed, if the agent's own fact ``at`` has the hash that central told."""
+    return told.through if told.at < 0 else told.at
+
+
+def next_unsent(lines: Mapping[bytes, Sending]) -> tuple[bytes, Sending] | None:
+    """A session's facts wait until all of the one before are acked: the ledger takes them in their order."""
+    for session, line in lines.items():
+        if line.is_stuck:
+            continue
+        if line.head > line.sent:
+            return session, line
+        if line.acked < line.head:
+            return None
+    return None
+
+
+def go_back(lines: Mapping[bytes, Sending]) -> None:
+    """Send anew what was not acked; what waits at central need not be sent again."""
+    for session, line in lines.items():
+        line.sent = line.held if is_behind(lines, session) else line.acked
+
+
+def hello_of(settled: Settled, lines: Mapping[bytes, Sending]) -> SendHello:
+    pending = (Position(session=session, through=line.claimed) for session, line in lines.items())
+    heads = (Position(session=session, through=line.head) for session, line in lines.items())
+    return SendHello(pending=(*settled, *pending), heads=tuple(heads))

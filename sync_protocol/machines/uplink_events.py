@@ -24,13 +24,19 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Welcomed(msgspec.Struct, frozen=True, kw_only=True):
+    """``strange``: sessions of which central has other facts than the journal, by their hashes."""
+
     welcome: Welcome
     now_us: int
+    strange: frozenset[bytes] = frozenset()
 
 
 class Acked(msgspec.Struct, frozen=True, kw_only=True):
+    """``is_strange``: it is of other facts than the journal has under these numbers."""
+
     ack: Ack
     now_us: int
+    is_strange: bool = False
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +89,25 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     now_us: int
 
 
+class Parted(msgspec.Struct, frozen=True, kw_only=True):
+    """Central has other facts of the session past ``through``, and the same ones up to there."""
+
+    session: bytes
+    through: int
+    incarnation: int
+    now_us: int
+
+
+class WrittenAgain(msgspec.Struct, frozen=True, kw_only=True):
+    """The shell's answer to WriteAgain: the facts are those of the session ``to`` up to ``head``."""
+
+    session: bytes
+    through: int
+    to: bytes
+    head: int
+    now_us: int
+
+
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
     now_us: int
 
@@ -107,7 +132,22 @@ class SendBatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
-    """Write what happens now into a new session, which need not wait for this one; answer with Opened."""
+    """Write what happens now into a new session, which need not wait for this one; answer with Opened.
+
+    ``is_woken``: another life of this machine has gone on in this one. What that said is no longer heard then.
+    """
+
+    is_woken: bool = False
+
+
+class WriteAgain(msgspec.Struct, frozen=True, kw_only=True):
+    """REQ-04: end ``session`` at ``through``, and write its facts past that again in a new one that follows it there.
+
+    If ``session`` is the one that is written now, the new one is until another is opened. Answer with WrittenAgain.
+    """
+
+    session: bytes
+    through: int
 
 
 class Settle(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,5 +180,31 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
 
 
-Event = Connected | Disconnected | Committed | Welcomed | Acked | Sent | Adopted | Told | Opened | Tick
-Effect = SendHello | SendBatch | OpenSession | Settle | Adopt | Refilled | Alarm
+Event = (
+    Connected
+    | Disconnected
+    | Committed
+    | Welcomed
+    | Acked
+    | Sent
+    | Adopted
+    | Told
+    | Opened
+    | Parted
+    | WrittenAgain
+    | Tick
+)
+Effect = SendHello | SendBatch | OpenSession | WriteAgain | Settle | Adopt | Refilled | Alarm
+
+
+def said_by(event: Event) -> int | None:
+    """The incarnation of the central that said it; None: none did."""
+    match event:
+        case Welcomed():
+            return event.welcome.incarnation
+        case Acked():
+            return event.ack.incarnation
+        case Told() | Parted():
+            return event.incarnation
+        case _:
+            return None

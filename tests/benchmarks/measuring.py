@@ -3,6 +3,7 @@
 Machines are noisy and differ, so that a ratio to a raw loop of the same minute says more than any number of seconds.
 """
 
+import gc
 import math
 import os
 import statistics
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from sync_protocol import garbage
 
 ROUNDS = 3
 UNSTEADY = 3.0
@@ -105,6 +108,8 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
     async def alternate(self, *, raw: Loop, own: Loop, is_on_disk: bool) -> Rounds:
         rounds = Rounds(raw=[], own=[], fsync_ms=[])
         for number in range(ROUNDS):
+            gc.collect()
+            garbage.seldom()  # as the programs do at their start: what the bench itself holds is in nobody's way
             if is_on_disk:
                 rounds.fsync_ms.append(self._fsync_ms())
             rounds.raw.append(await raw(number))

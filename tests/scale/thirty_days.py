@@ -52,12 +52,12 @@ async def measure(folder: Path, days: int) -> Figures:
             journal_mb = (place / "agent" / "journal.db").stat().st_size / 1e6
             began_s = time.perf_counter()
             async with agent.online() as running:
-                await until(lambda: agent.waiting <= facts // 2, running)
+                await until(lambda: agent.waiting <= facts * 3 // 4, running)
                 await there.broker.kill()
                 cut_at, heard = facts - agent.waiting, list[int]()
                 agent.on_welcome = lambda welcome: heard.append(_reached(agent, welcome))
                 await there.broker.start()
-                await until(lambda: agent.waiting == 0, running)
+                await until(lambda: agent.waiting == 0 and bool(heard), running)
             drain_s = time.perf_counter() - began_s
             sessions = len(agent.here.journal.lines)
     with closing(Office(place)) as books:

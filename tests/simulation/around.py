@@ -10,7 +10,7 @@ from sync_protocol.facts import SESSION_BYTES, Fact, FactId
 from tests.simulation.network import Network
 from tests.simulation.scheduler import Scheduler, stream
 from tests.simulation.snapshots import Whole
-from tests.simulation.truth import Truth
+from tests.simulation.truth import Known, Truth
 from tests.simulation.world import World
 
 
@@ -20,7 +20,7 @@ class Recorded(Protocol):
     ``in_hands``: items that somebody had taken out of the stock before, by what the screen said.
     """
 
-    def __call__(self, identity: FactId, fact: Fact, *, is_physical: bool, in_hands: AbstractSet[str]) -> None: ...
+    def __call__(self, known: Known, fact: Fact, *, is_physical: bool, in_hands: AbstractSet[str]) -> None: ...
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -10,10 +10,10 @@ from typing import Any, Self, cast
 
 import msgspec
 
-from edge_agent.store import recalls
+from edge_agent.store import fact_rows, recalls
 from edge_agent.store.journal import Journal, Touched
 from edge_agent.store.leased import NO_CHANGE, LeaseChange
-from edge_agent.store.opening import FACTS_FROM, HASH_AT, Line
+from edge_agent.store.opening import FACTS_FROM, HASH_AT, Line, in_order
 from edge_agent.store.replica import Replica
 from edge_agent.store.scan import Scan
 from edge_agent.store.schema import SEQ_BITS
@@ -43,6 +43,8 @@ class DictJournal:
 
     def __init__(self, disk: Disk, lines: list[Line], perils: Perils) -> None:
         self.path = Path("journal")
+        self.partings = 0
+        """How often facts were written again."""
         self.trouble = ""
         self.lines = {line.start.session: line for line in lines}
         self._line = lines[-1]
@@ -70,11 +72,11 @@ class DictJournal:
                 device=device,
                 session=session,
                 parent_session=before.start.session if before else b"",
-                parent_seq=before.head if before else 0,
-                parent_hash=before.head_hash if before else b"",
+                parent_seq=before.end if before else 0,
+                parent_hash=before.end_hash if before else b"",
                 started_us=started_us,
             )
-            number = before.number + 1 if before else 1
+            number = max(disk.tables["session"], default=0) + 1
             disk.write([("session", number, (start, 0, 0, 0)), ("base", number, (0, start.hash))])
             disk.sync()
             lines = _read_lines(disk)
@@ -117,13 +119,39 @@ class DictJournal:
             device=before.start.device,
             session=session,
             parent_session=before.start.session,
-            parent_seq=before.head,
-            parent_hash=before.head_hash,
+            parent_seq=before.end,
+            parent_hash=before.end_hash,
             started_us=started_us,
         )
-        number = before.number + 1
+        number = max(self._disk.tables["session"]) + 1
         self._commit("session", [("session", number, (start, 0, 0, 0)), ("base", number, (0, start.hash))])
         self._line = self.lines[session] = _read_lines(self._disk)[-1]
+
+    def write_again(self, session: bytes, through: int) -> Line:
+        line = self.lines[session]
+        assert max(line.acked, line.base) <= through < line.end, "what central has acked is not written again"
+        old = self._facts_from(line.position(through + 1), line.position(line.end), line.end)
+        ((digest,),) = self._hash_at(line.position(through)) or [(line.base_hash,)]
+        parted = (through, digest)
+        number = max(self._disk.tables["session"]) + 1
+        again = fact_rows.again(line, parted, [body for _, body, _ in old], number=number)
+        to, (shift, first, last) = again.line, again.shift
+        writes: list[Write] = [
+            ("parted", line.number, parted),
+            ("session", number, (to.start, 0, 0, 0)),
+            ("base", number, (0, to.start.hash)),
+            ("again_from", number, to.again_from),
+        ]
+        writes += [("fact", position, (bytes(body), bytes(digest))) for position, body, digest in again.facts]
+        for code, (item, position) in self._overlay.items():
+            if first <= position <= last:
+                writes.append(("overlay", code, (item, position + shift)))
+        self._commit("again", writes)
+        line.parted = parted
+        self.lines = {one.start.session: one for one in in_order([*self.lines.values(), to])}
+        self._line = list(self.lines.values())[-1]
+        self.partings += 1
+        return to
 
     def leased(self) -> tuple[int, list[str]]:
         return self._disk.tables["setting"].get("leased_by", 0), sorted(self._disk.tables["leased"])
@@ -221,9 +249,11 @@ def _read_lines(disk: Disk) -> list[Line]:
                 safe=safe,
                 base=base,
                 base_hash=base_hash,
+                parted=disk.tables["parted"].get(number),
+                again_from=disk.tables["again_from"].get(number, 0),
             )
         )
-    return lines
+    return in_order(lines)
 
 
 class DictReplica:
@@ -312,9 +342,14 @@ class _Copy(msgspec.Struct):
 class DictStores:
     def __init__(self, journal: DictJournal, replica: DictReplica, overlay: dict[str, tuple[Item, int]]) -> None:
         self.journal = cast("Journal", journal)
+        self._journal = journal
         self.replica = cast("Replica", replica)
         self._overlay = overlay
         self._items: dict[str, Item] = replica.items
+
+    @property
+    def partings(self) -> int:
+        return self._journal.partings
 
     def item(self, code: str) -> Item | None:
         touched = self._overlay.get(code)
@@ -344,7 +379,9 @@ class DictMedium:
     """Two disks, as the shipped agent has two files. The replica's is synced when nobody looks, or asks for it."""
 
     def __init__(self, journal: Disk | None = None, replica: Disk | None = None) -> None:
-        self._journal = journal or Disk("session", "base", "fact", "overlay", "setting", "recall_set", "leased")
+        self._journal = journal or Disk(
+            "session", "base", "parted", "again_from", "fact", "overlay", "setting", "recall_set", "leased"
+        )
         self._replica = replica or Disk("item", "cursor")
 
     def open(self, *, device: str, session: bytes, started_us: int, perils: Perils, is_resumed: bool) -> DictStores:

@@ -144,10 +144,10 @@ class Tables:
 
     def _read_through(self, session: bytes) -> list[Row]:
         state = self.sessions.get(session)
-        return [(state.through, self.disk.tables["safe"].get(session, 0))] if state else []
+        return [(state.through, self.disk.tables["safe"].get(session, 0), state.head)] if state else []
 
     def _of_session(self, session: bytes) -> list[Row]:
-        return [(self.sessions[session].start.device, *row) for row in self._read_through(session)]
+        return [(self.sessions[session].start.device, *row[:2]) for row in self._read_through(session)]
 
     def _hash_of(self, session: bytes, seq: int) -> list[Row]:
         found = self.hashes.get((session, seq))

@@ -1,17 +1,19 @@
 """One agent: a disk, a line to the broker, and, while it runs, the shipped shell with its machines."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 from edge_agent.check import Stock
 from edge_agent.clock import Watch
 from edge_agent.errors import LinkDownError
 from edge_agent.rights import Rights, needed
+from edge_agent.store.journal import Journal
 from edge_agent.store.opening import Line
 from edge_agent.store.recalls import HeldRecalls
+from edge_agent.store.schema import SEQ_BITS
 from edge_agent.sync.comparing import Computed
 from edge_agent.sync.leasing import Share
 from edge_agent.sync.link import Heard, LinkDown, LinkEvent, LinkUp
@@ -21,10 +23,11 @@ from edge_agent.sync.shell import SyncShell
 from sync_protocol import topics
 from sync_protocol.codec import encode_fact
 from sync_protocol.documents import Route
+from sync_protocol.envelope import Voice
 from sync_protocol.facts import Fact, FactId, Moment
 from sync_protocol.items import Item, State
 from sync_protocol.leases import spent
-from sync_protocol.machines import uplink
+from sync_protocol.machines import uplink_events as on
 from sync_protocol.machines.bootstrap import Fetched
 from sync_protocol.machines.comparing import Place
 from sync_protocol.machines.holding import Holding
@@ -45,6 +48,7 @@ from tests.simulation.recall_words import Held, forbidden
 from tests.simulation.scheduler import SECOND_US
 from tests.simulation.signing import SimSecret
 from tests.simulation.snapshots import SimFetcher
+from tests.simulation.truth import Known
 
 WANT = 8
 PRUNES = 3
@@ -93,8 +97,15 @@ class Believed:
         return {code: item for code, item in found.items() if item is not None}
 
 
+class Memory(NamedTuple):
+    """Of a running process: the last number that it gave to what it says, and of which stream."""
+
+    stream: bytes
+    number: int
+
+
 class EdgeNode:
-    """``written``: the facts that its disk holds, in order, by the simulator's own account."""
+    """``own``: the facts that its disk holds, in order, by the simulator's own account."""
 
     def __init__(self, name: str, device: str, location: str, medium: Medium, around: Around) -> None:
         self.name = name
@@ -104,13 +115,13 @@ class EdgeNode:
         self.line: int | None = None
         self.perils = Perils()
         self.process: Process | None = None
-        self.written: list[FactId] = []
+        self.own: dict[FactId, Known] = {}
         self.drifted: set[str] = set()
         """Items of the replica that were changed behind its back, until they are seen to be right again."""
         self.misread: dict[str, Item | None] = {}
         """Every row that was ever changed so, as it was then: what mended it may go with the power."""
         self.recalls = Held()
-        self.touched: dict[str, FactId] = {}
+        self.touched: dict[str, Known] = {}
         """By item, the last fact of this device that changed it, until the ledger is seen to show it."""
         self.acked: dict[bytes, int] = {}
         """How far the journal was seen to believe each session to be committed, by the central with ``met``."""
@@ -127,9 +138,11 @@ class EdgeNode:
         self.drift = 0.0
         self.death: tuple[bool, int] = (False, SECOND_US)
         """How it dies at an armed point: with the power or not, and for how long."""
-        self.is_resumed_next = False
+        self.memory: Memory | None = None
+        """What it is woken with."""
         self.around = around
         self._attempts: list[FactId] = []
+        self._partings = 0
         self._forced: set[FactId] = set()
         self._in_hands: set[str] = set()
         """Those of the attempts that happened whatever the screen said."""
@@ -178,12 +191,20 @@ class EdgeNode:
         except Killed:
             self.die(is_power=self.death[0], down_us=self.death[1])
 
-    def put_in(self, medium: Medium, written: list[FactId], *, is_resumed: bool) -> None:
-        """Another disk, with what the simulator knows to be on it. For a node that is down."""
+    def remember(self) -> Memory | None:
+        """For a snapshot; None: it does not run."""
+        voice = self.process.shell._voice if self.process is not None else None
+        return Memory(voice._stream, voice._number) if voice is not None else None
+
+    def put_in(self, medium: Medium, own: Mapping[FactId, Known], memory: Memory | None = None) -> None:
+        """Another disk, with what the simulator knows to be on it. For a node that is down.
+
+        ``memory``: it is woken with that, and starts anew without.
+        """
         assert self.process is None, "a disk is put in while the machine is off"
-        self.medium, self.written, self.acked = medium, list(written), {}
+        self.medium, self.own, self.acked = medium, dict(own), {}
         self.met = self.shown = 0
-        self.is_resumed_next = is_resumed
+        self.memory = memory
 
     def pause(self, until_us: int) -> None:
         """Everything of the process stands still; the world does not."""
@@ -285,7 +306,7 @@ class EdgeNode:
         is_readable = not bodies
         bodies = bodies or [encode_fact(fact) for fact in checked.facts]
         truth = self.around.truth
-        identities = scanning.attempt(truth, process.stores, checked, bodies, is_readable=is_readable)
+        identities = scanning.attempt(truth, process.stores, self.own, checked, bodies, is_readable=is_readable)
         self._attempts = identities
         self._forced = set(identities) if is_physical else set()
         self._in_hands = {code for fact in checked.facts for code in fact.codes if _is_taken(process, code)}
@@ -299,12 +320,12 @@ class EdgeNode:
         truth = self.around.truth
         for identity in self._attempts[:count]:
             known = truth.confirm(identity)
-            self.written.append(identity)
-            self.touched.update(dict.fromkeys(known.touched, identity))
+            self.own[identity] = known
+            self.touched.update(dict.fromkeys(known.touched, known))
             self.around.scheduler.note(f"{self.name} records {spoken(identity)} {known.fact and known.fact.what}")
             if known.fact is not None:
                 for tell in self.around.on_recorded:
-                    tell(identity, known.fact, is_physical=identity in self._forced, in_hands=self._in_hands)
+                    tell(known, known.fact, is_physical=identity in self._forced, in_hands=self._in_hands)
                 self.around.world.happened(known.fact, self.location)
         for identity in self._attempts[count:]:
             truth.deny(identity)
@@ -347,9 +368,11 @@ class EdgeNode:
             session=self._begin_session(),
             started_us=clock.wall_us(),
             perils=self.perils,
-            is_resumed=self.is_resumed_next,
+            is_resumed=self.memory is not None,
         )
         self._find_attempts(stores)
+        self._follow(stores.journal)
+        self._partings = 0
         self.remember_touched()
         shown = stores.shown() if self.misread else {}
         self.drifted |= {code for code, row in self.misread.items() if shown.get(code) == row}
@@ -378,9 +401,9 @@ class EdgeNode:
             central_keys=_CENTRAL_KEYS,
             fetcher=fetcher.as_shipped() if isinstance(stores, DictStores) else None,
         )
-        if self.is_resumed_next:
-            _remember(shell, stores.journal.current)
-        self.is_resumed_next = False
+        if self.memory is not None:
+            _recall(shell, self.memory, stores.journal.current, SimSecret(self.client_id))
+        self.memory = None
         self.process = Process(
             stores=stores, shell=shell, watch=watch, clock=clock, rights=rights, fetcher=fetcher, held=held
         )
@@ -409,9 +432,28 @@ class EdgeNode:
     def remember_touched(self) -> None:
         """After a start, and by a new replica, everything that the disk holds must be shown again."""
         self.touched = {}
-        for identity in self.written:
-            known = self.around.truth.facts[identity]
-            self.touched.update(dict.fromkeys(known.touched, identity))
+        for known in self.own.values():
+            self.touched.update(dict.fromkeys(known.touched, known))
+
+    def _follow(self, journal: Journal) -> None:
+        """What was written again stands elsewhere now."""
+        truth, numbers = self.around.truth, {line.number: line for line in journal.lines.values()}
+        for to, line in journal.lines.items():
+            left = numbers.get(line.again_from >> SEQ_BITS)
+            if left is None:
+                continue
+            truth.begun.setdefault(to, len(truth.begun))
+            moved, seq = {}, line.again_from & (1 << SEQ_BITS) - 1
+            for n in range(line.head):
+                old = FactId(device=self.client_id, session=left.start.session, seq=seq + n)
+                new = FactId(device=self.client_id, session=to, seq=1 + n)
+                if old not in self.own or seq + n > left.head:
+                    break
+                moved[old] = new
+                truth.moved(self.own[old], new)
+                self.around.scheduler.note(f"{self.name} writes {spoken(new)} again")
+            if moved:
+                self.own = {moved.get(identity, identity): known for identity, known in self.own.items()}
 
     def _dial_later(self) -> None:
         if self._has_dial:
@@ -453,8 +495,7 @@ class EdgeNode:
             self.around.network.taken(letter)
 
     def _step(self, process: Process, event: LinkEvent | Ended | None) -> None:
-        drive(process.shell._handle(event))
-        drive(process.shell._keep_house())
+        self._handle(process, event)
         self._drain(process)
         self._note_recalls(process)
         self._sum_up(process)
@@ -488,8 +529,14 @@ class EdgeNode:
     def _drain(self, process: Process) -> None:
         inbox = process.shell._inbox
         while not inbox.empty():
-            drive(process.shell._handle(inbox.get_nowait()))
-            drive(process.shell._keep_house())
+            self._handle(process, inbox.get_nowait())
+
+    def _handle(self, process: Process, event: Any) -> None:
+        drive(process.shell._handle(event))
+        drive(process.shell._keep_house())
+        if process.stores.partings > self._partings:
+            self._partings = process.stores.partings
+            self._follow(process.stores.journal)
 
     def _resume(self) -> None:
         if self._paused_us > self.around.scheduler.now_us:
@@ -522,7 +569,9 @@ def _is_taken(process: Process, code: str) -> bool:
     return item is not None and item.state is State.TAKEN
 
 
-def _remember(shell: SyncShell, line: Line) -> None:
+def _recall(shell: SyncShell, memory: Memory, line: Line, secret: SimSecret) -> None:
     """A machine that was woken has in its memory what a started one reads of earlier sessions only."""
-    known = uplink.Line(session=line.start.session, head=line.head, acked=line.acked, kept=line.base)
+    shell._voice = Voice(memory.stream, secret.sign, suite=secret.suite)
+    shell._voice.go_on(memory.number)
+    known = on.Line(session=line.start.session, head=line.head, acked=line.acked, kept=line.base)
     shell._uplink._lines.update(sendings(line.start.session, [known]))

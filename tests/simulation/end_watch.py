@@ -70,7 +70,7 @@ class EndWatch:
             held = {recall.id for recall in process.held.active} if process is not None else set()
             if held != {word.id for word in words.values() if word.is_active}:
                 return f"{node.name} has {sorted(held)} in force of {sorted(words)}"
-            if not self._has_twin(node) and node.client_id not in self._around.truth.resumed:
+            if not self._has_twin(node):
                 known = central.agents._agents[node.client_id].recall_version
                 if known != version:
                     return f"{node.name} holds recall set {version}, by central's knowledge {known}"
@@ -81,9 +81,6 @@ class EndWatch:
         if process is None:
             return "does not run"
         journal, replica = process.stores.journal, process.stores.replica
-        conflicts = {misfit.device for misfit in self._ledger.life.misfits if misfit.reason == "chain_conflict"}
-        if node.client_id in self._around.truth.resumed & conflicts:
-            return ""  # people are told that two histories claim to be it, and stop it
         if replica.incarnation != ledger.incarnation:
             return f"has the replica of incarnation {replica.incarnation}, central is {ledger.incarnation}"
         if replica.version != ledger.version:
@@ -129,10 +126,9 @@ class EndWatch:
     def _check_nothing_lost(self) -> None:
         """I1: every fact on a disk that still exists is in the ledger."""
         truth = self._around.truth
-        for identity in truth.facts:
-            if identity in self._ledger.life.where or identity in truth.lost or identity.device in truth.resumed:
-                continue
-            raise Violation("I1", f"{spoken(identity)} was recorded and is not in the ledger")
+        for known in truth.facts:
+            if self._ledger.life.held.get(known.id) is not known and known not in truth.lost:
+                raise Violation("I1", f"{spoken(known.id)} was recorded and is not in the ledger")
 
     def _check_copies(self) -> None:
         """I7: an old or copied disk that today's rules can prove is on the work list, and no other is."""
@@ -178,10 +174,11 @@ class EndWatch:
         truth, life = self._around.truth, self._ledger.life
         names = Counter(node.client_id for node in self._nodes)
         lost: Counter[str] = Counter()
-        for identity in truth.lost:
+        for known in truth.facts:
+            identity = known.id
             told = life.told.get(identity.device, {}).get(identity.session, 0)
             is_single = names[identity.device] == 1 and identity.device not in truth.resumed
-            if is_single and identity.seq <= told and identity not in life.where:
+            if known in truth.lost and is_single and identity.seq <= told and identity not in life.where:
                 lost[identity.device] += 1
         counted: Counter[str] = Counter()
         for misfit in life.misfits:
@@ -226,9 +223,7 @@ class EndWatch:
     def _lost_codes(self) -> set[str]:
         """Items of facts that happened and never reached the ledger."""
         truth, held = self._around.truth, self._ledger.life.held
-        lives = [(identity, known) for identity, known in truth.facts.items()]
-        lives += [(identity, known) for identity, others in truth.other_lives.items() for known in others]
-        gone = [known.fact for identity, known in lives if held.get(identity) is not known]
+        gone = [known.fact for known in truth.facts if held.get(known.id) is not known]
         return {code for fact in gone if fact is not None for code in fact.codes}
 
 

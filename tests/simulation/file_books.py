@@ -166,8 +166,8 @@ class FileBooks:
         return {code: item for code, (item, _) in self.changed(0).items()}
 
     def changed(self, after: int) -> dict[str, tuple[Item, int]]:
-        found = self._ask(_ITEMS, after)
-        return {item.code: (item, row[rows.VERSION]) for item, row in zip(rows.items_of(found), found, strict=True)}
+        found = rows.versioned_items_of(self._ask(_ITEMS, after))
+        return {item.code: (item, version) for item, version, _ in found}
 
     def _ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         if self._reader is None:

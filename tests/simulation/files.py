@@ -19,6 +19,7 @@ from edge_agent.store import folder as names
 from edge_agent.store import opening, sqlite
 from edge_agent.store.journal import Journal, Touched
 from edge_agent.store.leased import NO_CHANGE, LeaseChange
+from edge_agent.store.opening import Line
 from edge_agent.store.overlay import Overlay
 from edge_agent.store.replica import Replica
 from edge_agent.store.witness import Witness
@@ -41,6 +42,7 @@ _SHOWN = "SELECT code, body FROM item"
 
 class PerilousJournal(Journal):
     perils: Perils
+    partings = 0
 
     def commit(
         self,
@@ -80,6 +82,13 @@ class PerilousJournal(Journal):
         count = super().forget_settled(session, through, limit)
         self.perils.point("forget.synced")
         return count
+
+    def write_again(self, session: bytes, through: int) -> Line:
+        self.perils.point("again.write")
+        line = super().write_again(session, through)
+        self.partings += 1
+        self.perils.point("again.synced")
+        return line
 
     @classmethod
     def resume(cls, path: Path) -> "PerilousJournal":
@@ -129,11 +138,16 @@ class _AtOnce(Writing):
 class FileStores:
     def __init__(self, journal: PerilousJournal, replica: PerilousReplica) -> None:
         self.journal: Journal = journal
+        self._journal = journal
         self.replica: Replica = replica
         self._replica = replica
         self._stock = Stock(Overlay(journal), replica, lambda: SUMMER_2026_US)
         self._shown: dict[str, Item] = {}
         self._shown_at = (-1, 0)
+
+    @property
+    def partings(self) -> int:
+        return self._journal.partings
 
     def item(self, code: str) -> Item | None:
         return self._stock.item(code)

@@ -15,6 +15,7 @@ from tests.simulation.edge_node import EdgeNode, Process
 from tests.simulation.ledger_watch import Violation
 from tests.simulation.life import Life, Lives
 from tests.simulation.network import QUEUE
+from tests.simulation.truth import Known
 
 _WINDOW, _OF_ONE = WINDOW, OF_ONE
 """As shipped: mutants may change the machine's."""
@@ -64,8 +65,6 @@ class FleetWatch:
 
     def _check_acks(self, node: EdgeNode, process: Process) -> None:
         """REQ-01, I8: nothing is believed to be committed that is not, and belief never shrinks."""
-        if node.client_id in self._around.truth.resumed:
-            return
         journal = process.stores.journal
         if journal.incarnation < node.met:
             raise Violation("REQ-03", f"{node.name} went from incarnation {node.met} to {journal.incarnation}")
@@ -86,11 +85,21 @@ class FleetWatch:
             if line.acked < node.acked.get(session, 0):
                 raise Violation("I8", f"{node.name}: acked went from {node.acked[session]} back to {line.acked}")
             node.acked[session] = line.acked
+            self._check_ack(node, session, line.acked, lives)
             safe = self._around.truth.safe.get(session, 0)
             if line.safe > safe:
                 raise Violation(
                     "REQ-02", f"{node.name} believes {line.safe} facts of {session.hex()[:6]} safe, {safe} are"
                 )
+
+    def _check_ack(self, node: EdgeNode, session: bytes, acked: int, lives: Sequence[Life]) -> None:
+        """REQ-04: what is acked is what this disk holds, and not what another life of the machine wrote there."""
+        if not acked:
+            return
+        identity = FactId(device=node.client_id, session=session, seq=acked)
+        known = node.own.get(identity)
+        if known is not None and not any(life.held.get(identity, known) is known for life in lives):
+            raise Violation("REQ-04", f"{node.name} believes {spoken(identity)} acked, and the ledger has another fact")
 
     def _check_rights(self) -> None:
         """REQ-08: at any moment one device at most may issue an item without asking.
@@ -117,24 +126,22 @@ class FleetWatch:
             node.remember_touched()
         shown, version = stores.shown(), stores.replica.version
         lives = self._lives.of(node.shown)
-        for code, identity in list(node.touched.items()):
+        for code, known in list(node.touched.items()):
             if stores.touched_at(code) is not None or code in node.drifted:
                 continue
             if code not in shown and process.shell._copy.whole_of(node.shown) is None:
                 continue  # the replica was deleted and is not filled yet: unknown is not wrong
-            if not self._is_shown(lives, code, identity, shown.get(code), version):
-                if node.client_id in self._around.truth.resumed:
-                    continue
-                at = [life.where.get(identity) for life in lives]
+            if not self._is_shown(lives, code, known, shown.get(code), version):
+                at = [life.where.get(known.id) for life in lives]
                 raise Violation(
                     "I3",
-                    f"{node.name} at {version} hides its own {self._fact(identity)} on {code}, in the ledger at {at}",
+                    f"{node.name} at {version} hides its own {_spoken(known)} on {code}, in the ledger at {at}",
                 )
             del node.touched[code]
 
-    def _is_shown(self, lives: Sequence[Life], code: str, identity: FactId, found: Item | None, version: int) -> bool:
+    def _is_shown(self, lives: Sequence[Life], code: str, known: Known, found: Item | None, version: int) -> bool:
         for life in lives:
-            at = life.where.get(identity)
+            at = life.where[known.id] if life.held.get(known.id) is known else None
             if at is not None and at <= version and _is_past(life.history.get(code, []), found, at):
                 return True
         return False
@@ -170,9 +177,9 @@ class FleetWatch:
             raise Violation("REQ-10", f"{node.name} has {flying} facts in flight, its credit is {uplink._credit}")
         node.flying, node.credit = flying, uplink._credit
 
-    def _fact(self, identity: FactId) -> str:
-        known = self._around.truth.facts[identity]
-        return f"{spoken(identity)} {known.fact.what if known.fact else 'unreadable'}"
+
+def _spoken(known: Known) -> str:
+    return f"{spoken(known.id)} {known.fact.what if known.fact else 'unreadable'}"
 
 
 def _flaw(life: Life, version: int, shown: Mapping[str, Item], drifted: AbstractSet[str]) -> str:

@@ -20,8 +20,6 @@ _ISSUES = frozenset({What.DISPENSED, What.LENT})
 _ENDS = frozenset({What.RETURNED, What.GIVEN_BACK, What.PUT_BACK, What.TAKEN, What.TRANSFERRED_IN})
 _FREEING = (on.Stated, on.Committed, on.Spent, on.Overridden)
 _Handle = Callable[[Grants, on.Event], list[on.Effect]]
-_Act = tuple[FactId, Fact]
-"""What was recorded, and as what: a machine that was woken from a snapshot gives the same identity to another fact."""
 
 
 def watched(handle: _Handle, given: Callable[[str, str], None]) -> _Handle:
@@ -59,16 +57,16 @@ def _check_claims(grants: Grants, event: on.Stated) -> None:
 class Issue(msgspec.Struct, frozen=True):
     """``is_from_hands``: of what was out of the stock already, which no lease is about."""
 
-    act: _Act
+    act: Known
     is_from_hands: bool
 
     @property
     def identity(self) -> FactId:
-        return self.act[0]
+        return self.act.id
 
     @property
     def is_provisional(self) -> bool:
-        return self.act[1].is_provisional
+        return self.act.fact is not None and self.act.fact.is_provisional
 
 
 class Doubled(msgspec.Struct, frozen=True):
@@ -88,7 +86,7 @@ class LeaseWatch:
         self._truth = truth
         self._blamed = blamed
         self._out: dict[str, Issue] = {}
-        self._ends: dict[str, list[_Act]] = {}
+        self._ends: dict[str, list[Known]] = {}
         """By item, what brought it back."""
         self._given: dict[str, tuple[str, set[str]]] = {}
         """By item, who was given it last, and which devices were known to be copied then."""
@@ -98,15 +96,15 @@ class LeaseWatch:
         if self._given.get(code, ("", set()))[0] != device:
             self._given[code] = device, self._blamed()
 
-    def recorded(self, identity: FactId, fact: Fact, *, is_physical: bool, in_hands: AbstractSet[str]) -> None:
+    def recorded(self, known: Known, fact: Fact, *, is_physical: bool, in_hands: AbstractSet[str]) -> None:
         if fact.what in _ENDS:
             for code in fact.codes:
-                self._ends.setdefault(code, []).append((identity, fact))
+                self._ends.setdefault(code, []).append(known)
                 self._out.pop(code, None)
         if fact.what not in _ISSUES or is_physical:
             return
         for code in fact.codes:
-            issue = Issue((identity, fact), code in in_hands)
+            issue = Issue(known, code in in_hands)
             earlier = self._out.get(code)
             self._out[code] = issue
             if earlier is not None:
@@ -131,7 +129,7 @@ class LeaseWatch:
         But where in the ledger the item is back from the first before the second one stands there, all fits: a
         return that was recorded long ago, or in error, may come late. ``ledger``: in its order. Raises Violation.
         """
-        places = {(identity, known.fact): place for place, (identity, known) in enumerate(ledger.items())}
+        places = {known: place for place, known in enumerate(ledger.values())}
         for doubled in self._doubled:
             code, issues = doubled.code, (doubled.earlier, doubled.later)
             stand = sorted(places[issue.act] for issue in issues if issue.act in places)
@@ -142,7 +140,7 @@ class LeaseWatch:
                 if is_whole and code not in excepted:
                     raise Violation("I3", f"{code} was issued twice, as nobody knew better, and nobody was told")
                 self._check_ousted(code, [issue for issue in issues if issue.act not in places], ledger)
-            elif doubled.earlier.identity not in self._truth.lost:
+            elif doubled.earlier.act not in self._truth.lost:
                 first, second = (spoken(issue.identity) for issue in issues)
                 raise Violation("I3", f"{code} was issued by {first} and by {second}")
 
@@ -153,7 +151,7 @@ class LeaseWatch:
         """
         told = self._blamed() | self._truth.wiped
         for issue in issues:
-            is_gone = issue.identity in self._truth.lost
+            is_gone = issue.act in self._truth.lost
             if issue.identity in ledger and issue.identity.device not in told and not is_gone:
                 said = f"{code} was issued by {spoken(issue.identity)}, in whose place another fact stands"
                 raise Violation("I3", f"{said}, and nobody was told")

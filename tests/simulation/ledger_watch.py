@@ -16,11 +16,14 @@ from tests.simulation.truth import Known, Truth
 UNREADABLE = "unreadable"
 _LED_AWAY = {
     What.TAKEN: {What.TAKEN, What.DISPENSED, What.TRANSFERRED_OUT},
-    What.PUT_BACK: {What.DISPENSED, What.TRANSFERRED_OUT},
+    What.PUT_BACK: {What.PUT_BACK, What.DISPENSED, What.TRANSFERRED_OUT},
     What.DISPENSED: {What.DISPENSED},
-    What.RETURNED: {What.TAKEN, What.TRANSFERRED_OUT},
+    What.RETURNED: {What.RETURNED, What.TAKEN, What.TRANSFERRED_OUT},
 }
-"""Steps that are not missed when what follows on them is heard, and what leads an item away from where they find it."""
+"""Steps that are not missed when what follows on them is heard, and what leads an item away from where they find it.
+
+Or has brought it back already.
+"""
 
 
 class Violation(Exception):  # noqa: N818 -- the finding, not a failure of the simulator
@@ -87,6 +90,9 @@ class LedgerWatch:
             raise Violation("I2", f"position {entry.position} after {self.life.position - 1}")
         self._check_chain(entry)
         known = self._known(entry)
+        if known in self.life.stands:
+            raise Violation("I2", f"{spoken(identity)} stands in the ledger as {spoken(self.life.stands[known])} too")
+        self.life.stands[known] = identity
         self.life.where[identity] = entry.version
         self.life.held[identity] = known
         if known.fact is None:
@@ -124,10 +130,12 @@ class LedgerWatch:
         identity, body = entry.sealed.id, entry.sealed.body
         if identity.device == DEVICE:
             fact = decode_fact(body)
-            return Known(body=body, fact=fact, unfit=frozenset(), touched=frozenset(), base={}, before={}, belief=0)
+            return Known(
+                id=identity, body=body, fact=fact, unfit=frozenset(), touched=frozenset(), base={}, before={}, belief=0
+            )
         known = self._truth.of(identity, body)
         if known is None:
-            is_invented = identity not in self._truth.facts
+            is_invented = identity not in self._truth.lives
             said = "no device recorded it" if is_invented else "with other bytes than were recorded"
             raise Violation("I7" if is_invented else "I2", f"{spoken(identity)} is in the ledger and {said}")
         return known
@@ -181,13 +189,12 @@ class LedgerWatch:
         own = {entry.sealed.id}
         before = known.before.get(code)
         while before is not None:
-            own.add(before)
-            if (before, code) in self.life.refused or before not in self.life.where:
+            own.add(before.id)
+            if (before.id, code) in self.life.refused or self.life.held.get(before.id) is not before:
                 return True
-            earlier = self._truth.facts[before]
-            if code in earlier.unfit:
+            if code in before.unfit:
                 return True
-            before = earlier.before.get(code)
+            before = before.before.get(code)
         base = known.base[code]
         return any(version > base and identity not in own for version, identity in self._touches(code))
 

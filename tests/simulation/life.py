@@ -33,6 +33,7 @@ class Life:
         self.history: dict[str, list[tuple[int, Item]]] = {}
         self.where: dict[FactId, int] = {}
         self.held: dict[FactId, Known] = {}
+        self.stands: dict[Known, FactId] = {}
         self.by_code: dict[str, list[tuple[int, FactId]]] = {}
         self.misfits: list[Misfit] = []
         self.refused: set[tuple[FactId, str]] = set()
@@ -56,7 +57,7 @@ class Life:
         """As it is now, to be gone on from."""
         other = Life()
         other.history = {code: list(states) for code, states in self.history.items()}
-        other.where, other.held = dict(self.where), dict(self.held)
+        other.where, other.held, other.stands = dict(self.where), dict(self.held), dict(self.stands)
         other.by_code = {code: list(touches) for code, touches in self.by_code.items()}
         other.misfits, other.refused = list(self.misfits), set(self.refused)
         other.oracle.cells = {code: copy.copy(cell) for code, cell in self.oracle.cells.items()}

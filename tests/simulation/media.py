@@ -20,6 +20,10 @@ class Stores(Protocol):
     journal: Journal
     replica: Replica
 
+    @property
+    def partings(self) -> int:
+        """How often facts were written again since it was opened."""
+
     def item(self, code: str) -> Item | None:
         """What the agent believes: overlay, then replica."""
 

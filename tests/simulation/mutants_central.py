@@ -18,6 +18,7 @@ from sync_protocol.codec import decode_up
 from sync_protocol.facts import Fact, What
 from sync_protocol.items import Item, State
 from sync_protocol.lifecycle import MOVES, Outcome, fold, units_of
+from sync_protocol.machines import ingest as ingest_machine
 from sync_protocol.machines.ingest import Admission, SessionState, admit, begin
 from sync_protocol.machines.lineage import Judgement, Past, judge
 from sync_protocol.messages import Ack, Batch, Position
@@ -67,7 +68,8 @@ _take = Ingest.take
 
 
 def _ack(taking: Ingest, session: bytes, through: int, *, ahead: int = 0) -> Ack:
-    return msgspec.structs.replace(taking._ack(session), through=through, version=taking._ledger.version + ahead)
+    version = taking._ledger.version + ahead
+    return msgspec.structs.replace(taking._ack(session), through=through, version=version, at=-1, hash=b"")
 
 
 async def _ack_first(taking: Ingest, letters: Iterable[Letter]) -> None:
@@ -76,7 +78,8 @@ async def _ack_first(taking: Ingest, letters: Iterable[Letter]) -> None:
         message = decode_up(envelope.read(letter.data).message)
         if not isinstance(message, Batch):
             continue
-        session, (through, _) = message.start.session, read_position(taking._ledger, message.start.session)
+        session = message.start.session
+        through, *_ = read_position(taking._ledger, session)
         if message.first_seq <= through + 1:
             taking._publisher.tell(letter.device, _ack(taking, session, message.last_seq, ahead=1))
     await _take(taking, letters)
@@ -99,7 +102,7 @@ def _ack_without_exceptions(taking: Ingest, batches: list[Batch]) -> None:
 def _ack_old_version(taking: Ingest, batches: list[Batch]) -> None:
     for batch in batches:
         session = batch.start.session
-        through, _ = read_position(taking._ledger, session)
+        through, *_ = read_position(taking._ledger, session)
         taking._publisher.tell(batch.start.device, msgspec.structs.replace(_ack(taking, session, through), version=1))
 
 
@@ -167,10 +170,11 @@ class _Unsynced:
         """Left to the operating system."""
 
 
-def _held_as_committed(ledger: Ledger, session: bytes) -> tuple[int, int]:
-    through, safe = read_position(ledger, session)
+def _held_as_committed(ledger: Ledger, session: bytes) -> tuple[int, int, bytes]:
+    through, safe, head = read_position(ledger, session)
     held = [seq for of, seq in ledger.connection.early if of == session]  # type: ignore[attr-defined]
-    return max([through, *held]), safe
+    last = max([through, *held])
+    return last, safe, head if last == through else b""
 
 
 def _keep_nothing(transaction: DictTransaction, _statement: str, _rows: Iterable[Any]) -> None:
@@ -232,6 +236,11 @@ CENTRAL = (
         patches=((inbox, "OF_ONE", 1 << 30),),
     ),
     Mutant(name="ack_before_commit", wrong="the ack leaves before the commit", patches=((Ingest, "take", _ack_first),)),
+    Mutant(
+        name="parted_too_early",
+        wrong="facts that both histories have are asked for again",
+        patches=((ingest_machine, "bisect_left", lambda *_, **__: 1),),
+    ),
     Mutant(
         name="ack_highest",
         wrong="the ack names the highest seq seen, not the contiguous one",

@@ -6,13 +6,14 @@ from typing import Any
 import msgspec
 
 from edge_agent.store.replica import Replica
-from edge_agent.sync import shell
+from edge_agent.sync import sessions, shell
 from edge_agent.sync.settling import SLICE, Settling
 from sync_protocol import envelope
 from sync_protocol.codec import decode_up
 from sync_protocol.items import Item
 from sync_protocol.machines import uplink
-from sync_protocol.machines.uplink import Acked, Effect, Line, SendBatch, Sent, Settle, Tick, Uplink, Welcomed
+from sync_protocol.machines.uplink import Uplink
+from sync_protocol.machines.uplink_events import Acked, Effect, Line, Parted, SendBatch, Sent, Settle, Tick, Welcomed
 from sync_protocol.messages import Ack, Batch
 from tests.simulation.dict_stores import DictJournal, DictMedium, DictStores
 from tests.simulation.driving import drive
@@ -95,7 +96,19 @@ class HeldIsAcked(Uplink):
 
     def _acked(self, event: Acked) -> list[Effect]:
         through = max(event.ack.through, event.ack.held)
-        return super()._acked(msgspec.structs.replace(event, ack=msgspec.structs.replace(event.ack, through=through)))
+        ack = msgspec.structs.replace(event.ack, through=through, at=-1)
+        return super()._acked(msgspec.structs.replace(event, ack=ack))
+
+
+class TailIsSettled(Uplink):
+    """Counts as committed what the ledger has other facts for."""
+
+    def _parted(self, event: Parted) -> list[Effect]:
+        line = self._lines.get(event.session)
+        if line is None or event.through >= line.head:
+            return []
+        line.acked = line.sent = line.head
+        return [Settle(session=event.session, through=line.head, version=0), *self._send()]
 
 
 class NewestFirst(Uplink):
@@ -232,6 +245,12 @@ UP = (
     _uplink("believes_sent", "what was handed to the link counts as acked", BelievesSent),
     _uplink("sessions_in_parallel", "a later session does not wait for the acks of an earlier one", SessionsInParallel),
     _uplink("credit_ignored", "the window is filled, whatever central can take", CreditIgnored),
+    _uplink("tail_is_settled", "what other facts have the numbers of counts as committed", TailIsSettled),
+    Mutant(
+        name="ack_by_number",
+        wrong="an ack counts whatever facts it is of",
+        patches=((sessions, "is_strange", lambda *_: False),),
+    ),
     _uplink("held_is_settled", "what only waits at central counts as committed", HeldIsAcked),
     _uplink("newest_first", "new facts go before old ones", NewestFirst),
     _uplink("ack_moves_back", "an old ack takes the watermark back", AckMovesBack),

@@ -1,6 +1,6 @@
 """Carries out what goes wrong. Everything that it breaks heals by itself after a while, or at the end of the faults."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 import msgspec
@@ -10,10 +10,11 @@ from sync_protocol.messages import AskRecalls
 from tests.simulation.around import Around
 from tests.simulation.centrals import Centrals
 from tests.simulation.clocks import SUMMER_2026_US
-from tests.simulation.edge_node import MISREAD, EdgeNode
+from tests.simulation.edge_node import MISREAD, EdgeNode, Memory
 from tests.simulation.media import Medium
 from tests.simulation.plan import Decision
 from tests.simulation.recall_words import Held
+from tests.simulation.truth import Known
 
 HOUR_US = 3_600_000_000
 CENTURY_US = 100 * 365 * 24 * HOUR_US
@@ -33,6 +34,9 @@ EDGE_POINTS = (
 RARE_EDGE_POINTS = (
     "adopt.write",
     "adopt.synced",
+    "again.write",
+    "again.sync",
+    "again.synced",
     "prune.write",
     "prune.synced",
     "rebuild.write",
@@ -43,7 +47,7 @@ RARE_EDGE_POINTS = (
 )
 """Where it comes seldom: they stay armed until then."""
 CENTRAL_POINTS = ("ledger.write", "ledger.sync", "ledger.synced", "central.answer")
-_Add = Callable[[EdgeNode, Medium, list[FactId]], None]
+_Add = Callable[[EdgeNode, Medium, Mapping[FactId, Known]], None]
 
 
 class Nemesis:
@@ -63,7 +67,7 @@ class Nemesis:
         self._scheduler = around.scheduler
         self._truth = around.truth
         self._add = add
-        self._images: dict[str, tuple[Medium, list[FactId], set[str], Held]] = {}
+        self._images: dict[str, tuple[Medium, dict[FactId, Known], set[str], Held, Memory | None]] = {}
 
     def do(self, decision: Decision) -> None:
         act: Callable[[EdgeNode, Decision], None] = getattr(self, f"_{decision.what}")
@@ -154,16 +158,16 @@ class Nemesis:
             return
         folder = self._around.folder / f"image-{node.name}-{decision.at_us}"
         medium = node.medium.image(folder)
-        self._images[node.name] = (medium, list(node.written), set(node.drifted), node.recalls.image())
+        self._images[node.name] = (medium, dict(node.own), set(node.drifted), node.recalls.image(), node.remember())
 
     def _restore(self, node: EdgeNode, decision: Decision) -> None:
-        self._put_back(node, decision, is_resumed=False)
+        self._put_back(node, decision, is_woken=False)
 
     def _wake(self, node: EdgeNode, decision: Decision) -> None:
         """A machine goes on from a snapshot, in the session that it was in."""
         if node.name in self._images:
             self._truth.resumed.add(node.client_id)
-            self._put_back(node, decision, is_resumed=True)
+            self._put_back(node, decision, is_woken=True)
 
     def _wipe(self, node: EdgeNode, decision: Decision) -> None:
         """The disk is dead: the workplace gets a new one, and all that it had not sent is gone."""
@@ -171,25 +175,25 @@ class Nemesis:
             node.die(is_power=False, down_us=decision.long_us)
         folder = self._around.folder / f"fresh-{node.name}-{decision.at_us}"
         self._truth.wiped.add(node.client_id)
-        self._truth.lost.update(node.written)
+        self._truth.lost.update(node.own.values())
         node.drifted, node.recalls = set(), Held()
-        node.put_in(node.medium.fresh(folder), [], is_resumed=False)
+        node.put_in(node.medium.fresh(folder), {})
 
     def _spoil_replica(self, node: EdgeNode, _decision: Decision) -> None:
         """A page of the copy cannot be read any more; whoever meets it says so."""
         if node.process is not None:
             node.process.stores.replica.is_damaged = True
 
-    def _put_back(self, node: EdgeNode, decision: Decision, *, is_resumed: bool) -> None:
+    def _put_back(self, node: EdgeNode, decision: Decision, *, is_woken: bool) -> None:
         image = self._images.pop(node.name, None)
         if image is None:
             return
         if node.process is not None:
             node.die(is_power=False, down_us=decision.long_us)
-        medium, written, node.drifted, node.recalls = image
+        medium, own, node.drifted, node.recalls, memory = image
         self._truth.copied.add(node.client_id)
-        self._truth.lost.update(set(node.written) - set(written))
-        node.put_in(medium, written, is_resumed=is_resumed)
+        self._truth.lost.update(set(node.own.values()) - set(own.values()))
+        node.put_in(medium, own, memory if is_woken else None)
 
     def _clone(self, node: EdgeNode, decision: Decision) -> None:
         if node.is_in_doubt:
@@ -197,4 +201,4 @@ class Nemesis:
         folder = self._around.folder / f"clone-{node.name}-{decision.at_us}"
         self._truth.copied.add(node.client_id)
         self._truth.cloned.add(node.client_id)
-        self._add(node, node.medium.image(folder), list(node.written))
+        self._add(node, node.medium.image(folder), dict(node.own))

@@ -96,8 +96,12 @@ _TROUBLES = (
     ("restore", "partition"),
     ("clone", ""),
     ("clone", "partition"),
+    ("wake", ""),
+    ("wake", "partition"),
 )
-_TROUBLE_S = {"partition": (120, 300), "pause": (40, 200), "restore": (5, 20), "clone": (40, 200)}
+_TROUBLE_S = {"partition": (120, 300), "pause": (40, 200), "restore": (5, 20), "wake": (5, 20), "clone": (40, 200)}
+_DEAF = 0.5
+"""A pick: what is said to it gets lost, and what it says comes."""
 _ECHOED = 0.5
 _LATEST = 0.99
 _WHOLLY = 0.99
@@ -247,12 +251,17 @@ def _flap(random: Random, edges: int, end_us: int) -> list[Decision]:
 
 
 def _old_disk(what: str) -> _Nemesis:
+    """The image is of one that had not heard lately what of it is in the ledger, and it hears nothing for a while."""
+
     def decide(random: Random, edges: int, end_us: int) -> list[Decision]:
         who, taken_us = random.randrange(edges), random.randrange(end_us)
         back_us = random.randint(taken_us, end_us)
+        deaf_us = random.randint(0, 40) * SECOND_US
         return [
+            Decision(max(0, taken_us - deaf_us), "partition", who, _DEAF, 0.0, 2 * deaf_us),
             Decision(taken_us, "image", who),
             Decision(back_us, what, who, random.random(), random.random(), random.randint(1, 30) * SECOND_US),
+            Decision(back_us, "partition", who, _WHOLLY, 0.0, random.randint(0, 60) * SECOND_US),
         ]
 
     return decide

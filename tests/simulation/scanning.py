@@ -1,6 +1,6 @@
 """Check, then commit: what ``edge_agent.recorder`` does with a group of one, without its event loop."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -44,17 +44,24 @@ def check(stores: Stores, facts: Sequence[Fact], recalls: Recalled = NO_RECALLS)
 
 
 def attempt(
-    truth: Truth, stores: Stores, checked: Checked, bodies: Sequence[bytes], *, is_readable: bool
+    truth: Truth,
+    stores: Stores,
+    own: Mapping[FactId, Known],
+    checked: Checked,
+    bodies: Sequence[bytes],
+    *,
+    is_readable: bool,
 ) -> list[FactId]:
-    """Note what is about to be written, with where the belief behind it came from."""
+    """Note what is about to be written, with where the belief behind it came from. ``own``: what the disk holds."""
     journal = stores.journal
     sessions = {line.number: line.start.session for line in journal.lines.values()}
     identities = []
-    latest: dict[str, FactId] = {}
+    latest: dict[str, Known] = {}
     for n, (fact, unfit, body) in enumerate(zip(checked.facts, checked.unfit, bodies, strict=True), start=1):
         identity = FactId(device=journal.start.device, session=journal.start.session, seq=journal.head + n)
         touched = frozenset(code for code, touch in checked.touched.items() if touch.index == n - 1)
         known = Known(
+            id=identity,
             body=body,
             fact=fact if is_readable else None,
             unfit=unfit,
@@ -64,20 +71,19 @@ def attempt(
             belief=stores.replica.incarnation,
         )
         for code in fact.codes:
-            before = latest.get(code) or _before(stores, sessions, code)
+            before = latest.get(code) or _before(stores, sessions, own, code)
             if before is not None:
                 known.before[code] = before
-            earlier = truth.facts.get(before) or truth.attempts.get(before) if before else None
-            known.base[code] = earlier.base.get(code, 0) if earlier else stores.replica.version
-            latest[code] = identity
-        truth.attempt(identity, known)
+            known.base[code] = before.base.get(code, 0) if before else stores.replica.version
+            latest[code] = known
+        truth.attempt(known)
         identities.append(identity)
     return identities
 
 
-def _before(stores: Stores, sessions: dict[int, bytes], code: str) -> FactId | None:
+def _before(stores: Stores, sessions: Mapping[int, bytes], own: Mapping[FactId, Known], code: str) -> Known | None:
     position = stores.touched_at(code)
     if position is None:
         return None
     session, seq = sessions[position >> 32], position & 0xFFFFFFFF
-    return FactId(device=stores.journal.start.device, session=session, seq=seq)
+    return own[FactId(device=stores.journal.start.device, session=session, seq=seq)]

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -38,7 +38,7 @@ from tests.simulation.perils import Killed
 from tests.simulation.plan import JAMS, Bounds, Decision, Plan
 from tests.simulation.recalling import Recalling
 from tests.simulation.scheduler import MINUTE_US, SECOND_US, Scheduler
-from tests.simulation.truth import Truth
+from tests.simulation.truth import Known, Truth
 from tests.simulation.workplace import Workplaces
 from tests.simulation.world import World
 
@@ -136,7 +136,7 @@ class Simulation:
     def report(self, rule: str, detail: str) -> Report:
         truth = self.around.truth
         life = self.centrals.main.watch.life
-        lost = [identity for identity in truth.lost if identity not in life.where]
+        lost = [known for known in truth.lost if life.held.get(known.id) is not known]
         blamed = self._end_watch.blamed()
         return Report(
             seed=self.plan.seed,
@@ -146,7 +146,7 @@ class Simulation:
             facts=len(truth.facts),
             exceptions=len(life.misfits),
             lost=len(lost),
-            unseen=sum(identity.device not in blamed for identity in lost),
+            unseen=sum(known.id.device not in blamed for known in lost),
             virtual_us=self.scheduler.now_us,
             trace_hash=self.scheduler.trace_hash,
         )
@@ -177,9 +177,9 @@ class Simulation:
         self.scheduler.at(self.scheduler.now_us, node, "boot")
         return node
 
-    def _add_clone(self, of: EdgeNode, medium: Medium, written: list[FactId]) -> None:
+    def _add_clone(self, of: EdgeNode, medium: Medium, own: Mapping[FactId, Known]) -> None:
         clone = self._add(f"{of.client_id}-copy-{len(self.nodes)}", of.client_id, of.location, medium)
-        clone.written, clone.drifted, clone.recalls = written, set(of.drifted), of.recalls.image()
+        clone.own, clone.drifted, clone.recalls = dict(own), set(of.drifted), of.recalls.image()
 
     def _await_all(self, most_us: int, since: str) -> None:
         """Raises Violation.

@@ -19,12 +19,13 @@ def fact(what: What, wall_us: int, *, is_provisional: bool = False) -> Fact:
     return Fact(what=what, codes=(CODE,), at=at, how=How.LATE_SCAN, is_provisional=is_provisional)
 
 
-def known(recorded: Fact) -> Known:
+def known(identity: FactId, recorded: Fact) -> Known:
     nothing: frozenset[str] = frozenset()
-    return Known(body=b"", fact=recorded, unfit=nothing, touched=nothing, base={}, before={}, belief=0)
+    return Known(id=identity, body=b"", fact=recorded, unfit=nothing, touched=nothing, base={}, before={}, belief=0)
 
 
 EMERGENCY, LATER = fact(What.DISPENSED, 1, is_provisional=True), fact(What.DISPENSED, 2)
+URGENT, HELD = known(FIRST, EMERGENCY), known(SECOND, LATER)
 
 
 def _nobody(_device: str, _code: str) -> None:
@@ -34,20 +35,20 @@ def _nobody(_device: str, _code: str) -> None:
 def watch(blamed: set[str]) -> LeaseWatch:
     """An emergency at one workplace, and an issue by the holder."""
     lease_watch = LeaseWatch(Truth(), lambda: blamed)
-    lease_watch.recorded(FIRST, EMERGENCY, is_physical=False, in_hands=set())
-    lease_watch.recorded(SECOND, LATER, is_physical=False, in_hands=set())
+    lease_watch.recorded(URGENT, EMERGENCY, is_physical=False, in_hands=set())
+    lease_watch.recorded(HELD, LATER, is_physical=False, in_hands=set())
     return lease_watch
 
 
 def test_of_two_issues_that_stand_a_person_is_told() -> None:
-    ledger = {FIRST: known(EMERGENCY), SECOND: known(LATER)}
+    ledger = {FIRST: URGENT, SECOND: HELD}
     watch(set()).look({CODE}, ledger)
     with pytest.raises(Violation, match="nobody was told"):
         watch({"edge-2"}).look(set(), ledger)
 
 
 def test_an_issue_in_whose_place_another_fact_stands_does_not_stand() -> None:
-    ledger = {FIRST: known(fact(What.RETURNED, 0)), SECOND: known(LATER)}
+    ledger = {FIRST: known(FIRST, fact(What.RETURNED, 0)), SECOND: HELD}
     watch({"edge-2"}).look(set(), ledger)
     with pytest.raises(Violation, match="edge-2/323232/21, in whose place another fact stands"):
         watch(set()).look(set(), ledger)
@@ -56,20 +57,20 @@ def test_an_issue_in_whose_place_another_fact_stands_does_not_stand() -> None:
 def test_what_a_copy_gave_back_may_be_issued_by_who_got_it_before_the_copy_was_found() -> None:
     """The original is cut off, and has issued it; the copy speaks in its name, and holds nothing."""
     blamed: set[str] = set()
-    issues = (FIRST, fact(What.DISPENSED, 1)), (SECOND, LATER)
+    early, issues = fact(What.DISPENSED, 1), [known(FIRST, fact(What.DISPENSED, 1)), HELD]
 
     def look(*, is_given_before: bool) -> None:
         truth = Truth()
         truth.cloned.add("edge-2")
         lease_watch = LeaseWatch(truth, lambda: set(blamed))
-        lease_watch.recorded(*issues[0], is_physical=False, in_hands=set())
+        lease_watch.recorded(issues[0], early, is_physical=False, in_hands=set())
         if is_given_before:
             blamed.clear()
             lease_watch.given("edge-0", CODE)
         blamed.add("edge-2")
         lease_watch.given("edge-0", CODE)
-        lease_watch.recorded(*issues[1], is_physical=False, in_hands=set())
-        lease_watch.look({CODE}, {identity: known(issued) for identity, issued in issues})
+        lease_watch.recorded(HELD, LATER, is_physical=False, in_hands=set())
+        lease_watch.look({CODE}, {issue.id: issue for issue in issues})
 
     look(is_given_before=True)
     with pytest.raises(Violation, match="was issued by"):

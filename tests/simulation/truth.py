@@ -6,39 +6,44 @@ from sync_protocol.facts import Fact, FactId
 from sync_protocol.recalls import RecallSet
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class Known(msgspec.Struct, kw_only=True, eq=False):
     """A fact as its device recorded it. ``fact`` is None for bytes that this version cannot read.
 
+    ``id``: where it stands; facts that are written again stand elsewhere then.
     ``unfit``: codes that it did not fit by its device's own check; ``touched``: items that it changed by that.
     ``base``: by code, the ledger version that the device's belief came from; ``before``: the device's own earlier
     fact that the belief also came from.
     """
 
+    id: FactId
     body: bytes
     fact: Fact | None
     unfit: frozenset[str]
     touched: frozenset[str]
     base: dict[str, int]
-    before: dict[str, FactId]
+    before: dict[str, "Known"]
     belief: int
     """The incarnation of the ledger that the belief is a copy of."""
 
 
 class Truth:
-    """``lost``: facts on media that are gone for good. ``attempts``: written when the process died, and nobody told."""
+    """``facts``: all that any disk ever held, in their order. ``lost``: those on media that are gone for good.
+
+    ``attempts``: written when the process died, and nobody told. ``lives``: by identity, every fact that has or had it:
+    a machine that is woken gives the numbers anew that its own life before had given.
+    """
 
     def __init__(self) -> None:
-        self.facts: dict[FactId, Known] = {}
+        self.facts: list[Known] = []
+        self.lives: dict[FactId, list[Known]] = {}
         self.attempts: dict[FactId, Known] = {}
-        self.lost: set[FactId] = set()
+        self.lost: set[Known] = set()
         self.copied: set[str] = set()
         """Devices whose disk was restored from an image, resumed or cloned."""
         self.cloned: set[str] = set()
         """Those of them that are two computers."""
         self.drifted: set[str] = set()
         """Devices whose replica was changed behind their back."""
-        self.other_lives: dict[FactId, list[Known]] = {}
-        """Facts whose identity another fact was given before, by a life of the machine that it was woken from."""
         self.wiped: set[str] = set()
         """Devices whose disk was replaced by an empty one."""
         self.safe: dict[bytes, int] = {}
@@ -52,21 +57,26 @@ class Truth:
         self.answered: dict[str, int] = {}
         """By device, the latest life of the ledger in which two people answered for it."""
 
-    def attempt(self, identity: FactId, known: Known) -> None:
-        self.attempts[identity] = known
+    def attempt(self, known: Known) -> None:
+        self.attempts[known.id] = known
 
     def confirm(self, identity: FactId) -> Known:
         """The fact is on its disk."""
         known = self.attempts.pop(identity)
-        if self.facts.setdefault(identity, known).body != known.body:
-            self.other_lives.setdefault(identity, []).append(known)
+        self.facts.append(known)
+        self.lives.setdefault(identity, []).append(known)
         return known
+
+    def moved(self, known: Known, to: FactId) -> None:
+        """It is written again, and this one is for the ledger."""
+        known.id = to
+        lives = self.lives.setdefault(to, [])
+        if known not in lives:
+            lives.append(known)
 
     def of(self, identity: FactId, body: bytes) -> Known | None:
         """The fact with this identity and these bytes."""
-        known = self.facts.get(identity)
-        lives = [known, *self.other_lives.get(identity, [])] if known is not None else []
-        return next((life for life in lives if life.body == body), None)
+        return next((life for life in self.lives.get(identity, ()) if life.body == body), None)
 
     def deny(self, identity: FactId) -> None:
         """The fact never reached the disk."""

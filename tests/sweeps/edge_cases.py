@@ -15,15 +15,16 @@ from edge_agent.store import schema, sqlite
 from edge_agent.store.folder import JOURNAL, REPLICA
 from edge_agent.store.journal import Journal
 from edge_agent.store.opening import FACTS_FROM
+from edge_agent.store.outgoing import read_batch
 from edge_agent.store.replica import Replica
 from edge_agent.store.salvage import salvage
 from edge_agent.sync.pruning import DAY_US, prune
 from edge_agent.sync.settling import LINGER_US, Settling
 from sync_protocol.chain import SessionStart, link
-from sync_protocol.codec import encode_fact
+from sync_protocol.codec import decode_fact, encode_fact
 from sync_protocol.facts import Moment, What
 from sync_protocol.items import State
-from sync_protocol.machines.uplink import Settle
+from sync_protocol.machines.uplink_events import Settle
 from sync_protocol.messages import Delta, Rows
 from tests.sweeps.cases import Case, Say, Told, require_whole
 from tests.unit.edge_core.shelf import DEVICE, NOON_US, Shelf, code, fact, piece, taken
@@ -288,6 +289,36 @@ async def _check_adopt(folder: Path, told: Told) -> float:
     return took
 
 
+async def _again(folder: Path, ready: Ready, say: Say) -> None:
+    shelf = Shelf(folder, reserve_bytes=RESERVE)
+    await shelf.recorder.record(taken(0))
+    first, *_, now = shelf.journal.lines
+    ready()
+    try:
+        for each, session in enumerate((first, now)):
+            shelf.journal.write_again(session, 1 - each)
+            say(f"OK {each}")
+    except StoreError:
+        say("REFUSED the rest")
+    shelf.close()
+
+
+async def _check_again(folder: Path, told: Told) -> float:
+    shelf, took = await _recovered(folder)
+    old, *others = (line for line in shelf.journal.lines.values() if line.head)
+    parted = [line.number for line in (old, *others) if line.parted]
+    assert len(parted) >= len(told.said), "what was written again is not"
+    assert (old.parted is None) == (len(others) == _LIVES), "a session ends early, and nothing follows it there"
+    sent = [
+        decode_fact(body).codes[0]
+        for line in shelf.journal.lines.values()
+        for body in read_batch(shelf.journal, line.start.session, after=0, limit=99).bodies
+    ]
+    assert sent == [code(PIECES - 1 - number) for number in range(_LIVES * _FACTS)] + [code(0)], "each once, in order"
+    await _ended(shelf)
+    return took
+
+
 async def _prepare_prune(folder: Path) -> None:
     """Old facts, all of them in a backup of central."""
     journal = Journal.open(folder / JOURNAL, device=DEVICE, session=os.urandom(16), started_us=NOON_US)
@@ -417,6 +448,7 @@ CASES = {
         _case("delta", _delta, _check_delta),
         _case("rebuild", _rebuild, _check_rebuild),
         _case("adopt", _adopt, _check_adopt),
+        _case("again", _again, _check_again),
         _case("prune", _prune, _check_prune, _prepare_prune),
         _case("session", _open, _check_open),
         _case("first", _open, _check_open, _prepare_nothing),

@@ -6,6 +6,8 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from sync_protocol.documents import OrderKind
+from sync_protocol.epc import encode_piece
+from sync_protocol.facts import How, What
 from tests.browser.central.morning import codes_of, order, play
 from tests.browser.central.pages import open_page, picture, sign_in
 from tests.integration.central_faces.hospital import SPLIT, Hospital, serving
@@ -105,4 +107,26 @@ async def test_filters_stand_in_the_address_and_back_works(chromium: Browser, ho
         await expect(page.locator("h1")).to_contain_text("Exceptions")
         await page.click("form.leave button")
         await page.wait_for_url("**/sign-in")
+        assert complaints == []
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("zh-CN", "获知此步骤前，他处曾将其取出"), ("en", "others had it out before this was known")]
+)
+async def test_a_step_that_others_overtook_says_who(
+    chromium: Browser, hospital: Hospital, language: str, said: str
+) -> None:
+    await play(hospital)
+    code, seen = encode_piece(17, 6), hospital.ledger.version
+    late = {"operator": "n02", "how": How.LATE_SCAN, "checked_at": seen}
+    hospital.record("station-1", *(hospital.fact(what, code, **late) for what in (What.DISPENSED, What.RETURNED)))
+    hospital.record("cabinet-2", hospital.fact(What.TAKEN, code, **late))
+    async with serving(hospital) as address:
+        page, complaints = await open_page(chromium, address, language)
+        await sign_in(page)
+        await page.goto("/exceptions")
+        row = page.locator("tbody tr", has_text=code)
+        await expect(row).to_contain_text(said)
+        await expect(row).to_contain_text("station-1")
+        await picture(page, "exceptions-overtaken", language)
         assert complaints == []

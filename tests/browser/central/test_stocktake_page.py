@@ -36,7 +36,7 @@ async def stock(hospital: Hospital, ward: Ward) -> None:
     await hospital.services.masterdata.put_people([*PEOPLE, WANG, LI])
     await hospital.deliver("DN-W", WHOLE, WHOLES, kind=Kind.BOX, location="pharmacy")
     await hospital.deliver("DN-A", WHOLE, [AWAY], kind=Kind.BOX, location="store")
-    found = hospital.ledger.connection.execute(statements.ITEMS_AFTER, ("", 1_000)).fetchall()
+    found = hospital.ledger.connection.execute(statements.ITEMS_AFTER, ("", 1_000))
     await ward.load(items=tuple(rows.items_of(found)), products=(SPLIT, INSULIN))
 
 

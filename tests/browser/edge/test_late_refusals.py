@@ -25,8 +25,8 @@ async def test_what_another_place_did_first_is_named_until_it_is_seen(
     async with serve(ward, work, sync=sync) as url, opened(browser, url, size=size, lang=language) as page:
         await sign_in(page)
         refusals = [
-            Refusal(code=box_code(AMOXICILLIN, number), what=What.DISPENSED, reason=Reason.ALREADY_DISPENSED)
-            for number in (1, 2)
+            Refusal(code=box_code(AMOXICILLIN, number), what=What.DISPENSED, reason=reason)
+            for number, reason in ((1, Reason.ALREADY_DISPENSED), (2, Reason.OVERTAKEN))
         ]
         sync.judged(tuple(refusals))
         await expect(page.locator(".late li")).to_have_count(2)

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from central.app import KEY
+from edge_agent.store import fact_rows
 from edge_agent.store.identity import FILE, open_identity
 from hardware_sims.broker import Broker
 from sync_protocol.envelope import Voice
 from sync_protocol.facts import Fact, FactId, How, Moment, What
 from sync_protocol.items import State
+from sync_protocol.machines.sending import sendings
+from sync_protocol.machines.uplink_events import Line
 from sync_protocol.messages import Hello, Position
 from tests.integration.central_core.processes import CentralProcess, connected
 from tests.integration.central_core.test_central_over_mqtt import stocked
@@ -113,6 +116,19 @@ async def in_step(agent: Agent) -> None:
 async def take(agent: Agent, *numbers: int) -> None:
     for number in numbers:
         await agent.shelf.recorder.record(fact(What.TAKEN, number))
+
+
+async def imaged(folder: Path, broker: Broker, central: CentralProcess) -> None:
+    """An agent whose ``image`` was made while it ran: the ledger has three facts more."""
+    async with connected(HandAgent("clerk"), broker.port) as clerk:
+        await stocked(central, PIECES, clerk)
+    async with Agent(folder / "one", broker.port, "cabinet-1") as agent:
+        await knows_pieces(agent)
+        await take(agent, 0, 1)
+        await in_step(agent)
+        shutil.copytree(folder / "one", folder / "image")
+        await take(agent, 2, 3, 4)
+        await in_step(agent)
 
 
 async def knows_pieces(agent: Agent) -> None:
@@ -291,22 +307,46 @@ async def test_an_image_of_a_running_session_lacks_what_the_ledger_has(
     tmp_path: Path, broker: Broker, central: CentralProcess
 ) -> None:
     """The copy was made while the agent ran."""
-    async with connected(HandAgent("clerk"), broker.port) as clerk:
-        await stocked(central, PIECES, clerk)
-    path = tmp_path / "one"
-    async with Agent(path, broker.port, "cabinet-1") as agent:
-        await knows_pieces(agent)
-        await take(agent, 0, 1)
-        await in_step(agent)
-        shutil.copytree(path, tmp_path / "image")
-        await take(agent, 2, 3, 4)
-        await in_step(agent)
+    await imaged(tmp_path, broker, central)
     async with Agent(tmp_path / "image", broker.port, "cabinet-1"):
         await until(lambda: bool(central.rows("SELECT 1 FROM exception")))
     ((device, reason, found),) = central.rows("SELECT device, reason, found FROM exception")
     assert (device, reason) == ("cabinet-1", "journal_restored")
     expected = "facts that the ledger has and this journal has not: 3, facts that it told of and that are lost: 0"
     assert found.startswith(expected)
+
+
+@pytest.mark.fault(12)
+async def test_what_a_machine_woken_from_a_snapshot_wrote_under_taken_numbers_is_in_the_ledger_once(
+    tmp_path: Path, broker: Broker, central: CentralProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on in the session that it was in, which has gone on without it."""
+    await imaged(tmp_path, broker, central)
+    monkeypatch.setattr(fact_rows, "begin", lambda _connection, lines, *_: lines.pop())
+    woken = Agent(tmp_path / "image", broker.port, "cabinet-1")
+    line = woken.shelf.journal.current
+    known = Line(session=line.start.session, head=line.head, acked=line.acked)
+    woken.shell._uplink._lines.update(sendings(line.start.session, [known]))
+    await take(woken, 5, 6)
+    async with woken:
+        await in_step(woken)
+        assert woken.shelf.journal.start.session != line.start.session
+        await take(woken, 7)
+        await in_step(woken)
+    ((device, reason, found),) = central.rows("SELECT device, reason, found FROM exception")
+    assert (device, reason) == ("cabinet-1", "journal_restored")
+    assert found.startswith("facts that the ledger has and this journal has not: 3, facts that it told of and that are")
+    assert "that are lost: 0" in found
+    assert counts(central, "cabinet-1") == (8, 8)
+    held = central.rows("SELECT count(*) FROM item WHERE state = 'taken'")
+    assert held == [(8,)], "each piece that either life took, and no other"
+    await assert_whole(central)
+    monkeypatch.undo()
+    async with Agent(tmp_path / "image", broker.port, "cabinet-1") as later:
+        await take(later, 8)
+        await in_step(later)
+    assert counts(central, "cabinet-1") == (9, 9)
+    await assert_whole(central)
 
 
 @pytest.mark.fault(13)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Self
@@ -15,13 +16,15 @@ from edge_agent.health import Health, Sentence
 from edge_agent.safe_mode import SafeMode
 from edge_agent.store.outgoing import waiting
 from edge_agent.sync.leasing import Share
-from edge_agent.sync.link import MqttLink
+from edge_agent.sync.link import TURNS_TO_LEAVE, MqttLink
+from edge_agent.sync.sessions import Sessions
 from edge_agent.sync.shell import SyncShell
 from hardware_sims.broker import Broker
 from sync_protocol.documents import Route
 from sync_protocol.facts import Fact
 from sync_protocol.items import State
 from sync_protocol.machines import uplink
+from sync_protocol.machines import uplink_events as on
 from sync_protocol.messages import Batch, Hello, Pull, Refused, Rows
 from tests.integration.edge_core.tiny_central import TinyCentral
 from tests.unit.edge_core.shelf import DEVICE, Shelf, code, piece, put_back, taken
@@ -137,6 +140,35 @@ async def test_many_facts_are_sent_in_few_batches(tmp_path: Path, broker: Broker
             await until(lambda: _is_whole(central, 30 * PIECES * 2))
             await until(lambda: agent.waiting == 0)
             assert _heard(central, Batch) <= 30 * PIECES * 2 / uplink.BATCH_FACTS + 5
+
+
+async def test_a_batch_leaves_while_the_next_one_is_put_together(
+    tmp_path: Path, broker: Broker, central: TinyCentral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _stocked(
+        tmp_path / "a", *(move(number) for _ in range(25) for move in (taken, put_back) for number in range(PIECES))
+    )
+    turn, turns = 0, []
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    put_together = Sessions.batch
+
+    def batch(sessions: Sessions, effect: on.SendBatch) -> Batch:
+        turns.append(turn)
+        return put_together(sessions, effect)
+
+    monkeypatch.setattr(Sessions, "batch", batch)
+    async with central.on(broker.port), asyncio.timeout(30), Agent(tmp_path / "a", broker.port) as agent:
+        counting = asyncio.create_task(count())
+        await until(lambda: agent.waiting == 0)
+        counting.cancel()
+    assert len(turns) >= 25 * 2 * PIECES / uplink.BATCH_FACTS
+    assert all(later - earlier >= TURNS_TO_LEAVE for earlier, later in pairwise(turns))
 
 
 async def test_lost_acks_are_made_good_by_sending_again(

@@ -18,6 +18,7 @@ from sync_protocol.machines.ingest import SessionState, admit
 from sync_protocol.messages import Ack, Batch, Delta, Down, Hello, Position, Pull, Rows, Up, Welcome
 
 PAGE = 50
+ANSWER_S = 1.0
 SECRET = Secret(bytes(32))
 
 
@@ -67,8 +68,17 @@ class TinyCentral:
         await self.send(device, self._voice.say(message, topics.down(device)))
 
     async def send(self, device: str, data: bytes) -> None:
-        if self._client is not None:
-            await self._client.publish(topics.down(device), data, qos=1)
+        await self._publish(topics.down(device), data, qos=1)
+
+    async def _publish(self, topic: str, data: bytes, *, qos: int) -> None:
+        """Raises MqttError: a broker that is killed before it confirms would be waited for for ever."""
+        if self._client is None:
+            return
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await self._client.publish(topic, data, qos=qos)
+        except TimeoutError as error:
+            raise aiomqtt.MqttError(f"the broker has confirmed nothing for {ANSWER_S:.0f} s") from error
 
     async def _serve(self, port: int) -> None:
         while True:
@@ -138,11 +148,9 @@ class TinyCentral:
             await self._broadcast(before)
 
     async def _broadcast(self, after: int) -> None:
-        if self.is_broadcasting and self._client is not None:
+        if self.is_broadcasting:
             with contextlib.suppress(aiomqtt.MqttError):
-                await self._client.publish(
-                    topics.BROADCAST, self._voice.say(self._delta(after), topics.BROADCAST), qos=0
-                )
+                await self._publish(topics.BROADCAST, self._voice.say(self._delta(after), topics.BROADCAST), qos=0)
 
     def _delta(self, after: int) -> Delta:
         """Rows of whole versions, about a page of them."""

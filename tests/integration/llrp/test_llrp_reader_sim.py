@@ -172,7 +172,7 @@ async def test_what_is_no_llrp_gets_an_error_message_and_no_link(reader: LlrpRea
 
 async def test_keepalives_come_at_their_pace_and_must_be_answered(reader: LlrpReader) -> None:
     async with accepted(reader) as client:
-        await client.refusal(frames.set_reader_config(1, frames.Settings(keepalive_ms=50)))
+        await client.refusal(frames.set_reader_config(1, frames.Settings(keepalive_ms=200)))
         for _ in range(4):
             frame = await client.next_frame()
             assert read_header(frame).kind == MessageType.KEEPALIVE

@@ -7,7 +7,7 @@ import pytest
 
 from sync_protocol.facts import Fact, What
 from sync_protocol.items import State
-from sync_protocol.messages import Ack, Batch
+from sync_protocol.messages import Ack, Batch, Parted
 from tests.unit.central_core.desk import STENT, Desk, HandAgent, piece
 
 CODES = [piece(number) for number in range(40)]
@@ -93,7 +93,8 @@ async def test_a_gap_or_a_fork_of_what_is_held_is_not_taken(desk: Desk) -> None:
         assert ack.held == through
     forked = HandAgent("cabinet-1", parent=old, session=live.start.session)
     assert await desk.send(forked, early(forked, desk.fact(What.TAKEN, CODES[9]))) == []
-    assert desk.rows("SELECT reason FROM exception") == [("chain_conflict",)]
+    told = Parted(session=live.start.session, seq=0, hash=live.start.hash, incarnation=desk.ledger.incarnation)
+    assert desk.post.to("cabinet-1", Parted) == [told]
 
 
 async def test_an_agent_that_has_nothing_older_left_lets_them_in(desk: Desk) -> None:

@@ -9,11 +9,12 @@ import pytest
 from central.errors import DiskError, LedgerCorruptError
 from central.ledger import mark
 from central.sync.agents import heads_of
+from central.sync.lineage import BEYOND, LOST
 from sync_protocol.chain import SessionStart
 from sync_protocol.documents import OrderState
 from sync_protocol.facts import FactId, What
 from sync_protocol.items import State
-from sync_protocol.messages import Ack, Delta, Hello, Position, Pull, Welcome
+from sync_protocol.messages import Ack, Delta, Hello, Parted, Position, Pull, Welcome
 from tests.unit.central_core.desk import SPLIT, STENT, Desk, HandAgent, an_order, piece
 
 
@@ -484,6 +485,18 @@ class TestJournals:
         ]
 
     @pytest.mark.fault(14)
+    async def test_a_journal_whose_hello_was_of_a_life_before_is_not_a_new_one(self, desk: Desk) -> None:
+        """It is met by its facts first: the HELLO for this life of the ledger was lost on the way."""
+        await with_pieces(desk)
+        first = HandAgent("cabinet-1")
+        batch = first.batch(desk.fact(What.TAKEN, piece(0)))
+        second = HandAgent("cabinet-1", parent=first)
+        heads = (Position(session=first.start.session, through=1), Position(session=second.start.session, through=0))
+        await desk.send(second, hello(second, heads=heads))
+        (ack,) = await desk.send(first, batch)
+        assert (ack.through, desk.rows("SELECT reason FROM exception")) == (1, [])
+
+    @pytest.mark.fault(14)
     async def test_what_was_counted_as_lost_is_not_counted_again_when_a_batch_of_it_comes_late(
         self, desk: Desk
     ) -> None:
@@ -558,9 +571,51 @@ class TestJournals:
         seq, head = agent.seq, agent.head
         await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(1))))
         agent.seq, agent.head = seq, head
-        assert await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(2)))) == []
-        assert desk.rows("SELECT reason FROM exception") == [("chain_conflict",)]
+        woken = agent.batch(desk.fact(What.TAKEN, piece(2)))
+        assert await desk.send(agent, woken) == []
+        session, incarnation = agent.start.session, desk.ledger.incarnation
+        told = Parted(session=session, seq=1, hash=head, incarnation=incarnation)
+        assert desk.post.to("cabinet-1", Parted) == [told]
         assert desk.post.to("cabinet-1", Ack)[-1].through == 2
+        later = agent.batch(desk.fact(What.TAKEN, piece(3)))
+        assert await desk.send(agent, later) == [], "it was on its way when that was told"
+        assert desk.rows("SELECT reason FROM exception") == []
+
+    @pytest.mark.fault(12)
+    async def test_what_is_written_again_after_that_is_not_lost_and_what_the_journal_lacks_is_counted(
+        self, desk: Desk
+    ) -> None:
+        await with_pieces(desk)
+        agent = HandAgent("cabinet-1")
+        await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(0))))
+        seq, head = agent.seq, agent.head
+        await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(1))))
+        agent.seq, agent.head = seq, head
+        tail = [desk.fact(What.TAKEN, piece(number)) for number in (2, 3, 4)]
+        await desk.send(agent, hello(agent, desk), agent.batch(*tail))
+        agent.seq, agent.head = seq, desk.post.to("cabinet-1", Parted)[-1].hash
+        own = HandAgent("cabinet-1", parent=agent)
+        own.batch(*tail)
+        await desk.send(own, hello(own, desk))
+        ((reason, found),) = desk.rows("SELECT reason, found FROM exception")
+        assert (reason, found.split(", last")[0]) == ("journal_restored", f"{BEYOND}: 1, {LOST}: 0")
+        own.seq, own.head = 0, own.start.hash
+        (ack,) = await desk.send(own, own.batch(*tail))
+        assert (ack.through, ack.at, ack.hash, ack.exceptions) == (3, 3, own.head, ())
+        assert all(desk.state(piece(number)) is State.TAKEN for number in range(5))
+
+    @pytest.mark.fault(12)
+    async def test_a_welcome_tells_by_hashes_what_of_a_journal_it_is_about(self, desk: Desk) -> None:
+        await with_pieces(desk)
+        agent = HandAgent("cabinet-1")
+        await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(0))))
+        head = agent.head
+        await desk.send(agent, agent.batch(desk.fact(What.TAKEN, piece(1))))
+        for seq, digest in ((1, head), (2, agent.head), (3, agent.head)):
+            agent.seq = seq
+            await desk.send(agent, hello(agent, desk))
+            (position,) = desk.post.to("cabinet-1", Welcome)[-1].positions
+            assert (position.through, position.at, position.hash) == (2, min(seq, 2), digest)
 
 
 def test_heads_are_of_all_sessions_that_are_named() -> None:

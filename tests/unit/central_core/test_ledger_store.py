@@ -238,7 +238,8 @@ def test_items_are_read_as_they_were_written_whatever_their_texts(tmp_path: Path
     for position, item in enumerate(items):
         connection.execute(statements.ADD_ITEM, rows.new_item_row(item, 7, position))
     found = connection.execute(statements.ITEMS_AFTER, ("", 100)).fetchall()
+    none = connection.execute(statements.ITEMS_AFTER, ("~", 100)).fetchall()
     connection.close()
     assert rows.items_of(found) == items
-    assert [row[1:] for row in found] == [(7, position) for position in range(len(items))]
-    assert rows.items_of([]) == []
+    assert list(rows.versioned_items_of(found)) == [(item, 7, position) for position, item in enumerate(items)]
+    assert rows.items_of(none) == []

@@ -52,6 +52,19 @@ async def test_what_was_handed_out_before_others_had_it_out_and_back_is_looked_a
     assert ward.state(PIECE) is State.DISPENSED
 
 
+@pytest.mark.parametrize(("out", "back"), [(What.DISPENSED, What.RETURNED), (What.TAKEN, What.PUT_BACK)])
+async def test_what_others_brought_back_and_had_out_again_meanwhile_is_looked_at(
+    ward: Desk, out: What, back: What
+) -> None:
+    """By the ledger it is where this one brought it back, and may lie where others did so since."""
+    assert await says(ward, HandAgent("cabinet"), out) == []
+    seen = ward.ledger.version
+    assert await says(ward, HandAgent("station"), back) == []
+    assert await says(ward, HandAgent("ward"), out) == []
+    assert await says(ward, HandAgent("other"), back, checked_at=seen) == ["overtaken"]
+    assert ward.rows("SELECT code, what, found FROM exception") == [(PIECE, str(back), f"{back}, station")]
+
+
 async def test_what_came_with_the_others_in_one_commit_is_looked_at_too(ward: Desk) -> None:
     seen, station, cabinet = ward.ledger.version, HandAgent("station"), HandAgent("cabinet")
     out, back, taken = (

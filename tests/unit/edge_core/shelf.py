@@ -135,8 +135,9 @@ class Shelf:
         await self.replica.apply(delta, as_of_us=self.clock.wall_us())
 
     def facts(self) -> list[Fact]:
-        """Everything in the journal, oldest first."""
-        return [decode_fact(body) for (body,) in self.journal.query("SELECT body FROM fact ORDER BY position")]
+        """Everything in the journal that is for central, in the order of the file."""
+        rows = self.journal.query("SELECT body FROM written WHERE NOT is_again ORDER BY session_number, seq")
+        return [decode_fact(body) for (body,) in rows]
 
     def close(self) -> None:
         self.replica.close()

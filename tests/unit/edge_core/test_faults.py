@@ -84,7 +84,7 @@ async def test_memory_that_ends_at_any_call_of_a_commit_leaves_all_of_it_or_noth
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first call out of the commit fails, the second, and so on until none is left."""
-    names = ("links", "_overlay_row", "Journal._write", "Journal._remember", "Journal._testify")
+    names = ("links", "overlay_rows.row", "Journal._write", "Journal._remember", "Journal._testify")
     numbers = iter(range(100, 200))
     await shelf.load(*(piece(number) for number in range(100, 200)))
     reached = set()

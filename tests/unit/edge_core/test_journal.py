@@ -180,7 +180,7 @@ def test_a_journal_of_newer_software_is_not_touched(tmp_path: Path) -> None:
         raw.execute("PRAGMA user_version = 99")
     raw.close()
     before = (tmp_path / JOURNAL).read_bytes()
-    with pytest.raises(JournalNewerError, match="found schema version 99, expected at most 6") as stopped:
+    with pytest.raises(JournalNewerError, match="found schema version 99, expected at most 7") as stopped:
         _open(tmp_path)
     assert stopped.value.exit_status is Exit.NEWER
     assert (tmp_path / JOURNAL).read_bytes() == before

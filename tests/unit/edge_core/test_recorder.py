@@ -171,7 +171,7 @@ async def test_running_out_of_memory_in_a_commit_leaves_nothing_half_done(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("edge_agent.store.journal._encode", no_memory)
+        patch.setattr("edge_agent.store.overlay_rows._encode", no_memory)
         with pytest.raises(MemoryError):
             await shelf.recorder.record(taken(1))
     await shelf.recorder.record(taken(1))

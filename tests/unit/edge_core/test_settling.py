@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.sync.settling import LINGER_US, Settling
-from sync_protocol.machines.uplink import Settle
+from sync_protocol.machines.uplink_events import Settle
 from tests.unit.edge_core.shelf import HandClock, Shelf, piece, taken
 
 

@@ -7,14 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync_protocol.chain import SessionStart, link
+from sync_protocol.chain import SessionStart, link, links
 from sync_protocol.items import Item, Kind, State
 from sync_protocol.machines import downlink, uplink
+from sync_protocol.machines import uplink_events as on
 from sync_protocol.machines.incarnation import Mark, wake
 from sync_protocol.machines.ingest import SessionState, admit, begin
 from sync_protocol.machines.lineage import Finding, Judgement, Past, judge
 from sync_protocol.machines.sending import MOST_SETTLED
-from sync_protocol.machines.uplink import Alarm, Line, OpenSession, SendBatch, SendHello, Settle, Uplink
+from sync_protocol.machines.uplink import Uplink
+from sync_protocol.machines.uplink_events import Alarm, Line, OpenSession, SendBatch, SendHello, Settle
 from sync_protocol.messages import Ack, Batch, Delta, Position, Rows, Welcome
 
 OLDER, OLD, NOW, NEXT = b"p" * 16, b"o" * 16, b"n" * 16, b"x" * 16
@@ -68,7 +70,8 @@ class TestIngest:
     def test_other_bytes_under_a_known_identity_are_a_conflict(self) -> None:
         admission = admit(batch(4, b"forged", previous=b"x" * 32), committed(3), stored)
         assert not admission.facts
-        assert "does not follow" in admission.conflict
+        assert "fact 3 is not the one" in admission.conflict
+        assert admission.common is None, "the histories part before this batch"
 
     @pytest.mark.fault(12)
     def test_other_facts_under_known_numbers_are_no_replay(self) -> None:
@@ -76,6 +79,20 @@ class TestIngest:
         assert "not the one" in admit(batch(3, b"other", previous=stored(2)), committed(5), stored).conflict
         assert "not the one" in admit(batch(2, b"2", b"other", previous=stored(1)), committed(3), stored).conflict
         assert admit(batch(2, b"2", b"3", previous=stored(1)), committed(3), stored).conflict == ""
+
+    @pytest.mark.fault(12)
+    @given(st.integers(1, 30), st.integers(0, 29), st.integers(1, 30))
+    def test_where_two_histories_part_is_told(self, first: int, same: int, through: int) -> None:
+        """Whatever part of both is looked at, and however long the batch is."""
+        written = [*bodies(1, same), *(b"other %d" % seq for seq in range(1 + same, 31))]
+        hashes = [START.hash, *links(START.hash, written)]
+        sent = batch(first, *written[first - 1 :], previous=hashes[first - 1])
+        admission = admit(sent, committed(through), stored)
+        is_apart = same < through and first <= through + 1
+        assert bool(admission.conflict) == is_apart
+        is_told = is_apart and first <= same + 1
+        assert admission.common == ((same, stored(same) or START.hash) if is_told else None)
+        assert not (is_apart and admission.facts)
 
     def test_a_session_has_one_parent(self) -> None:
         other = msgspec.structs.replace(batch(1, b"1"), start=msgspec.structs.replace(START, started_us=9))
@@ -94,29 +111,29 @@ class TestIngest:
         assert state == committed(len(seen))
 
 
-def welcome(*positions: tuple[bytes, int], version: int = 1) -> uplink.Welcomed:
+def welcome(*positions: tuple[bytes, int], version: int = 1) -> on.Welcomed:
     told = tuple(Position(session=session, through=through) for session, through in positions)
-    return uplink.Welcomed(welcome=Welcome(positions=told, version=version), now_us=0)
+    return on.Welcomed(welcome=Welcome(positions=told, version=version), now_us=0)
 
 
-def ack(session: bytes, through: int, now_us: int = 0) -> uplink.Acked:
-    return uplink.Acked(ack=Ack(session=session, through=through, version=2), now_us=now_us)
+def ack(session: bytes, through: int, now_us: int = 0) -> on.Acked:
+    return on.Acked(ack=Ack(session=session, through=through, version=2), now_us=now_us)
 
 
 def welcomed(head: int = 0) -> Uplink:
     machine = Uplink(NOW)
-    machine.handle(uplink.Connected(now_us=0))
+    machine.handle(on.Connected(now_us=0))
     machine.handle(welcome((NOW, 0)))
     if head:
-        machine.handle(uplink.Committed(session=NOW, through=head, now_us=0))
+        machine.handle(on.Committed(session=NOW, through=head, now_us=0))
     return machine
 
 
 class TestUplink:
     def test_nothing_but_hello_leaves_before_the_welcome(self) -> None:
         machine = Uplink(NOW)
-        assert machine.handle(uplink.Committed(session=NOW, through=1, now_us=0)) == []
-        [hello] = machine.handle(uplink.Connected(now_us=0))
+        assert machine.handle(on.Committed(session=NOW, through=1, now_us=0)) == []
+        [hello] = machine.handle(on.Connected(now_us=0))
         assert hello == SendHello(
             pending=(Position(session=NOW, through=0),), heads=(Position(session=NOW, through=1),)
         )
@@ -125,228 +142,214 @@ class TestUplink:
 
     def test_a_lone_scan_leaves_at_once_and_a_burst_gathers_behind_it(self) -> None:
         machine = welcomed()
-        assert machine.handle(uplink.Committed(session=NOW, through=1, now_us=0)) == [
+        assert machine.handle(on.Committed(session=NOW, through=1, now_us=0)) == [
             SendBatch(session=NOW, after=0, limit=500)
         ]
-        assert machine.handle(uplink.Sent(session=NOW, through=1, now_us=0)) == []
+        assert machine.handle(on.Sent(session=NOW, through=1, now_us=0)) == []
         for head in range(2, 9):
-            assert machine.handle(uplink.Committed(session=NOW, through=head, now_us=0)) == []
+            assert machine.handle(on.Committed(session=NOW, through=head, now_us=0)) == []
         settle, send = machine.handle(ack(NOW, 1))
         assert settle == Settle(session=NOW, through=1, version=2)
         assert send == SendBatch(session=NOW, after=1, limit=500)
 
     def test_a_backlog_fills_the_window_and_no_more(self) -> None:
         machine = welcomed()
-        [send] = machine.handle(uplink.Committed(session=NOW, through=uplink.WINDOW * 500, now_us=0))
+        [send] = machine.handle(on.Committed(session=NOW, through=uplink.WINDOW * 500, now_us=0))
         sent = 0
         for _ in range(uplink.WINDOW):
             assert send == SendBatch(session=NOW, after=sent, limit=500)
             sent += 500
-            answer = machine.handle(uplink.Sent(session=NOW, through=sent, now_us=0))
+            answer = machine.handle(on.Sent(session=NOW, through=sent, now_us=0))
             send = answer[0] if answer else None  # type: ignore[assignment]  # None: the window is full
         assert send is None
 
     def test_a_session_that_has_grown_to_a_backlog_is_closed_and_what_happens_now_passes_it(self) -> None:
         machine = welcomed()
-        assert machine.handle(uplink.Committed(session=NOW, through=10_000, now_us=0)) == [OpenSession()]
-        assert machine.handle(uplink.Opened(session=NEXT, closed=10_000, now_us=0)) == [
+        assert machine.handle(on.Committed(session=NOW, through=10_000, now_us=0)) == [OpenSession()]
+        assert machine.handle(on.Opened(session=NEXT, closed=10_000, now_us=0)) == [
             SendBatch(session=NOW, after=0, limit=500)
         ]
         answer: list[object] = [None]
         for sent in range(500, uplink.WINDOW * 500, 500):
-            answer = list(machine.handle(uplink.Sent(session=NOW, through=sent, now_us=0)))
+            answer = list(machine.handle(on.Sent(session=NOW, through=sent, now_us=0)))
         assert answer == [], "one place of the window is for what happens now"
-        [live] = machine.handle(uplink.Committed(session=NEXT, through=2, now_us=0))
+        [live] = machine.handle(on.Committed(session=NEXT, through=2, now_us=0))
         assert live == SendBatch(session=NEXT, after=0, limit=500, is_early=True)
-        machine.handle(uplink.Sent(session=NEXT, through=2, now_us=0))
-        machine.handle(uplink.Committed(session=NEXT, through=3, now_us=0))
+        machine.handle(on.Sent(session=NEXT, through=2, now_us=0))
+        machine.handle(on.Committed(session=NEXT, through=3, now_us=0))
         held = Ack(session=NEXT, through=0, version=2, held=2, incarnation=0)
-        effects = machine.handle(uplink.Acked(ack=held, now_us=0))
+        effects = machine.handle(on.Acked(ack=held, now_us=0))
         assert effects[-1] == SendBatch(session=NEXT, after=2, limit=500, is_early=True)
         assert effects[0] == Settle(session=NEXT, through=0, version=2), "what is held is not committed"
 
     def test_what_is_held_is_not_sent_again_while_something_comes_before_it_and_is_afterwards(self) -> None:
         machine = Uplink(NEXT, [Line(session=NOW, head=3), Line(session=NEXT, head=2)])
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Connected(now_us=0))
         positions = (Position(session=NOW, through=0), Position(session=NEXT, through=0, held=2))
-        effects = machine.handle(uplink.Welcomed(welcome=Welcome(positions=positions, version=1), now_us=0))
+        effects = machine.handle(on.Welcomed(welcome=Welcome(positions=positions, version=1), now_us=0))
         assert effects[-1] == SendBatch(session=NOW, after=0, limit=500)
-        assert machine.handle(uplink.Sent(session=NOW, through=3, now_us=0)) == []
+        assert machine.handle(on.Sent(session=NOW, through=3, now_us=0)) == []
         effects = machine.handle(ack(NOW, 3))
         assert [effect for effect in effects if isinstance(effect, SendBatch)] == []
         assert machine.wake_us is not None, "the ack of what is held may be lost"
-        assert machine.handle(uplink.Tick(now_us=machine.wake_us)) == [SendBatch(session=NEXT, after=0, limit=500)]
+        assert machine.handle(on.Tick(now_us=machine.wake_us)) == [SendBatch(session=NEXT, after=0, limit=500)]
 
     def test_no_more_is_in_flight_than_central_has_given_credit_for(self) -> None:
         machine = welcomed(head=2_000)
-        machine.handle(uplink.Sent(session=NOW, through=500, now_us=0))
+        machine.handle(on.Sent(session=NOW, through=500, now_us=0))
         small = Ack(session=NOW, through=500, version=2, credit=50)
-        effects = machine.handle(uplink.Acked(ack=small, now_us=0))
+        effects = machine.handle(on.Acked(ack=small, now_us=0))
         assert effects[-1] == SendBatch(session=NOW, after=500, limit=50)
-        assert machine.handle(uplink.Sent(session=NOW, through=550, now_us=0)) == []
+        assert machine.handle(on.Sent(session=NOW, through=550, now_us=0)) == []
 
     def test_older_sessions_drain_first_and_in_order(self) -> None:
         machine = Uplink(NOW, [Line(session=OLD, head=3, acked=1), Line(session=NOW, head=0)])
-        machine.handle(uplink.Committed(session=NOW, through=2, now_us=0))
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Committed(session=NOW, through=2, now_us=0))
+        machine.handle(on.Connected(now_us=0))
         effects = machine.handle(welcome((OLD, 1), (NOW, 0)))
         assert effects[-1] == SendBatch(session=OLD, after=1, limit=500)
-        machine.handle(uplink.Sent(session=OLD, through=3, now_us=0))
+        machine.handle(on.Sent(session=OLD, through=3, now_us=0))
         effects = machine.handle(ack(OLD, 3))
         assert effects[-1] == SendBatch(session=NOW, after=0, limit=500)
 
     def test_a_central_that_says_it_is_there_gets_at_once_what_a_silent_one_was_to_wait_for(self) -> None:
         machine = welcomed()
-        ring = uplink.Told(incarnation=0, now_us=uplink.RESEND_AFTER_US + 1, is_empty=True)
+        ring = on.Told(incarnation=0, now_us=uplink.RESEND_AFTER_US + 1, is_empty=True)
         assert machine.handle(ring) == []
-        machine.handle(uplink.Committed(session=NOW, through=1, now_us=0))
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
-        machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=uplink.RESEND_AFTER_US))
+        machine.handle(on.Committed(session=NOW, through=1, now_us=0))
+        machine.handle(on.Sent(session=NOW, through=1, now_us=0))
+        machine.handle(on.Tick(now_us=uplink.RESEND_AFTER_US))
+        machine.handle(on.Sent(session=NOW, through=1, now_us=uplink.RESEND_AFTER_US))
         [again] = machine.handle(ring)
-        assert again == uplink.SendBatch(session=NOW, after=0, limit=uplink.BATCH_FACTS)
+        assert again == on.SendBatch(session=NOW, after=0, limit=uplink.BATCH_FACTS)
         assert machine.wake_us == ring.now_us + uplink.RESEND_AFTER_US
 
     def test_the_news_of_a_busy_central_do_not_make_it_busier(self) -> None:
         machine = welcomed()
-        machine.handle(uplink.Committed(session=NOW, through=1, now_us=0))
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
-        machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=uplink.RESEND_AFTER_US))
-        assert machine.handle(uplink.Told(incarnation=0, now_us=uplink.RESEND_AFTER_US + 1)) == []
+        machine.handle(on.Committed(session=NOW, through=1, now_us=0))
+        machine.handle(on.Sent(session=NOW, through=1, now_us=0))
+        machine.handle(on.Tick(now_us=uplink.RESEND_AFTER_US))
+        machine.handle(on.Sent(session=NOW, through=1, now_us=uplink.RESEND_AFTER_US))
+        assert machine.handle(on.Told(incarnation=0, now_us=uplink.RESEND_AFTER_US + 1)) == []
 
     def test_what_was_not_acked_is_sent_again_with_growing_patience(self) -> None:
         machine = welcomed(head=1)
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
-        assert machine.handle(uplink.Tick(now_us=1_000_000)) == []
+        machine.handle(on.Sent(session=NOW, through=1, now_us=0))
+        assert machine.handle(on.Tick(now_us=1_000_000)) == []
         assert machine.wake_us == uplink.RESEND_AFTER_US
-        again = machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
+        again = machine.handle(on.Tick(now_us=uplink.RESEND_AFTER_US))
         assert again == [SendBatch(session=NOW, after=0, limit=500)]
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=uplink.RESEND_AFTER_US))
+        machine.handle(on.Sent(session=NOW, through=1, now_us=uplink.RESEND_AFTER_US))
         assert machine.wake_us == 3 * uplink.RESEND_AFTER_US
 
     def test_a_batch_that_found_no_room_is_tried_again_soon_though_nothing_else_happens(self) -> None:
         machine = welcomed(head=1)
         for now_us in (0, uplink.ROOM_AFTER_US, 2 * uplink.ROOM_AFTER_US):
-            assert machine.handle(uplink.Sent(session=NOW, through=0, now_us=now_us)) == []
+            assert machine.handle(on.Sent(session=NOW, through=0, now_us=now_us)) == []
             assert machine.wake_us == now_us + uplink.ROOM_AFTER_US
-            again = machine.handle(uplink.Tick(now_us=now_us + uplink.ROOM_AFTER_US))
+            again = machine.handle(on.Tick(now_us=now_us + uplink.ROOM_AFTER_US))
             assert again == [SendBatch(session=NOW, after=0, limit=500)]
         left_us = 3 * uplink.ROOM_AFTER_US
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=left_us))
+        machine.handle(on.Sent(session=NOW, through=1, now_us=left_us))
         assert machine.wake_us == left_us + uplink.RESEND_AFTER_US, "its ack gets its usual time"
 
     def test_a_batch_that_found_no_room_behind_others_waits_for_their_ack(self) -> None:
         machine = welcomed(head=1_000)
-        machine.handle(uplink.Sent(session=NOW, through=500, now_us=0))
-        assert machine.handle(uplink.Sent(session=NOW, through=500, now_us=1)) == []
+        machine.handle(on.Sent(session=NOW, through=500, now_us=0))
+        assert machine.handle(on.Sent(session=NOW, through=500, now_us=1)) == []
         assert machine.wake_us == uplink.RESEND_AFTER_US
 
     def test_an_unanswered_hello_is_said_again(self) -> None:
         machine = Uplink(NOW)
-        machine.handle(uplink.Connected(now_us=0))
-        [again] = machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
+        machine.handle(on.Connected(now_us=0))
+        [again] = machine.handle(on.Tick(now_us=uplink.RESEND_AFTER_US))
         assert isinstance(again, SendHello)
 
     def test_an_ack_never_moves_back_or_past_the_journal(self) -> None:
         """I8: watermarks are monotone while the connection lasts."""
         machine = welcomed(head=5)
-        machine.handle(uplink.Sent(session=NOW, through=5, now_us=0))
+        machine.handle(on.Sent(session=NOW, through=5, now_us=0))
         assert machine.handle(ack(NOW, 4))[0] == Settle(session=NOW, through=4, version=2)
         assert machine.handle(ack(NOW, 2)) == []
         assert machine.handle(ack(NOW, 6)) == []
 
     def test_a_reconnect_offers_again_what_central_lacks(self) -> None:
         machine = welcomed(head=5)
-        machine.handle(uplink.Sent(session=NOW, through=5, now_us=0))
+        machine.handle(on.Sent(session=NOW, through=5, now_us=0))
         machine.handle(ack(NOW, 5))
-        machine.handle(uplink.Disconnected())
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Disconnected())
+        machine.handle(on.Connected(now_us=0))
         effects = machine.handle(welcome((NOW, 2)))
         assert effects[-1] == SendBatch(session=NOW, after=2, limit=500)
 
     def test_central_knowing_more_than_the_journal_is_an_alarm(self) -> None:
         machine = Uplink(NOW, [Line(session=OLD, head=3, acked=1), Line(session=NOW, head=0)])
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Connected(now_us=0))
         assert any(isinstance(effect, Alarm) for effect in machine.handle(welcome((OLD, 4), (NOW, 0))))
 
     def test_an_ack_for_more_than_a_disk_that_was_set_back_has_ends_its_session(self) -> None:
         """Central had it in hand at the HELLO, and took it in when the facts before it had come."""
         machine = Uplink(NOW, [Line(session=OLD, head=3), Line(session=NOW, head=1)])
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Connected(now_us=0))
         [*_, sending] = machine.handle(welcome((OLD, 0), (NOW, 0)))
         assert sending == SendBatch(session=OLD, after=0, limit=500)
-        machine.handle(uplink.Sent(session=OLD, through=3, now_us=0))
-        settle, *_, sending = machine.handle(ack(OLD, 4))
+        machine.handle(on.Sent(session=OLD, through=3, now_us=0))
+        more = Ack(session=OLD, through=4, version=2, at=3, hash=b"3")
+        settle, *_, sending = machine.handle(on.Acked(ack=more, now_us=0))
         assert settle == Settle(session=OLD, through=3, version=2, exceptions=(), safe=0)
         assert sending == SendBatch(session=NOW, after=0, limit=500)
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
-        assert machine.handle(ack(NOW, 2)) == [], "of what is written now nobody can have more"
+        machine.handle(on.Sent(session=NOW, through=1, now_us=0))
+        assert machine.handle(ack(NOW, 2)) == [], "what it does not have it cannot compare"
 
     def test_a_later_session_waits_until_all_of_the_one_before_is_acked(self) -> None:
         """A lost batch of the older one must not let the newer one into the ledger first."""
         machine = Uplink(NOW, [Line(session=OLDER, head=2), Line(session=OLD, head=3)])
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Connected(now_us=0))
         effects = machine.handle(welcome((OLDER, 0), (OLD, 0), (NOW, 0)))
         assert effects[-1] == SendBatch(session=OLDER, after=0, limit=500)
-        assert machine.handle(uplink.Sent(session=OLDER, through=2, now_us=0)) == []
+        assert machine.handle(on.Sent(session=OLDER, through=2, now_us=0)) == []
         assert machine.handle(ack(OLDER, 1))[1:] == []
         assert machine.handle(ack(OLDER, 2))[1:] == [SendBatch(session=OLD, after=0, limit=500)]
 
     def test_an_old_disk_offers_its_new_session_though_central_has_more_of_the_old_one(self) -> None:
         """What an image lacks is gone with its disk; what is recorded since must not wait for it."""
         machine = Uplink(NOW, [Line(session=OLD, head=3, acked=1)])
-        machine.handle(uplink.Committed(session=NOW, through=2, now_us=0))
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Committed(session=NOW, through=2, now_us=0))
+        machine.handle(on.Connected(now_us=0))
         effects = machine.handle(welcome((OLD, 7), (NOW, 0)))
         assert any(isinstance(effect, Alarm) for effect in effects)
         assert Settle(session=OLD, through=3, version=1) in effects
         assert effects[-1] == SendBatch(session=NOW, after=0, limit=500)
 
-    def test_a_machine_woken_from_a_snapshot_goes_on_in_a_session_of_its_own(self) -> None:
-        """Its session went on without it: what it writes there has numbers that central knows for other facts."""
-        machine = Uplink(NOW, [Line(session=NOW, head=3)], is_refilled=False)
-        machine.handle(uplink.Connected(now_us=0))
-        assert machine.handle(welcome((NOW, 7))) == [OpenSession()]
-        [hello] = machine.handle(uplink.Opened(session=NEXT, closed=4, now_us=0))
-        assert isinstance(hello, SendHello)
-        assert [position.through for position in hello.heads] == [4, 0]
-        machine.handle(uplink.Committed(session=NEXT, through=1, now_us=0))
-        effects = machine.handle(welcome((NOW, 7)))
-        assert isinstance(effects[0], Alarm)
-        assert Settle(session=NOW, through=4, version=1) in effects
-        assert any(isinstance(effect, uplink.Refilled) for effect in effects), "the replica is not waited for for ever"
-        assert effects[-1] == SendBatch(session=NEXT, after=0, limit=500)
-
     def test_a_session_that_could_not_be_opened_is_opened_when_central_has_answered_again(self) -> None:
         machine = Uplink(NOW, [Line(session=NOW, head=3)])
-        machine.handle(uplink.Connected(now_us=0))
-        assert machine.handle(welcome((NOW, 7))) == [OpenSession()]
-        [again] = machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
+        machine.handle(on.Connected(now_us=0))
+        assert machine.handle(welcome((NOW, 7))) == [OpenSession(is_woken=True)]
+        [again] = machine.handle(on.Tick(now_us=uplink.RESEND_AFTER_US))
         assert isinstance(again, SendHello)
-        assert machine.handle(welcome((NOW, 7))) == [OpenSession()]
+        assert machine.handle(welcome((NOW, 7))) == [OpenSession(is_woken=True)]
 
     def test_facts_recorded_while_a_session_is_closed_are_sent(self) -> None:
         """They were written before the new session, and nobody had told of them yet."""
         machine = welcomed()
-        machine.handle(uplink.Committed(session=NOW, through=2_001, now_us=0))
-        machine.handle(uplink.Opened(session=NEXT, closed=2_003, now_us=0))
-        machine.handle(uplink.Sent(session=NOW, through=2_001, now_us=0))
+        machine.handle(on.Committed(session=NOW, through=2_001, now_us=0))
+        machine.handle(on.Opened(session=NEXT, closed=2_003, now_us=0))
+        machine.handle(on.Sent(session=NOW, through=2_001, now_us=0))
         answer = machine.handle(ack(NOW, 2_001))
         assert answer[-1] == SendBatch(session=NOW, after=2_001, limit=500)
 
     def test_a_second_welcome_moves_nothing_back(self) -> None:
         machine = welcomed(head=5)
-        machine.handle(uplink.Sent(session=NOW, through=5, now_us=0))
+        machine.handle(on.Sent(session=NOW, through=5, now_us=0))
         machine.handle(ack(NOW, 5))
         assert machine.handle(welcome((NOW, 2))) == []
 
     def test_a_late_ack_does_not_end_the_wait_for_the_welcome(self) -> None:
         machine = welcomed(head=1)
-        machine.handle(uplink.Sent(session=NOW, through=1, now_us=0))
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Sent(session=NOW, through=1, now_us=0))
+        machine.handle(on.Connected(now_us=0))
         machine.handle(ack(NOW, 1))
-        [again] = machine.handle(uplink.Tick(now_us=uplink.RESEND_AFTER_US))
+        [again] = machine.handle(on.Tick(now_us=uplink.RESEND_AFTER_US))
         assert isinstance(again, SendHello)
 
 
@@ -493,9 +496,9 @@ class TestDownlink:
         assert machine.handle(delta(7, 8)) == []
 
 
-def restored(*positions: tuple[bytes, int], incarnation: int = 7) -> uplink.Welcomed:
+def restored(*positions: tuple[bytes, int], incarnation: int = 7) -> on.Welcomed:
     told = tuple(Position(session=session, through=through) for session, through in positions)
-    return uplink.Welcomed(welcome=Welcome(positions=told, version=1, incarnation=incarnation), now_us=0)
+    return on.Welcomed(welcome=Welcome(positions=told, version=1, incarnation=incarnation), now_us=0)
 
 
 class TestIncarnation:
@@ -503,18 +506,18 @@ class TestIncarnation:
 
     def adopted(self) -> Uplink:
         machine = Uplink(NOW, [Line(session=NOW, head=4, acked=4)], incarnation=6)
-        machine.handle(uplink.Connected(now_us=0))
-        assert machine.handle(restored((NOW, 2))) == [uplink.Adopt(incarnation=7)]
+        machine.handle(on.Connected(now_us=0))
+        assert machine.handle(restored((NOW, 2))) == [on.Adopt(incarnation=7)]
         return machine
 
     def test_nothing_is_sent_to_a_new_incarnation_before_it_is_written_down(self) -> None:
         machine = self.adopted()
-        assert machine.handle(uplink.Committed(session=NOW, through=5, now_us=0)) == []
+        assert machine.handle(on.Committed(session=NOW, through=5, now_us=0)) == []
 
     def test_sessions_long_done_are_offered_again(self) -> None:
         machine = self.adopted()
         lines = (Line(session=OLD, head=9, acked=3, kept=3), Line(session=NOW, head=4))
-        [hello] = machine.handle(uplink.Adopted(incarnation=7, lines=lines, now_us=0))
+        [hello] = machine.handle(on.Adopted(incarnation=7, lines=lines, now_us=0))
         assert hello == SendHello(
             pending=(Position(session=OLD, through=0), Position(session=NOW, through=0)),
             heads=(Position(session=OLD, through=9), Position(session=NOW, through=4)),
@@ -525,40 +528,40 @@ class TestIncarnation:
     def test_it_says_once_when_the_ledger_has_all_that_was_owed(self) -> None:
         machine = self.adopted()
         lines = (Line(session=OLD, head=3), Line(session=NOW, head=4))
-        machine.handle(uplink.Adopted(incarnation=7, lines=lines, now_us=0))
+        machine.handle(on.Adopted(incarnation=7, lines=lines, now_us=0))
         effects = machine.handle(restored((OLD, 3), (NOW, 2)))
-        assert not any(isinstance(effect, uplink.Refilled) for effect in effects)
-        done = machine.handle(uplink.Acked(ack=Ack(session=NOW, through=4, version=9, incarnation=7), now_us=0))
-        assert uplink.Refilled(incarnation=7, version=9) in done
+        assert not any(isinstance(effect, on.Refilled) for effect in effects)
+        done = machine.handle(on.Acked(ack=Ack(session=NOW, through=4, version=9, incarnation=7), now_us=0))
+        assert on.Refilled(incarnation=7, version=9) in done
         assert not machine.is_refilling
-        machine.handle(uplink.Committed(session=NOW, through=5, now_us=0))
-        later = machine.handle(uplink.Acked(ack=Ack(session=NOW, through=5, version=10, incarnation=7), now_us=0))
-        assert not any(isinstance(effect, uplink.Refilled) for effect in later)
+        machine.handle(on.Committed(session=NOW, through=5, now_us=0))
+        later = machine.handle(on.Acked(ack=Ack(session=NOW, through=5, version=10, incarnation=7), now_us=0))
+        assert not any(isinstance(effect, on.Refilled) for effect in later)
 
     def test_an_agent_started_in_the_middle_of_it_owes_what_is_not_acked_yet(self) -> None:
         machine = Uplink(NOW, [Line(session=OLD, head=3, acked=1)], incarnation=7, is_refilled=False)
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Connected(now_us=0))
         machine.handle(restored((OLD, 1), (NOW, 0)))
         assert machine.is_refilling
-        done = machine.handle(uplink.Acked(ack=Ack(session=OLD, through=3, version=9, incarnation=7), now_us=0))
-        assert uplink.Refilled(incarnation=7, version=9) in done
+        done = machine.handle(on.Acked(ack=Ack(session=OLD, through=3, version=9, incarnation=7), now_us=0))
+        assert on.Refilled(incarnation=7, version=9) in done
 
     def test_one_that_owes_nothing_hears_so_with_the_welcome(self) -> None:
         machine = Uplink(NOW, incarnation=7, is_refilled=False)
-        machine.handle(uplink.Connected(now_us=0))
-        assert uplink.Refilled(incarnation=7, version=1) in machine.handle(restored((NOW, 0)))
+        machine.handle(on.Connected(now_us=0))
+        assert on.Refilled(incarnation=7, version=1) in machine.handle(restored((NOW, 0)))
 
     def test_a_delta_of_a_restored_central_is_enough_to_know_it(self) -> None:
         machine = Uplink(NOW, incarnation=6)
-        assert machine.handle(uplink.Told(incarnation=6, now_us=0)) == []
-        assert machine.handle(uplink.Told(incarnation=7, now_us=0)) == [uplink.Adopt(incarnation=7)]
-        assert [type(effect) for effect in machine.handle(uplink.Told(incarnation=5, now_us=0))] == [Alarm]
+        assert machine.handle(on.Told(incarnation=6, now_us=0)) == []
+        assert machine.handle(on.Told(incarnation=7, now_us=0)) == [on.Adopt(incarnation=7)]
+        assert [type(effect) for effect in machine.handle(on.Told(incarnation=5, now_us=0))] == [Alarm]
 
     def test_a_ledger_that_lacks_what_is_pruned_is_an_alarm_and_blocks_no_other_session(self) -> None:
         """REQ-02: pruned facts were in a verified backup; this ledger was made from an older one."""
         machine = self.adopted()
         lines = (Line(session=OLD, head=9, acked=3, kept=3), Line(session=NOW, head=4))
-        machine.handle(uplink.Adopted(incarnation=7, lines=lines, now_us=0))
+        machine.handle(on.Adopted(incarnation=7, lines=lines, now_us=0))
         alarm, _, send = machine.handle(restored((OLD, 2), (NOW, 0)))
         assert alarm == Alarm(cause="central lacks facts 3 to 3, which are pruned here")
         assert send == SendBatch(session=NOW, after=0, limit=500)
@@ -566,18 +569,18 @@ class TestIncarnation:
     def test_an_answer_that_comes_late_takes_nothing_back(self) -> None:
         """I8: inside an incarnation acked never regresses; what may be missing is sent again all the same."""
         machine = Uplink(NOW, [Line(session=NOW, head=4)], incarnation=7)
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Connected(now_us=0))
         machine.handle(restored((NOW, 4)))
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Connected(now_us=0))
         effects = machine.handle(restored((NOW, 2)))
         assert effects == [SendBatch(session=NOW, after=2, limit=500)]
-        [hello] = machine.handle(uplink.Connected(now_us=0))
+        [hello] = machine.handle(on.Connected(now_us=0))
         assert isinstance(hello, SendHello)
         assert hello.pending == (Position(session=NOW, through=4),)
 
 
-def safe(session: bytes, through: int, safe_through: int) -> uplink.Acked:
-    return uplink.Acked(ack=Ack(session=session, through=through, version=3, safe=safe_through), now_us=0)
+def safe(session: bytes, through: int, safe_through: int) -> on.Acked:
+    return on.Acked(ack=Ack(session=session, through=through, version=3, safe=safe_through), now_us=0)
 
 
 class TestSafe:
@@ -589,7 +592,7 @@ class TestSafe:
 
     def test_sessions_long_acked_are_asked_about_and_told_of(self) -> None:
         machine = Uplink(NOW, settled=[Position(session=OLD, through=9, safe=2)])
-        [hello] = machine.handle(uplink.Connected(now_us=0))
+        [hello] = machine.handle(on.Connected(now_us=0))
         assert isinstance(hello, SendHello)
         assert hello.pending[0] == Position(session=OLD, through=9, safe=2)
         assert machine.handle(safe(OLD, 9, 7)) == [Settle(session=OLD, through=9, version=3, safe=7)]
@@ -598,25 +601,25 @@ class TestSafe:
     def test_the_question_is_bounded_and_keeps_the_oldest_and_the_newest(self) -> None:
         names = [b"%016d" % number for number in range(100)]
         machine = Uplink(NOW, [Line(session=name, head=1) for name in names])
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Connected(now_us=0))
         machine.handle(welcome(*((name, 1) for name in names)))
-        [hello] = machine.handle(uplink.Connected(now_us=0))
+        [hello] = machine.handle(on.Connected(now_us=0))
         assert isinstance(hello, SendHello)
         asked = [position.session for position in hello.pending]
         assert asked == [*names[: MOST_SETTLED - 1], names[-1], NOW]
 
     def test_an_older_central_is_refused_with_an_alarm(self) -> None:
         machine = Uplink(NOW, incarnation=7)
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Connected(now_us=0))
         [alarm] = machine.handle(restored((NOW, 0), incarnation=6))
         assert isinstance(alarm, Alarm)
-        assert machine.handle(uplink.Committed(session=NOW, through=1, now_us=0)) == []
+        assert machine.handle(on.Committed(session=NOW, through=1, now_us=0)) == []
 
     def test_an_old_ack_settles_nothing(self) -> None:
         machine = Uplink(NOW, [Line(session=NOW, head=4)], incarnation=7)
-        machine.handle(uplink.Connected(now_us=0))
+        machine.handle(on.Connected(now_us=0))
         machine.handle(restored((NOW, 0)))
-        effects = machine.handle(uplink.Acked(ack=Ack(session=NOW, through=4, version=9, incarnation=6), now_us=0))
+        effects = machine.handle(on.Acked(ack=Ack(session=NOW, through=4, version=9, incarnation=6), now_us=0))
         assert [type(effect) for effect in effects] == [Alarm]
 
     @pytest.mark.parametrize(
