@@ -59,7 +59,7 @@
       sendNext();
     }
     if (event.target.matches("form[data-scan], form[data-typed]")) htmx.trigger(document.body, "refresh");
-    if (event.target.matches("form[data-typed]")) event.target.reset();
+    if (event.target.matches("form[data-typed]") && event.detail.successful) event.target.reset();
     if (event.target.id === "picture") event.target.reset(); // or the same picture could not be chosen again
   });
 
@@ -134,7 +134,7 @@
   });
   addEventListener("htmx:afterSettle", () => listen(false));
 
-  // 5. While a second person is signing, or a number is set, the panel is not renewed under their fingers.
+  // 5. While a second person is signing, a number is set or a code typed, the panel is not renewed under their fingers.
   addEventListener("htmx:beforeSwap", (event) => {
     const panel = event.target;
     if (panel.id !== "side" && panel.id !== "verdict") return;
@@ -142,9 +142,14 @@
     const told = /data-number="(\d+)"/.exec(event.detail.serverResponse);
     const shown = panel.querySelector("[data-number]");
     if ((told ? told[1] : "") !== (shown ? shown.dataset.number : "")) return;
-    const typed = [...panel.querySelectorAll(":is(.witness, .pick) :is(input:not([type=hidden]), select)")];
     const isSet = (field) => field.options ? field.selectedIndex > 0 : field.value !== field.defaultValue;
-    if (typed.some((field) => isSet(field) || field === document.activeElement)) event.detail.shouldSwap = false;
+    const signing = [...panel.querySelectorAll(":is(.witness, .pick) :is(input:not([type=hidden]), select)")];
+    // What is typed for one line of a sheet is not left on the screen for another one.
+    const written = [...panel.querySelectorAll("[data-typed] input")];
+    const isKept = (field) => isSet(field) && event.detail.serverResponse.includes(`id="${field.id}"`);
+    if (signing.some((field) => isSet(field) || field === document.activeElement) || written.some(isKept)) {
+      event.detail.shouldSwap = false;
+    }
   });
 
   // 6. A number that a finger sets.

@@ -177,7 +177,7 @@ async def test_a_blank_line_with_a_code_written_by_hand(browser: Browser, ward: 
         await sign_in_again(page)
         await shoot(page, lines[0])
         number = await page.locator("#verdict .verdict").get_attribute("data-number")
-        await page.locator("#side .typed input").press_sequentially(box_code(CEFTRIAXONE, 30), delay=80)
+        await type_by_hand(page, box_code(CEFTRIAXONE, 30))
         await page.click("#side .typed button")
         await page.wait_for_function(
             "before => document.querySelector('#verdict .verdict').dataset.number !== before", arg=number
@@ -197,6 +197,17 @@ async def test_a_blank_line_with_a_code_written_by_hand(browser: Browser, ward: 
     (lent,) = ward.facts()
     assert (lent.what, lent.location, lent.operator) == (What.LENT, "呼吸内科", LI.id)
     assert lent.codes == (box_code(CEFTRIAXONE, 30),)
+
+
+async def type_by_hand(page: Page, code: str) -> None:
+    """Key by key, while the panel is renewed as it is whenever anything happens in the ward."""
+    await page.locator("#side .typed input").press_sequentially(code[:7], delay=80)
+    async with page.expect_response("**/part/side") as renewal:
+        await page.evaluate("htmx.trigger(document.body, 'refresh')")
+    await (await renewal.value).finished()
+    await page.wait_for_timeout(100)  # for the swap that must not come
+    await page.keyboard.type(code[7:], delay=80)
+    await expect(page.locator("#side .typed input")).to_have_value(code)
 
 
 async def sign_in_again(page: Page) -> None:
