@@ -198,6 +198,12 @@ def in_chunks(connection: sqlite3.Connection, statement: str, keys: Sequence[Any
         yield from connection.execute(statements.marks(statement, len(chunk)), chunk).fetchall()
 
 
+def in_rows(connection: sqlite3.Connection, statement: str, values: Sequence[rows.Row]) -> Iterator[rows.Row]:
+    """Rows of a statement that asks for one row of values, whatever the number of them."""
+    for each, flat in many(statement, values, tuple):
+        yield from connection.execute(each, flat).fetchall()
+
+
 def _stays_in_place(before: Item, item: Item) -> bool:
     return (
         before.location == item.location

@@ -38,8 +38,9 @@ WRITE_SEAL = (
 SEALED_FACTS = f"SELECT {FACT_COLUMNS} FROM fact ORDER BY position"
 
 # sessions
-READ_SESSION = (
-    "SELECT device, parent_session, parent_seq, parent_hash, started_us, through, head FROM session WHERE session = ?"
+READ_SESSIONS = (
+    "SELECT device, session, parent_session, parent_seq, parent_hash, started_us, through, head FROM session "
+    "WHERE session IN ({codes})"
 )
 WRITE_SESSION = (
     "INSERT INTO session "
@@ -48,20 +49,26 @@ WRITE_SESSION = (
     "ON CONFLICT (session) DO UPDATE SET through = excluded.through, head = excluded.head, "
     "received_us = excluded.received_us"
 )
-READ_THROUGH = "SELECT through, safe, head FROM session WHERE session = ?"
+READ_REACH = "SELECT session, through, safe, head FROM session WHERE session IN ({codes})"
 HASH_OF = (
     "SELECT hash FROM fact WHERE session = ?1 AND seq = ?2 AND position = (SELECT position + ?2 - first_seq FROM run "
     "WHERE session = ?1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1)"
 )
 LAST_OWN_SESSION = "SELECT session, through, head FROM session WHERE device = ? ORDER BY rowid DESC LIMIT 1"
 SIBLING_SESSIONS = "SELECT count(*) FROM session WHERE parent_session = ? AND session != ?"
-CHILD_SESSIONS = "SELECT session FROM session WHERE parent_session = ? AND parent_seq >= ? AND parent_seq < ?"
+CHILD_SESSIONS = (
+    "WITH grown (session, before, through) AS (VALUES (?, ?, ?)) SELECT child.session FROM grown "
+    "CROSS JOIN session AS child ON child.parent_session = grown.session "
+    "AND child.parent_seq >= grown.before AND child.parent_seq < grown.through ORDER BY child.rowid"
+)
 OTHER_SESSION = "SELECT 1 FROM session WHERE device = ? AND session != ? LIMIT 1"
 OTHER_ROOTS = "SELECT count(*) FROM session WHERE device = ? AND session != ? AND parent_session = ?"
 SAFE_SESSION = "UPDATE session SET safe = ? WHERE session = ?"
 VERDICTS = (
-    "SELECT seq, code, what, reason, state, found, expected FROM exception "
-    "WHERE session = ? AND seq BETWEEN ? AND ? AND position IS NOT NULL ORDER BY seq, id"
+    "WITH span (session, first, last) AS (VALUES (?, ?, ?)) "
+    "SELECT one.session, seq, code, what, reason, state, found, expected FROM span CROSS JOIN exception AS one "
+    "ON one.session = span.session AND one.seq BETWEEN span.first AND span.last "
+    "WHERE position IS NOT NULL ORDER BY one.session, seq, id"
 )
 
 # facts

@@ -16,7 +16,8 @@ from central.errors import ConservationError
 from central.ledger import rows, statements
 from central.ledger.lives import follow
 from central.ledger.reading import flaw
-from central.ledger.staging import Staging, in_chunks
+from central.ledger.session_rows import read_session, read_sessions
+from central.ledger.staging import Staging, in_chunks, in_rows
 from sync_protocol.chain import SessionStart, Stretch, stretch
 from sync_protocol.codec import encode_fact
 from sync_protocol.documents import CountSheet, DeliveryNote, Order, Person, Product, Transfer
@@ -167,6 +168,11 @@ class Transaction:
         self._staging.write()
         return in_chunks(self._connection, statement, sorted(keys))
 
+    def select_of(self, statement: str, values: Sequence[rows.Row]) -> Iterator[rows.Row]:
+        """Rows of a statement that asks for many rows of values, with everything staged so far."""
+        self._staging.write()
+        return in_rows(self._connection, statement, values)
+
     def lives(self, codes: Iterable[str], *, after: int) -> Iterator[rows.Row]:
         """Code, position, device and step of each fact past a version that changed one of these items, or fitted it."""
         return self.select_in(statements.LIVES % {"after": after}, codes)
@@ -193,6 +199,10 @@ class Transaction:
     def session(self, session: bytes) -> SessionState | None:
         """The session as it is with everything staged so far; None: never heard of."""
         return self._sessions.get(session) or read_session(self._connection, session)
+
+    def know(self, sessions: Iterable[bytes]) -> None:
+        """Read these sessions together: who asks for one after the other pays for a statement each."""
+        self._sessions |= read_sessions(self._connection, set(sessions).difference(self._sessions))
 
     def append(self, facts: Stretch, *, budget: int) -> int:
         """Append consecutive facts of a session until about ``budget`` rows are changed, at least one; say how many.
@@ -331,19 +341,3 @@ class Transaction:
 
 Preparation = Callable[[Transaction, Fact], None]
 """A rule that runs before a fact of some kinds is folded; it may record facts of central's own."""
-
-
-def read_session(connection: sqlite3.Connection, session: bytes) -> SessionState | None:
-    """A session as it stands in the ledger."""
-    row = connection.execute(statements.READ_SESSION, (session,)).fetchone()
-    if row is None:
-        return None
-    start = SessionStart(
-        device=row[0],
-        session=session,
-        parent_session=row[1],
-        parent_seq=row[2],
-        parent_hash=row[3],
-        started_us=row[4],
-    )
-    return SessionState(start=start, through=row[5], head=row[6])

@@ -17,7 +17,8 @@ from central.clock import HospitalTime
 from central.errors import BusyError, ConservationError, DiskError
 from central.ledger import heads, insurer_statements, mark, signing, statements, store
 from central.ledger.seal import Seal, State
-from central.ledger.transaction import Folded, HeldBy, Preparation, Transaction, nobody, read_session
+from central.ledger.session_rows import read_session
+from central.ledger.transaction import Folded, HeldBy, Preparation, Transaction, nobody
 from sync_protocol import garbage
 from sync_protocol.chain import SessionStart
 from sync_protocol.facts import What

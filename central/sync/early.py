@@ -6,7 +6,8 @@ from functools import partial
 import msgspec
 
 from central.ledger import statements
-from central.ledger.transaction import Transaction, read_session
+from central.ledger.session_rows import read_session
+from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from sync_protocol.chain import SessionStart, stretch
 from sync_protocol.machines.early import MOST_HELD, may_enter, must_wait

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from central.errors import BusyError
-from central.ledger.transaction import read_session
+from central.ledger.session_rows import read_session
 from central.ledger.write import Ledger
 from central.stock.device_keys import DeviceKeys
 from central.sync.agents import Agents

@@ -6,8 +6,8 @@ import msgspec
 import structlog
 
 from central.errors import BusyError
-from central.ledger import statements
-from central.ledger.transaction import Transaction, read_session
+from central.ledger.session_rows import read_hash, read_reach, read_sessions
+from central.ledger.transaction import Transaction
 from central.ledger.write import Ledger
 from central.sync.agents import Agents, heads_of
 from central.sync.early import Early
@@ -83,7 +83,8 @@ class Greeting:
         """
         met = {device: hello for device, hello in hellos.items() if hello.incarnation == self._ledger.incarnation}
         connection = self._ledger.connection
-        new = [pair for pair in met.items() if read_session(connection, pair[1].start.session) is None]
+        known = read_sessions(connection, {hello.start.session for hello in met.values()})
+        new = [(device, hello) for device, hello in met.items() if hello.start.session not in known]
 
         def work(transaction: Transaction) -> None:
             for device, hello in new:
@@ -117,14 +118,14 @@ class Greeting:
 
     def positions(self, sessions: Iterable[bytes]) -> Iterable[Position]:
         """Where the ledger stands with sessions, read from what is committed."""
-        for session in sessions:
-            through, safe, _ = read_position(self._ledger, session)
-            yield Position(session=session, through=through, safe=safe, held=self._early.through(session))
+        for session, reach in read_reach(self._ledger.connection, sessions).items():
+            held = self._early.through(session)
+            yield Position(session=session, through=reach.through, safe=reach.safe, held=held)
 
     def _proven(self, position: Position, told: Mapping[bytes, int]) -> Position:
         """With the hash of the last fact that both may have."""
         at = min(position.through, told.get(position.session, 0))
-        digest = read_hash(self._ledger, position.session, at)
+        digest = read_hash(self._ledger.connection, position.session, at)
         return msgspec.structs.replace(position, at=at, hash=digest)
 
     def _committed(self, device: str, named: Iterable[bytes]) -> dict[bytes, int]:
@@ -148,16 +149,3 @@ class Greeting:
         if is_behind and self._refill.went_back():
             _log.critical("the ledger went back in time", device=device, incarnation=self._ledger.incarnation)
             self._publisher.ring()
-
-
-def read_position(ledger: Ledger, session: bytes) -> tuple[int, int, bytes]:
-    """Highest contiguous seq that is committed, how much of that a verified backup has, and the hash of its fact."""
-    row = ledger.connection.execute(statements.READ_THROUGH, (session,)).fetchone()
-    through, safe, head = row or (0, 0, b"")
-    return int(through), int(safe), head if through else b""
-
-
-def read_hash(ledger: Ledger, session: bytes, seq: int) -> bytes:
-    """Of a committed fact; empty: the ledger has none under this number."""
-    row = ledger.connection.execute(statements.HASH_OF, (session, seq)).fetchone() if seq else None
-    return row[0] if row else b""

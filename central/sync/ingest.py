@@ -7,31 +7,28 @@ not acked is sent again by its agent, so every failure here ends in silence towa
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
-from functools import partial
 
-import msgspec
 import structlog
 import tenacity
 
 from central.errors import BusyError, ConservationError
-from central.ledger import statements
-from central.ledger.transaction import Transaction
+from central.ledger.session_rows import Reach, read_hash, read_reach, read_sessions
 from central.ledger.write import Ledger
 from central.sync.agents import Agents
+from central.sync.appending import append_some, enter_early
 from central.sync.comparing import Comparing
 from central.sync.early import Early
 from central.sync.gate import Gate
 from central.sync.gate import Heard as Opened
-from central.sync.greeting import Greeting, read_hash, read_position
+from central.sync.greeting import Greeting
 from central.sync.inbox import Inbox, Letter
 from central.sync.leases import Leases
-from central.sync.lineage import Heard, compare_children, hash_of, register
+from central.sync.lineage import Heard
 from central.sync.publish import Publisher
 from central.sync.recalls import RecallLane
 from central.sync.verdicts import read_verdicts
 from sync_protocol.chain import SessionStart
-from sync_protocol.machines.ingest import Admission, admit
+from sync_protocol.machines.ingest import Admission
 from sync_protocol.messages import (
     Ack,
     Ask,
@@ -44,15 +41,12 @@ from sync_protocol.messages import (
     Mended,
     Parted,
     Pull,
+    Verdict,
 )
 from sync_protocol.recalls import SignedRecalls
 
 COALESCED = 32
 """Letters taken together: every commit is told to every agent, so that fewer are less to do for all."""
-BUDGET = 10_000
-"""Rows that one commit changes, about: it must fit a delta."""
-AT_ONCE = 1_000
-"""Facts after which a commit takes no further batch: a larger one saves little, and everything else waits for it."""
 _TRIES = 5
 _FOR_ANYBODY = (AskRecalls, Pull, SignedRecalls)
 """What the recall lane answers though it may be said again: questions do no harm, and a set is signed itself.
@@ -114,7 +108,7 @@ class Ingest:
             [(one.device, one.message) for one in heard if one.is_news or isinstance(one.message, _FOR_ANYBODY)]
         )
         batches = [one.message for one in heard if isinstance(one.message, Batch) and self._is_meant(one.message)]
-        before = {batch.start.device: self._agents.before(batch.start.device) for batch in batches}
+        before = self._before(batches)
         greeting = {one.device for one in heard if isinstance(one.message, Hello)}
         self._note([one for one in heard if one.device not in greeting])
         if batches:
@@ -123,6 +117,12 @@ class Ingest:
         self._note([one for one in heard if one.device in greeting])  # a HELLO is judged by what was said before it
         for one in heard:
             self._reply(one)
+
+    def _before(self, batches: Iterable[Batch]) -> dict[str, Heard]:
+        """What was known of devices whose sessions are yet to be filed."""
+        devices = {batch.start.session: batch.start.device for batch in batches}
+        known = read_sessions(self._ledger.connection, devices)
+        return {device: self._agents.before(device) for session, device in devices.items() if session not in known}
 
     def _note(self, heard: Iterable[Opened]) -> None:
         """How far sessions were written, as batches say, for whichever life of the ledger they are meant."""
@@ -201,7 +201,7 @@ class Ingest:
         """
         waiting = deque(batches)
         try:
-            conflicts = self._ledger.commit(lambda of: _append_some(of, waiting, before, self._early, self._parted))
+            conflicts = self._ledger.commit(lambda of: append_some(of, waiting, before, self._early, self._parted))
         except (BusyError, ConservationError):
             self._early.rolled_back()
             raise
@@ -228,38 +228,42 @@ class Ingest:
         for batch in batches:
             device, first, last = spans.get(batch.start.session, (batch.start.device, batch.first_seq, 0))
             spans[batch.start.session] = (device, min(first, batch.first_seq), max(last, batch.last_seq))
-        for session, (device, first, last) in spans.items():
-            self._answer(session, device, first, last)
+        self._answer(spans)
 
     def tell(self, device: str, session: bytes) -> None:
         """Say how far the ledger and its backups have a session."""
-        self._publisher.tell(device, self._ack(session))
+        reach = read_reach(self._ledger.connection, [session])[session]
+        self._publisher.tell(device, self._ack(session, reach, reach.through))
 
-    def _ack(self, session: bytes, last: int | None = None) -> Ack:
-        """``last``: as far as the agent is known to have it; None: as far as the ledger has."""
-        through, safe, head = read_position(self._ledger, session)
-        at = through if last is None else min(through, last)
+    def _ack(self, session: bytes, reach: Reach, last: int, exceptions: tuple[Verdict, ...] = ()) -> Ack:
+        """``last``: as far as the agent is known to have it."""
+        at = min(reach.through, last)
         return Ack(
             session=session,
-            through=through,
+            through=reach.through,
             version=self._ledger.version,
             incarnation=self._ledger.incarnation,
-            safe=safe,
+            exceptions=exceptions,
+            safe=reach.safe,
             recall_version=self._recalls.version,
             credit=self._inbox.credit,
             held=self._early.through(session),
             at=at,
-            hash=head if at == through else read_hash(self._ledger, session, at),
+            hash=reach.head if at == reach.through else read_hash(self._ledger.connection, session, at),
         )
 
-    def _answer(self, session: bytes, device: str, first: int, last: int) -> None:
-        """What the ledger has of a session, with its verdicts on some of the facts."""
-        ack = self._ack(session, last)
-        if ack.through >= last:
-            self.stuck.pop(device, None)
-        exceptions = read_verdicts(self._ledger.connection, session, first, min(last, ack.through))
-        self._publisher.tell(device, msgspec.structs.replace(ack, exceptions=exceptions))
-        self._agents.committed(device, session, ack.through)
+    def _answer(self, spans: Mapping[bytes, tuple[str, int, int]]) -> None:
+        """What the ledger has of sessions, with its verdicts on facts of theirs: of a device, from one to another."""
+        connection = self._ledger.connection
+        reaches = read_reach(connection, spans)
+        asked = [(session, first, min(last, reaches[session].through)) for session, (_, first, last) in spans.items()]
+        verdicts = read_verdicts(connection, asked)
+        for session, (device, _, last) in spans.items():
+            reach = reaches[session]
+            if reach.through >= last:
+                self.stuck.pop(device, None)
+            self._publisher.tell(device, self._ack(session, reach, last, verdicts.get(session, ())))
+            self._agents.committed(device, session, reach.through)
 
     def let_in(self) -> None:
         """Let early facts into the ledger, a slice of them, if what they waited for is there."""
@@ -268,7 +272,7 @@ class Ingest:
             return
         device = self._early.held[session].start.device
         try:
-            first, last = self._ledger.commit(lambda transaction: _enter(transaction, self._early, session))
+            first, last = self._ledger.commit(lambda transaction: enter_early(transaction, self._early, session))
         except BusyError as error:
             self._early.rolled_back()
             _log.error("early facts wait on", device=device, cause=error.cause)
@@ -278,73 +282,4 @@ class Ingest:
             _log.critical("early facts would not add up, commit rolled back", device=device, cause=str(error))
             self.stuck[device] = str(error)
         else:
-            self._answer(session, device, first, last)
-
-
-def _enter(transaction: Transaction, early: Early, session: bytes) -> tuple[int, int]:
-    """The first and the last seq of what entered."""
-    first, last = early.enter(transaction, session, BUDGET)
-    compare_children(transaction, session, after=first - 1)
-    return first, last
-
-
-def _append_some(
-    transaction: Transaction,
-    waiting: deque[Batch],
-    before: Mapping[str, Heard],
-    early: Early,
-    parted: AbstractSet[bytes],
-) -> list[tuple[SessionStart, Admission]]:
-    """Append batches from the front until the budget is spent; leave the rest. Returns chains that cannot be true.
-
-    ``parted``: sessions of which that is known, and being put right.
-    """
-    grown: dict[bytes, int] = {}
-    conflicts = _append_batches(transaction, waiting, before, grown, early)
-    for start, admission in conflicts:
-        if admission.common is None and start.session not in parted:
-            _raise_once(transaction, start, admission.conflict)
-    for session, through in grown.items():
-        compare_children(transaction, session, after=through)
-    return conflicts
-
-
-def _append_batches(
-    transaction: Transaction,
-    waiting: deque[Batch],
-    before: Mapping[str, Heard],
-    grown: dict[bytes, int],
-    early: Early,
-) -> list[tuple[SessionStart, Admission]]:
-    """``grown``: filled with the sessions that got facts, and how far each was before."""
-    conflicts = []
-    while waiting and transaction.size < BUDGET and len(transaction.folded) < AT_ONCE:
-        batch = waiting[0]
-        committed = transaction.session(batch.start.session)
-        if committed is None and batch.is_early:
-            _file(transaction, batch.start, before[batch.start.device])
-        if is_early := early.holds(transaction, batch):
-            admission = early.hold(transaction, batch)
-        else:
-            admission = admit(batch, committed, partial(hash_of, transaction, batch.start.session))
-        if admission.conflict:
-            conflicts.append((batch.start, admission))
-        elif admission.facts and not is_early:
-            if committed is None:
-                _file(transaction, batch.start, before[batch.start.device])
-            grown.setdefault(batch.start.session, committed.through if committed else 0)
-            if transaction.append(admission.facts, budget=BUDGET) < len(admission.facts):
-                return conflicts
-        waiting.popleft()
-    return conflicts
-
-
-def _file(transaction: Transaction, start: SessionStart, heard: Heard) -> None:
-    """An earlier start of a journal that has said HELLO: what that lost was counted then."""
-    register(transaction, start, heard.heads, heard)
-
-
-def _raise_once(transaction: Transaction, start: SessionStart, found: str) -> None:
-    """The agent sends it again and again: one line on the work list is enough."""
-    if not transaction.select(statements.SAME_CONFLICT, (start.session, found)):
-        transaction.raise_misfit(start, reason="chain_conflict", found=found, expected="the chain in the ledger")
+            self._answer({session: (device, first, last)})

@@ -10,6 +10,7 @@ import structlog
 
 from central.errors import BusyError
 from central.ledger import lease_rows, statements
+from central.ledger.session_rows import read_through
 from central.ledger.staging import in_chunks
 from central.ledger.transaction import Holding, Transaction
 from central.ledger.write import DEVICE, Committed, Ledger
@@ -17,7 +18,6 @@ from central.stock.fulfilment import allocate_waiting
 from central.stock.services import Deciding
 from central.sync.agents import Agents
 from central.sync.early import Early
-from central.sync.greeting import read_position
 from central.sync.lease_stock import LeaseStock, Place
 from central.sync.publish import Publisher
 from central.sync.relief import Relief
@@ -76,7 +76,7 @@ class Leases:
             device=device,
             holds=holds,
             products=lease_rows.leasable(self._ledger.connection, codes, holds.location),
-            committed={head.session: read_position(self._ledger, head.session)[0] for head in holds.heads},
+            committed=read_through(self._ledger.connection, [head.session for head in holds.heads]),
             now_us=self._ledger.time.steady_us(),
         )
         self._do(event)
@@ -235,7 +235,7 @@ class Leases:
         """Leases that wait for facts of their holder."""
         for lease in list(self.grants.leases.values()):
             if lease.heads or lease.given_up:
-                through = {session: read_position(self._ledger, session)[0] for session in lease.heads}
+                through = read_through(self._ledger.connection, lease.heads)
                 self._do(on.Committed(device=lease.device, through=through))
 
     def _offer_all(self, locations: set[str]) -> None:

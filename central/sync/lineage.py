@@ -8,7 +8,8 @@ import msgspec
 import structlog
 
 from central.ledger import statements
-from central.ledger.transaction import Transaction, read_session
+from central.ledger.session_rows import read_session
+from central.ledger.transaction import Transaction
 from sync_protocol.chain import SessionStart
 from sync_protocol.machines.ingest import SessionState
 from sync_protocol.machines.lineage import Finding, Judgement, Past, judge
@@ -50,17 +51,19 @@ def register(transaction: Transaction, start: SessionStart, held: Mapping[bytes,
         _raise(transaction, start, judgement, before.at)
 
 
-def compare_children(transaction: Transaction, session: bytes, *, after: int) -> None:
-    """The session grew from ``after``: a start that follows one of its facts before the new last one is a fork.
+def compare_children(transaction: Transaction, grown: Mapping[bytes, int]) -> None:
+    """Sessions grew, each from a seq: a start that follows one of its facts before the new last one is a fork.
 
     That is how a copy of a computer is found whose original goes on without a restart.
     """
-    state = transaction.session(session)
-    assert state is not None, "only asked of sessions that grew"
-    for (child,) in transaction.select(statements.CHILD_SESSIONS, (session, after, state.through)):
+    states = {session: transaction.session(session) for session in grown}
+    spans = [(session, grown[session], state.through) for session, state in states.items() if state is not None]
+    for (child,) in transaction.select_of(statements.CHILD_SESSIONS, spans):
         fork = transaction.session(child)
         assert fork is not None, "it was just found"
-        beyond = state.through - fork.start.parent_seq
+        parent = states[fork.start.parent_session]
+        assert parent is not None, "only asked of sessions that grew"
+        beyond = parent.through - fork.start.parent_seq
         _raise(transaction, fork.start, Judgement(finding=Finding.FORKED, beyond=beyond), "")
 
 

@@ -1,8 +1,10 @@
 """What the ledger says of facts that did not fit, for the agent that recorded them."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from central.ledger import statements
+from central.ledger.staging import in_rows
 from sync_protocol.facts import What
 from sync_protocol.items import State
 from sync_protocol.lifecycle import Reason, Refusal
@@ -11,13 +13,15 @@ from sync_protocol.messages import Verdict
 _REASONS = frozenset(str(reason) for reason in Reason)
 
 
-def read_verdicts(connection: sqlite3.Connection, session: bytes, first: int, last: int) -> tuple[Verdict, ...]:
-    """Exceptions among facts ``first`` to ``last``. A fact that could not be read has a verdict without refusals."""
-    verdicts: dict[int, list[Refusal]] = {}
-    for seq, code, what, reason, state, found, expected in connection.execute(
-        statements.VERDICTS, (session, first, last)
-    ):
-        refusals = verdicts.setdefault(seq, [])
+Span = tuple[bytes, int, int]
+"""A session, and the first and the last seq of some of its facts."""
+
+
+def read_verdicts(connection: sqlite3.Connection, spans: Sequence[Span]) -> dict[bytes, tuple[Verdict, ...]]:
+    """Exceptions among these facts, by session. A fact that could not be read has a verdict without refusals."""
+    found: dict[bytes, dict[int, list[Refusal]]] = {}
+    for session, seq, code, what, reason, state, is_so, expected in in_rows(connection, statements.VERDICTS, spans):
+        refusals = found.setdefault(session, {}).setdefault(seq, [])
         if reason in _REASONS:
             refusals.append(
                 Refusal(
@@ -25,8 +29,11 @@ def read_verdicts(connection: sqlite3.Connection, session: bytes, first: int, la
                     what=What(what),
                     reason=Reason(reason),
                     state=State(state) if state else None,
-                    found=found,
+                    found=is_so,
                     expected=expected,
                 )
             )
-    return tuple(Verdict(seq=seq, refusals=tuple(refusals)) for seq, refusals in verdicts.items())
+    return {
+        session: tuple(Verdict(seq=seq, refusals=tuple(refusals)) for seq, refusals in verdicts.items())
+        for session, verdicts in found.items()
+    }

@@ -83,6 +83,7 @@ async def _agents(bench: Bench) -> Result:
         async def of_many(_: int) -> Figures:
             return await figures(many)
 
+        await figures(many)  # central meets an agent, and files its session, once
         rounds = await bench.alternate(raw=of_one, own=of_many, is_on_disk=True)
     return rounds.result(
         goal=GOAL,

@@ -1,9 +1,13 @@
 """The ledger's tables as dictionaries, and the writes of one commit before they are made."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 from itertools import takewhile
 from typing import Any
+
+import msgspec
 
 from central.ledger import statements
 from central.ledger.staging import UNREADABLE
@@ -58,6 +62,16 @@ TABLES = (
     "meta",
 )
 
+_OF_MANY = {statements.READ_SESSIONS, statements.READ_REACH, statements.LEASABLE, statements.VERDICTS}
+"""Asked with as many values, or rows of them, as there are."""
+
+
+@lru_cache(maxsize=4_096)
+def of_one(statement: str) -> str:
+    """The statement as it is written down, whatever the number of values that it was made for."""
+    listed = re.sub(r"\(\?(,\?)*\)", "({codes})", statement)
+    return re.sub(r"(\((?:\?, )+\?\))(, \1)+", r"\1", listed)
+
 
 def version_of(disk: Disk) -> int:
     """Of the last commit, or the one that a new life goes on from."""
@@ -90,8 +104,9 @@ class Tables:
         self._answers: dict[str, Callable[..., list[Row]]] = {
             **lease_answers(self),
             statements.READ_META: self._read_meta,
-            statements.READ_SESSION: self._read_session,
-            statements.READ_THROUGH: self._read_through,
+            statements.READ_SESSIONS: self._read_sessions,
+            statements.READ_REACH: self._read_reach,
+            statements.LEASABLE: partial(leasable, self),
             _OF_SESSION: self._of_session,
             statements.HASH_OF: self._hash_of,
             statements.VERDICTS: self._verdicts,
@@ -127,35 +142,38 @@ class Tables:
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> Answer:
         """The statements that central asks a connection, by name; a new one needs its answer here."""
-        if statement == statements.marks(statements.LEASABLE, len(values)):
-            return Answer(leasable(self, values))
-        return Answer(self._answers[statement](*values))
+        one = statement if statement in self._answers else of_one(statement)
+        if one in _OF_MANY:
+            return Answer(self._answers[one](values))
+        return Answer(self._answers[one](*values))
 
     def _read_meta(self, key: str) -> list[Row]:
         return [(self.meta[key],)] if key in self.meta else []
 
-    def _read_session(self, session: bytes) -> list[Row]:
-        state = self.sessions.get(session)
-        if state is None:
-            return []
-        start = state.start
-        parent = (start.parent_session, start.parent_seq, start.parent_hash)
-        return [(start.device, *parent, start.started_us, state.through, state.head)]
+    def _read_sessions(self, sessions: Sequence[bytes]) -> list[Row]:
+        found = (self.sessions[session] for session in sessions if session in self.sessions)
+        return [(*msgspec.structs.astuple(state.start), state.through, state.head) for state in found]
 
-    def _read_through(self, session: bytes) -> list[Row]:
-        state = self.sessions.get(session)
-        return [(state.through, self.disk.tables["safe"].get(session, 0), state.head)] if state else []
+    def _read_reach(self, sessions: Sequence[bytes]) -> list[Row]:
+        safe = self.disk.tables["safe"]
+        found = (self.sessions[session] for session in sessions if session in self.sessions)
+        return [(state.start.session, state.through, safe.get(state.start.session, 0), state.head) for state in found]
 
     def _of_session(self, session: bytes) -> list[Row]:
-        return [(self.sessions[session].start.device, *row[:2]) for row in self._read_through(session)]
+        return [(self.sessions[session].start.device, *row[1:3]) for row in self._read_reach([session])]
 
     def _hash_of(self, session: bytes, seq: int) -> list[Row]:
         found = self.hashes.get((session, seq))
         return [(found,)] if found else []
 
-    def _verdicts(self, session: bytes, first: int, last: int) -> list[Row]:
-        found = [row for row in self.verdicts.get(session, ()) if first <= row[0] <= last]
-        return sorted(found, key=lambda row: int(row[0]))
+    def _verdicts(self, spans: Sequence[Any]) -> list[Row]:
+        found = [
+            (session, *row)
+            for session, first, last in zip(spans[::3], spans[1::3], spans[2::3], strict=True)
+            for row in self.verdicts.get(session, ())
+            if first <= row[0] <= last
+        ]
+        return sorted(found, key=lambda row: (row[0], int(row[1])))
 
     def _early_heads(self) -> list[Row]:
         last: dict[bytes, tuple[int, bytes]] = {}

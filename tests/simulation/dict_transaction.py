@@ -47,7 +47,6 @@ class DictTransaction(Transaction):
         self._selects: dict[str, Callable[..., list[Row]]] = {
             statements.SAME_CONFLICT: self._same_conflict,
             statements.SIBLING_SESSIONS: self._sibling_sessions,
-            statements.CHILD_SESSIONS: self._child_sessions,
             statements.OTHER_ROOTS: self._other_roots,
             statements.OTHER_SESSION: self._other_session,
             statements.HASH_OF: self._hash_of,
@@ -64,6 +63,9 @@ class DictTransaction(Transaction):
                 self.originals[code] = row[0] if row else None
                 if row:
                     self.stock[code], self.versions[code] = row[0], row[1]
+
+    def know(self, sessions: Iterable[bytes]) -> None:
+        """All of them are."""
 
     def session(self, session: bytes) -> SessionState | None:
         return self._sessions.get(session) or self._tables.sessions.get(session)
@@ -139,9 +141,13 @@ class DictTransaction(Transaction):
         starts = self._starts()
         return [(sum(start.parent_session == parent and start.session != session for start in starts),)]
 
-    def _child_sessions(self, parent: bytes, first: int, last: int) -> list[Row]:
-        starts = self._starts()
-        return [(one.session,) for one in starts if one.parent_session == parent and first <= one.parent_seq < last]
+    def select_of(self, statement: str, values: Sequence[Row]) -> Iterator[Row]:
+        """Which sessions follow a fact of these spans."""
+        assert statement == statements.CHILD_SESSIONS, f"no answer here to: {statement}"
+        spans = {session: range(before, through) for session, before, through in values}
+        for one in self._starts():
+            if one.parent_seq in spans.get(one.parent_session, ()):
+                yield (one.session,)
 
     def _other_roots(self, device: str, session: bytes, no_parent: bytes) -> list[Row]:
         roots = [start for start in self._starts() if start.device == device and start.parent_session == no_parent]

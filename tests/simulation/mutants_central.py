@@ -1,15 +1,16 @@
 """Mutants of central: what it admits, when it acks, what becomes of what does not fit."""
 
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from central.ledger import transaction as commits
+from central.ledger.session_rows import Reach, read_reach
 from central.ledger.transaction import Transaction
-from central.ledger.write import Ledger
-from central.sync import early, inbox, ingest, lineage
-from central.sync.greeting import Greeting, read_position
+from central.sync import appending, early, inbox, ingest, lineage
+from central.sync.greeting import Greeting
 from central.sync.inbox import Letter
 from central.sync.ingest import Ingest
 from sync_protocol import envelope, lifecycle
@@ -67,9 +68,15 @@ def _admit_fork(batch: Batch, committed: SessionState | None, stored: _Stored) -
 _take = Ingest.take
 
 
+def _own_ack(taking: Ingest, session: bytes) -> Ack:
+    """What the shipping code would say."""
+    reach = read_reach(taking._ledger.connection, [session])[session]
+    return taking._ack(session, reach, reach.through)
+
+
 def _ack(taking: Ingest, session: bytes, through: int, *, ahead: int = 0) -> Ack:
     version = taking._ledger.version + ahead
-    return msgspec.structs.replace(taking._ack(session), through=through, version=version, at=-1, hash=b"")
+    return msgspec.structs.replace(_own_ack(taking, session), through=through, version=version, at=-1, hash=b"")
 
 
 async def _ack_first(taking: Ingest, letters: Iterable[Letter]) -> None:
@@ -79,7 +86,7 @@ async def _ack_first(taking: Ingest, letters: Iterable[Letter]) -> None:
         if not isinstance(message, Batch):
             continue
         session = message.start.session
-        through, *_ = read_position(taking._ledger, session)
+        through = _own_ack(taking, session).through
         if message.first_seq <= through + 1:
             taking._publisher.tell(letter.device, _ack(taking, session, message.last_seq, ahead=1))
     await _take(taking, letters)
@@ -102,12 +109,12 @@ def _ack_without_exceptions(taking: Ingest, batches: list[Batch]) -> None:
 def _ack_old_version(taking: Ingest, batches: list[Batch]) -> None:
     for batch in batches:
         session = batch.start.session
-        through, *_ = read_position(taking._ledger, session)
+        through = _own_ack(taking, session).through
         taking._publisher.tell(batch.start.device, msgspec.structs.replace(_ack(taking, session, through), version=1))
 
 
 def _bare(taking: Ingest, device: str, session: bytes) -> None:
-    ack = taking._ack(session)
+    ack = _own_ack(taking, session)
     taking._publisher.tell(device, msgspec.structs.replace(ack, credit=0, recall_version=0))
 
 
@@ -170,11 +177,13 @@ class _Unsynced:
         """Left to the operating system."""
 
 
-def _held_as_committed(ledger: Ledger, session: bytes) -> tuple[int, int, bytes]:
-    through, safe, head = read_position(ledger, session)
-    held = [seq for of, seq in ledger.connection.early if of == session]  # type: ignore[attr-defined]
-    last = max([through, *held])
-    return last, safe, head if last == through else b""
+def _held_as_committed(connection: sqlite3.Connection, sessions: Iterable[bytes]) -> dict[bytes, Reach]:
+    early: Iterable[tuple[bytes, int]] = connection.early  # type: ignore[attr-defined]
+    found = read_reach(connection, sessions)
+    for session, seq in early:
+        if session in found and seq > found[session].through:
+            found[session] = msgspec.structs.replace(found[session], through=seq, head=b"")
+    return found
 
 
 def _keep_nothing(transaction: DictTransaction, _statement: str, _rows: Iterable[Any]) -> None:
@@ -187,13 +196,13 @@ _AGAIN = msgspec.structs.replace(_dispensed, source=_dispensed.source | {State.D
 
 CENTRAL = (
     Mutant(
-        name="no_dedupe", wrong="a batch that comes twice is filed twice", patches=((ingest, "admit", _admit_again),)
+        name="no_dedupe", wrong="a batch that comes twice is filed twice", patches=((appending, "admit", _admit_again),)
     ),
-    Mutant(name="admits_gap", wrong="facts behind a gap are admitted", patches=((ingest, "admit", _admit_gap),)),
+    Mutant(name="admits_gap", wrong="facts behind a gap are admitted", patches=((appending, "admit", _admit_gap),)),
     Mutant(
         name="fork_accepted",
         wrong="facts that do not follow from the ledger's chain are admitted",
-        patches=((ingest, "admit", _admit_fork),),
+        patches=((appending, "admit", _admit_fork),),
     ),
     Mutant(
         name="fork_unseen",
@@ -213,7 +222,7 @@ CENTRAL = (
     Mutant(
         name="held_is_acked",
         wrong="what waits beside the ledger counts as committed",
-        patches=((ingest, "read_position", _held_as_committed),),
+        patches=((ingest, "read_reach", _held_as_committed),),
     ),
     Mutant(
         name="early_judged_at_once",

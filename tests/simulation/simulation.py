@@ -11,8 +11,8 @@ from unittest import mock
 import msgspec
 import structlog
 
+from central.sync import appending, early, ingest, publish, relief
 from central.sync import comparing as rounds
-from central.sync import early, ingest, publish, relief
 from edge_agent.sync import comparing, settling
 from sync_protocol.facts import FactId
 from sync_protocol.machines import credit, downlink, grants, holding, sharing, uplink
@@ -302,7 +302,7 @@ def bounded(bounds: Bounds) -> Iterator[None]:
         for module, name, value in (
             (uplink, "BATCH_FACTS", bounds.batch_facts),
             (ingest, "COALESCED", bounds.coalesced),
-            (ingest, "BUDGET", bounds.budget),
+            (appending, "BUDGET", bounds.budget),
             (publish, "MAX_ROWS", bounds.delta_rows),
             (downlink, "GATHERED", bounds.gathered),
             (settling, "SLICE", bounds.settling_slice),
