@@ -12,7 +12,7 @@ import structlog
 import tenacity
 
 from central.errors import BusyError, ConservationError
-from central.ledger.session_rows import Reach, read_hash, read_reach, read_sessions
+from central.ledger.session_rows import Reach, read_hash, read_reach
 from central.ledger.write import Ledger
 from central.sync.agents import Agents
 from central.sync.appending import append_some, enter_early
@@ -108,7 +108,7 @@ class Ingest:
             [(one.device, one.message) for one in heard if one.is_news or isinstance(one.message, _FOR_ANYBODY)]
         )
         batches = [one.message for one in heard if isinstance(one.message, Batch) and self._is_meant(one.message)]
-        before = self._before(batches)
+        before = {batch.start.device: self._agents.before(batch.start.device) for batch in batches}
         greeting = {one.device for one in heard if isinstance(one.message, Hello)}
         self._note([one for one in heard if one.device not in greeting])
         if batches:
@@ -117,12 +117,6 @@ class Ingest:
         self._note([one for one in heard if one.device in greeting])  # a HELLO is judged by what was said before it
         for one in heard:
             self._reply(one)
-
-    def _before(self, batches: Iterable[Batch]) -> dict[str, Heard]:
-        """What was known of devices whose sessions are yet to be filed."""
-        devices = {batch.start.session: batch.start.device for batch in batches}
-        known = read_sessions(self._ledger.connection, devices)
-        return {device: self._agents.before(device) for session, device in devices.items() if session not in known}
 
     def _note(self, heard: Iterable[Opened]) -> None:
         """How far sessions were written, as batches say, for whichever life of the ledger they are meant."""

@@ -56,14 +56,16 @@ def compare_children(transaction: Transaction, grown: Mapping[bytes, int]) -> No
 
     That is how a copy of a computer is found whose original goes on without a restart.
     """
-    states = {session: transaction.session(session) for session in grown}
-    spans = [(session, grown[session], state.through) for session, state in states.items() if state is not None]
+    through = {}
+    for session in grown:
+        state = transaction.session(session)
+        assert state is not None, "only asked of sessions that grew"
+        through[session] = state.through
+    spans = [(session, before, through[session]) for session, before in grown.items()]
     for (child,) in transaction.select_of(statements.CHILD_SESSIONS, spans):
         fork = transaction.session(child)
         assert fork is not None, "it was just found"
-        parent = states[fork.start.parent_session]
-        assert parent is not None, "only asked of sessions that grew"
-        beyond = parent.through - fork.start.parent_seq
+        beyond = through[fork.start.parent_session] - fork.start.parent_seq
         _raise(transaction, fork.start, Judgement(finding=Finding.FORKED, beyond=beyond), "")
 
 
